@@ -1,0 +1,78 @@
+"""What can go wrong with us, in one tree, classed by what the caller can do about it.
+
+    BaglineError
+    ├── ServiceFault          a service did not do what was asked
+    │   ├── Unreachable       try again later: connection, time-out, 5xx, slow down
+    │   └── Refused           an operator must act: credentials, policy, missing bucket
+    ├── Gone                  the object is not there (any more)
+    ├── Replaced              the object is there, but it is another version
+    ├── ProofFailed           the bytes that arrived are not the bytes that were sent
+    ├── BagRejected           the bag's fault: carries Problems
+    ├── LeaseLost             another worker has, or may have, the item: stop, write nothing
+    ├── Draining              this process was asked to stop: hand the item back
+    ├── BrokenState           working state contradicts itself: keep everything, call an operator
+    └── Misconfigured         a setting is missing or makes no sense
+
+A bad bag is data (`bagline.problems`); it becomes an exception only where reading
+cannot go on. Only the worker turns these into a WorkItem's status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bagline.problems import Problem
+
+
+class BaglineError(Exception):
+    """Root of everything Bagline raises on purpose."""
+
+
+class ServiceFault(BaglineError):
+    """A service (objects, state, queue, registry) did not do what was asked."""
+
+
+class Unreachable(ServiceFault):
+    """A passing fault: the same request may succeed later."""
+
+
+class Refused(ServiceFault):
+    """The service answered, and the answer will stay no until an operator acts."""
+
+
+class Gone(BaglineError):
+    """The object does not exist; its bucket does."""
+
+
+class Replaced(BaglineError):
+    """The object's ETag is not the one that was asked for."""
+
+
+class ProofFailed(BaglineError):
+    """A store holds other bytes than were meant; the copy must not be trusted."""
+
+
+class BagRejected(BaglineError):
+    """The bag cannot be read on, and the bag is why."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(p.message for p in problems))
+        self.problems = list(problems)
+
+
+class LeaseLost(BaglineError):
+    """The right to work on the item is gone; nothing more may be written for it."""
+
+
+class Draining(BaglineError):
+    """The process is stopping; what is saved is saved, the item goes back."""
+
+
+class BrokenState(BaglineError):
+    """Working state contradicts itself, or is gone where it must not be."""
+
+
+class Misconfigured(BaglineError):
+    """A setting is missing or makes no sense; the message names it and the remedy."""

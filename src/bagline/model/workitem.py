@@ -1,0 +1,92 @@
+"""WorkItem: one request travelling the line, and what a stage last did with it."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from bagline.model.times import NEVER, Timestamp
+from bagline.model.wire import kept
+
+ACTION_INGEST = "Ingest"
+
+STATUS_PENDING = "Pending"
+STATUS_STARTED = "Started"
+STATUS_SUCCESS = "Success"
+STATUS_FAILED = "Failed"
+STATUS_CANCELLED = "Cancelled"
+STATUS_SUSPENDED = "Suspended"
+
+COMPLETED = frozenset({STATUS_SUCCESS, STATUS_FAILED, STATUS_CANCELLED})
+"""Statuses after which nothing more happens by itself."""
+
+STAGE_RECEIVE = "Receive"
+STAGE_VALIDATE = "Validate"
+STAGE_REINGEST_CHECK = "Reingest Check"
+STAGE_COPY_TO_STAGING = "Copy To Staging"
+STAGE_FORMAT_IDENTIFICATION = "Format Identification"
+STAGE_STORE = "Store"
+STAGE_STORAGE_VALIDATION = "Storage Validation"
+STAGE_RECORD = "Record"
+STAGE_CLEANUP = "Cleanup"
+
+
+class WorkItem(Struct, kw_only=True, omit_defaults=True):
+    """One request (contract D). `size` in bytes; `etag` without quotes."""
+
+    id: int = 0
+    aptrust_approver: str = kept("")
+    action: str = kept(ACTION_INGEST)
+    bag_date: Timestamp = kept(NEVER)
+    bucket: str = kept("")
+    created_at: Timestamp = kept(NEVER)
+    date_processed: Timestamp = kept(NEVER)
+    deletion_request_id: int = kept(0)
+    etag: str = kept("")
+    generic_file_id: int = kept(0)
+    generic_file_identifier: str = kept("")
+    inst_approver: str = kept("")
+    institution_id: int = kept(0)
+    intellectual_object_id: int = kept(0)
+    name: str = kept("")
+    needs_admin_review: bool = kept(False)
+    node: str = kept("")
+    note: str = kept("")
+    object_identifier: str = kept("")
+    outcome: str = kept("")
+    pid: int = kept(0)
+    queued_at: Timestamp = kept(NEVER)
+    retry: bool = kept(True)
+    size: int = kept(0)
+    stage: str = kept(STAGE_RECEIVE)
+    stage_started_at: Timestamp = kept(NEVER)
+    status: str = kept(STATUS_PENDING)
+    storage_option: str = kept("")
+    updated_at: Timestamp = kept(NEVER)
+    user: str = kept("")
+
+    @property
+    def is_completed(self) -> bool:
+        return self.status in COMPLETED
+
+
+class ProcessingError(Struct, kw_only=True):
+    """One fault met while working on an item. Capitalised on the wire (contract B)."""
+
+    identifier: str = field(name="Identifier", default="")
+    is_fatal: bool = field(name="IsFatal", default=False)
+    message: str = field(name="Message", default="")
+    source: str = field(name="Source", default="")
+    stack: str = field(name="Stack", default="")
+    work_item_id: int = field(name="WorkItemID", default=0)
+
+
+class WorkResult(Struct, kw_only=True):
+    """What one stage last did with an item; `attempt` counts deliveries it began."""
+
+    attempt: int = 0
+    operation: str = ""
+    host: str = ""
+    pid: int = 0
+    started_at: Timestamp = NEVER
+    finished_at: Timestamp = NEVER
+    errors: list[ProcessingError] | None = None

@@ -1,0 +1,199 @@
+"""The objects seam: S3 and compatibles. Synchronous, thread-safe, bulk.
+
+Every method may raise Unreachable (try again), Refused (an operator must act).
+Those that read or copy may raise Gone (no such key) and Replaced (another ETag than
+the one asked for). ETags are without quotes. Sizes and offsets are in bytes.
+Nothing here retries; `retrying.RetryingObjects` does.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bagline.model.times import NEVER, Timestamp
+
+NO_METADATA: Mapping[str, str] = {}
+
+
+class ProofMethod(StrEnum):
+    """How it is known that the store holds the bytes that were meant."""
+
+    STORE_SHA256 = "the store's own SHA-256"
+    STORE_MD5 = "the store's own MD5"
+    READ_BACK = "read back and hashed"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One stored object. `sha256` is hex, of the whole object, only where the store tells."""
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    last_modified: Timestamp = NEVER
+    content_type: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an object goes, and what travels with it.
+
+    `metadata` values must be printable ASCII without leading, trailing or double
+    spaces (ValueError otherwise, before anything is sent).
+    """
+
+    bucket: str
+    key: str
+    content_type: str = "application/octet-stream"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A small object to put. `sha256` (hex) is compared with the bytes before sending."""
+
+    target: Target
+    data: bytes | memoryview
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RangeCopy:
+    """A copy that the store makes by itself, of `length` ≥ 1 bytes from `start`.
+
+    `etag` pins the source. `sha256` and `md5` (hex) are what the bytes must hash to;
+    above the largest part a store copies (5 GiB), `part_sha256` holds one digest a part
+    of `PART_COPY_BYTES`.
+    """
+
+    source_bucket: str
+    source_key: str
+    etag: str
+    start: int
+    length: int
+    target: Target
+    sha256: str
+    md5: str = ""
+    part_sha256: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The store holds `size` bytes at `key` whose SHA-256 (hex) is known, and how."""
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    sha256: str
+    how: ProofMethod
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a store proved able to do when it was asked (never assumed from its name)."""
+
+    put_proof: ProofMethod
+    range_copy_proof: ProofMethod | None
+    head_tells_sha256: bool
+    remarks: Sequence[str] = ()
+
+
+class Objects(ABC):
+    """One S3 endpoint with one set of credentials."""
+
+    @abstractmethod
+    def head(self, bucket: str, key: str) -> ObjectInfo:
+        """What stands at the key, with metadata, and its SHA-256 where the store tells."""
+
+    @abstractmethod
+    def read(
+        self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
+    ) -> bytes:
+        """`length` bytes from `start` (all when None), in memory. Pinned when `etag` is given."""
+
+    @abstractmethod
+    def stream(
+        self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
+    ) -> Iterator[bytes]:
+        """The same bytes in chunks, read ahead within a bounded window by ranged GETs.
+
+        Ends only when every byte was given; a body that ends early, or stays silent, is
+        Unreachable (it resumes at the next byte a bounded number of times first).
+        """
+
+    @abstractmethod
+    def put(self, body: Body) -> Proof:
+        """Store one body, replacing what was there. Safe to repeat.
+
+        Raises ProofFailed when its own digest is not `body.sha256`.
+        """
+
+    @abstractmethod
+    def put_many(self, bodies: Iterable[Body], *, in_flight: int = 64) -> list[Proof]:
+        """Store many, in order of `bodies`; all are tried before the gravest fault is raised."""
+
+    @abstractmethod
+    def put_stream(
+        self, target: Target, chunks: Iterable[bytes], *, size: int, sha256: str
+    ) -> Proof:
+        """Store `size` bytes from chunks, in bounded memory.
+
+        Raises ProofFailed (and leaves nothing at the key) when the chunks hold more or
+        fewer bytes, or hash to something else than `sha256`.
+        """
+
+    @abstractmethod
+    def copy_range(self, copy: RangeCopy) -> Proof:
+        """Let the store copy the bytes, and prove it; no byte passes through this process.
+
+        Where the store cannot prove, the bytes are streamed and proven on the way.
+        Raises ProofFailed (and leaves nothing at the key) when the proof is another digest.
+        """
+
+    @abstractmethod
+    def copy_many(self, copies: Iterable[RangeCopy], *, in_flight: int = 8) -> list[Proof]:
+        """`copy_range` for many, all tried before the gravest fault is raised."""
+
+    @abstractmethod
+    def list(
+        self, bucket: str, prefix: str = "", *, top_level: bool = False
+    ) -> Iterator[ObjectInfo]:
+        """Objects under the prefix; with `top_level` none whose rest of the key has a slash."""
+
+    @abstractmethod
+    def delete(self, bucket: str, key: str, *, etag: str = "") -> None:
+        """Remove the key; absent is fine. With `etag`, Replaced when another version stands."""
+
+    @abstractmethod
+    def delete_many(self, bucket: str, keys: Iterable[str]) -> int:
+        """Remove many; absent ones are fine. Returns how many were asked for."""
+
+    @abstractmethod
+    def abort_uploads(self, bucket: str, prefix: str) -> int:
+        """Abort every unfinished multipart upload under the prefix; returns how many."""
+
+    @abstractmethod
+    def ensure_bucket(self, bucket: str) -> None:
+        """Make the bucket unless it is there."""
+
+    @abstractmethod
+    def has_bucket(self, bucket: str) -> bool:
+        """Whether the bucket is there."""
+
+    @abstractmethod
+    def abilities(self, bucket: str) -> Abilities:
+        """What the store can prove, found by a small probe in `bucket` (once; then remembered).
+
+        The probe writes under the key prefix `bagline-probe/` and removes it again.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let connections go. May be repeated."""

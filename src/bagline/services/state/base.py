@@ -1,0 +1,142 @@
+"""The state seam: working records of the items on the line, in Redis or Valkey.
+
+Contract B's hash a work item, plus keys of Bagline's own that start with `bagline:`.
+Every write is fenced: it happens only while the caller's lease on the item stands,
+in one step with the checkpoint that covers it. All methods may raise Unreachable or
+Refused; all writes may raise LeaseLost.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bagline.model.ingest import IngestFile, IngestObject, TarSpan
+from bagline.model.workitem import WorkResult
+
+BATCH_FILES = 200
+"""How many file records a single write may carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one item. `token` is random, and names its owner for reapers."""
+
+    item_id: int
+    token: str
+
+
+class FileEntry(NamedTuple):
+    """A file's record and where its bytes lie in the tar (None: unknown, or not in it)."""
+
+    file: IngestFile
+    span: TarSpan | None
+
+
+class State(ABC):
+    """Working state of every item. Thread-safe."""
+
+    # -- the right to work on an item
+    @abstractmethod
+    def take_lease(self, item_id: int, *, owner: str, seconds: float) -> Lease | None:
+        """The lease, or None while another stands. `owner` (see `bagline.worker.owner`)
+        becomes part of the token."""
+
+    @abstractmethod
+    def renew_lease(self, lease: Lease, *, seconds: float) -> None:
+        """Let it run `seconds` from now. Raises LeaseLost when it is no longer ours."""
+
+    @abstractmethod
+    def check_lease(self, lease: Lease) -> None:
+        """Raises LeaseLost unless it is still ours."""
+
+    @abstractmethod
+    def drop_lease(self, lease: Lease) -> None:
+        """Give it up; nothing happens when it is no longer ours."""
+
+    @abstractmethod
+    def lease_owner(self, item_id: int) -> str:
+        """The owner of the standing lease; "" when there is none."""
+
+    @abstractmethod
+    def break_leases(self, is_dead: Callable[[str], bool]) -> list[int]:
+        """Drop the leases whose owner `is_dead` says is dead; returns their items' ids."""
+
+    # -- one object, one result a topic
+    @abstractmethod
+    def load_object(self, item_id: int) -> IngestObject | None: ...
+
+    @abstractmethod
+    def load_result(self, item_id: int, topic: str) -> WorkResult | None: ...
+
+    # -- files
+    @abstractmethod
+    def load_files(
+        self, item_id: int, object_identifier: str, paths: Sequence[str]
+    ) -> dict[str, FileEntry]:
+        """The records of those paths that exist, by path. Any number; one round trip a batch."""
+
+    @abstractmethod
+    def iter_files(self, item_id: int, *, batch: int = BATCH_FILES) -> Iterator[list[FileEntry]]:
+        """Every record exactly once, in tar order where Bagline's pre-fetch wrote it, without
+        holding them all. Records may be saved while it runs."""
+
+    @abstractmethod
+    def count_files(self, item_id: int) -> int:
+        """How many file records the item has, those that only a manifest lists included."""
+
+    # -- one fenced write
+    @abstractmethod
+    def commit(
+        self,
+        lease: Lease,
+        *,
+        files: Sequence[IngestFile | FileEntry] = (),
+        object: IngestObject | None = None,
+        result: WorkResult | None = None,
+        checkpoint: bytes | None = None,
+        tally: Mapping[str, int] | None = None,
+    ) -> None:
+        """Write all of it in one step, or none of it (LeaseLost).
+
+        At most BATCH_FILES `files` (ValueError). A FileEntry also records that the file is
+        the next in tar order, and its span: pass one for a file once, when it is first seen;
+        pass an IngestFile to save it again. `tally` counts are added to the item's counters.
+        An empty `checkpoint` removes it.
+        """
+
+    @abstractmethod
+    def load_checkpoint(self, item_id: int) -> bytes | None: ...
+
+    @abstractmethod
+    def load_tally(self, item_id: int) -> dict[str, int]: ...
+
+    @abstractmethod
+    def restart_item(self, lease: Lease) -> None:
+        """Remove every file record, span, checkpoint and tally, and the object; the work
+        results stay. For a stage that begins from nothing."""
+
+    @abstractmethod
+    def delete_item(self, lease: Lease) -> None:
+        """Remove every key of the item, the lease last; afterwards Redis has none of them."""
+
+    @abstractmethod
+    def has_item(self, item_id: int) -> bool:
+        """Whether any working record of the item is left (a lease or progress does not count)."""
+
+    # -- progress, for people: lost without harm, expires by itself
+    @abstractmethod
+    def show_progress(self, item_id: int, progress: bytes) -> None: ...
+
+    @abstractmethod
+    def load_progress(self, item_ids: Sequence[int]) -> dict[int, bytes]: ...
+
+    @abstractmethod
+    def ping(self) -> Mapping[str, str]:
+        """What answers and how it is set: product, version, appendonly, appendfsync,
+        maxmemory-policy (for `doctor`); fields it will not tell are left out."""
+
+    @abstractmethod
+    def close(self) -> None: ...

@@ -1,0 +1,192 @@
+"""Settings: their names, defaults and units; from a file, then from the environment.
+
+Order, later wins: the defaults below, the TOML file, environment variables named
+`BAGLINE_` + section + `_` + field (`BAGLINE_WORK_LEASE_SECONDS=90`). Nothing here
+connects to anything; `bagline.wiring` does.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from bagline.errors import Misconfigured
+from bagline.model.storage import DEFAULT_OPTIONS, StorageOption
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+class Secret(Struct, frozen=True):
+    """A value that never shows itself; `reveal()` where it is used."""
+
+    value: str = ""
+
+    def reveal(self) -> str:
+        return self.value
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __repr__(self) -> str:
+        return "Secret('…')" if self.value else "Secret('')"
+
+    __str__ = __repr__
+
+
+class S3Settings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """One S3 endpoint. `endpoint` like `https://s3.amazonaws.com`; empty: embedded."""
+
+    endpoint: str = ""
+    access_key: Secret = Secret()
+    secret_key: Secret = Secret()
+    region: str = "us-east-1"
+
+
+class BucketSettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Bucket names. `receiving` and `restore` are patterns for new institutions."""
+
+    staging: str = "bagline-staging"
+    receiving: str = "bagline-receiving.{institution}"
+    restore: str = "bagline-restore.{institution}"
+
+
+class WorkSettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """How workers go about it. Seconds and bytes, as named."""
+
+    lease_seconds: float = 60.0
+    stall_seconds: float = 900.0
+    """A stage whose progress stands still so long loses its lease."""
+    drain_seconds: float = 8.0
+    """How long SIGTERM waits for stages to reach a place where they can stop."""
+    busy_delay_seconds: float = 2.0
+    """How long a delivery waits while another worker holds the item."""
+    earlier_bag_delay_seconds: float = 15.0
+    poll_seconds: float = 3.0
+    """How often the bucket reader looks for new bags."""
+    reconcile_seconds: float = 5.0
+    reconcile_age_seconds: float = 30.0
+    """How long an item must have rested before the reconciler asks after it."""
+    checkpoint_seconds: float = 3.0
+    checkpoint_bytes: int = 256 * MIB
+    copy_from_bytes: int = 8 * MIB
+    """Files from this size on are copied by the store itself."""
+    window_bytes: int = 8 * MIB
+    """How much of the tar is fetched at once for small neighbouring files."""
+    puts_in_flight: int = 64
+    copies_in_flight: int = 8
+    problems_kept: int = 10_000
+    payload_oxum_rejects: bool = True
+    processes: int = 2
+    """Worker processes that `up` and `ingest` start."""
+
+
+class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Everything a process needs to know before it connects."""
+
+    data_dir: Path = field(default_factory=lambda: default_data_dir())
+    s3: S3Settings = field(default_factory=S3Settings)
+    providers: dict[str, S3Settings] = {}
+    """Connections by provider name, for preservation buckets elsewhere than `s3`."""
+    redis_url: Secret = Secret()
+    database_url: Secret = Secret()
+    buckets: BucketSettings = field(default_factory=BucketSettings)
+    work: WorkSettings = field(default_factory=WorkSettings)
+    storage_options: tuple[StorageOption, ...] = DEFAULT_OPTIONS
+    user: str = "system@bagline.local"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this process brings its own engines (no endpoint and no Redis given)."""
+        return not self.s3.endpoint and not self.redis_url
+
+    def storage_option(self, name: str) -> StorageOption:
+        """The option of that name. Raises Misconfigured when there is none."""
+        for option in self.storage_options:
+            if option.name == name:
+                return option
+        raise Misconfigured(
+            f"storage option {name!r} has no buckets: add it to [[storage_options]] in the settings"
+        )
+
+
+def default_data_dir() -> Path:
+    """`$BAGLINE_DATA_DIR`, or `bagline` in the user's data folder."""
+    named = os.environ.get("BAGLINE_DATA_DIR")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "bagline"
+
+
+def load_settings(
+    *,
+    data_dir: Path | None = None,
+    file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Settings from `file` (default: `$BAGLINE_CONFIG`, then `bagline.toml` in the data
+    directory) and the environment. Raises Misconfigured, naming the setting."""
+    document = _read_file(file, data_dir, environ)
+    _overlay(document, environ)
+    if data_dir is not None:
+        document["data_dir"] = str(data_dir)
+    try:
+        settings = msgspec.convert(document, Settings, strict=False, dec_hook=_from_text)
+    except msgspec.ValidationError as fault:
+        raise Misconfigured(f"a setting makes no sense: {fault}") from None
+    settings.data_dir = settings.data_dir.expanduser().absolute()
+    return settings
+
+
+def _from_text(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError(kind)
+
+
+def _read_file(
+    file: Path | None, data_dir: Path | None, environ: Mapping[str, str]
+) -> dict[str, Any]:
+    named = file or (Path(environ["BAGLINE_CONFIG"]) if environ.get("BAGLINE_CONFIG") else None)
+    path = named or (data_dir or default_data_dir()) / "bagline.toml"
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        if named:
+            raise Misconfigured(f"the settings file {path} does not exist") from None
+        return {}
+    except OSError as fault:
+        raise Misconfigured(f"the settings file {path} cannot be read: {fault.strerror}") from None
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise Misconfigured(f"the settings file {path} is not TOML: {fault}") from None
+    for holder in (document, document.get("s3", {}), *document.get("providers", {}).values()):
+        for name in ("access_key", "secret_key", "redis_url", "database_url"):
+            if isinstance(holder.get(name), str):
+                holder[name] = {"value": holder[name]}
+    return document
+
+
+def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
+    for name, value in environ.items():
+        if not name.startswith("BAGLINE_") or name in {"BAGLINE_CONFIG", "BAGLINE_DATA_DIR"}:
+            continue
+        words = name.removeprefix("BAGLINE_").lower()
+        section, _, rest = words.partition("_")
+        if section in {"s3", "buckets", "work"} and rest:
+            document.setdefault(section, {})[rest] = _secret_or(rest, value)
+        elif words in {"redis_url", "database_url", "user"}:
+            document[words] = _secret_or(words, value)
+
+
+def _secret_or(name: str, value: str) -> Any:
+    secrets = {"access_key", "secret_key", "redis_url", "database_url"}
+    return {"value": value} if name in secrets else value

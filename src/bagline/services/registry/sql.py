@@ -1,0 +1,256 @@
+"""The Registry in a SQL database: SQLite on one machine, PostgreSQL in a fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
+
+from bagline.errors import Refused
+from bagline.model import times
+from bagline.model.premis import PremisEvent
+from bagline.model.registry import (
+    STATE_ACTIVE,
+    GenericFile,
+    Institution,
+    IntellectualObject,
+)
+from bagline.model.workitem import WorkItem
+from bagline.problems import Problem
+from bagline.services.registry import tables as t
+from bagline.services.registry.base import Registry, WorkItemFilter
+from bagline.services.registry.database import Database
+from bagline.services.registry.files import FileRows
+from bagline.services.registry.rows import record_of, row_of
+
+FILES_PER_CALL = 1000
+Saved = TypeVar("Saved", Institution, WorkItem, IntellectualObject)
+
+
+class SqlRegistry(Registry):
+    """See `base.Registry`. `clock` gives created_at and updated_at."""
+
+    def __init__(self, database: Database, *, clock: times.Clock = times.now) -> None:
+        self._database = database
+        self._clock = clock
+        self._files = FileRows(clock)
+
+    # -- institutions
+    def institutions(self) -> list[Institution]:
+        query = select(t.institutions).order_by(t.institutions.c.name, t.institutions.c.id)
+        with self._database.reading() as connection:
+            return [record_of(row, Institution) for row in connection.execute(query)]
+
+    def institution(self, id_or_identifier: int | str) -> Institution | None:
+        columns = t.institutions.c
+        column = columns.id if isinstance(id_or_identifier, int) else columns.identifier
+        with self._database.reading() as connection:
+            row = connection.execute(
+                select(t.institutions).where(column == id_or_identifier)
+            ).one_or_none()
+        return None if row is None else record_of(row, Institution)
+
+    def save_institution(self, institution: Institution) -> Institution:
+        with self._database.writing() as connection:
+            return self._save(connection, t.institutions, institution, Institution)
+
+    # -- work items
+    def work_item(self, item_id: int) -> WorkItem | None:
+        with self._database.reading() as connection:
+            row = connection.execute(
+                select(t.work_items).where(t.work_items.c.id == item_id)
+            ).one_or_none()
+        return None if row is None else record_of(row, WorkItem)
+
+    def work_items(self, wanted: WorkItemFilter, *, limit: int = 1000) -> list[WorkItem]:
+        columns = t.work_items.c
+        query = select(t.work_items)
+        for column, value in (
+            (columns.institution_id, wanted.institution_id),
+            (columns.name, wanted.name),
+            (columns.etag, wanted.etag),
+            (columns.action, wanted.action),
+            (columns.stage, wanted.stage),
+            (columns.retry, wanted.retry),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if wanted.statuses is not None:
+            query = query.where(columns.status.in_(list(wanted.statuses)))
+        query = query.order_by(columns.date_processed.desc(), columns.id.desc()).limit(limit)
+        with self._database.reading() as connection:
+            return [record_of(row, WorkItem) for row in connection.execute(query)]
+
+    def save_work_item(self, item: WorkItem, *, unless_status: Sequence[str] = ()) -> WorkItem:
+        with self._database.writing() as connection:
+            if item.id and unless_status:
+                stored = connection.execute(
+                    select(t.work_items).where(t.work_items.c.id == item.id).with_for_update()
+                ).one_or_none()
+                if stored is not None and stored.status in unless_status:
+                    return record_of(stored, WorkItem)
+            return self._save(connection, t.work_items, item, WorkItem)
+
+    # -- objects
+    def intellectual_object(self, identifier: str) -> IntellectualObject | None:
+        with self._database.reading() as connection:
+            return self._object(connection, identifier)
+
+    def save_intellectual_object(self, object: IntellectualObject) -> IntellectualObject:
+        columns = t.intellectual_objects.c
+        with self._database.writing() as connection:
+            if not object.id:
+                known = connection.scalar(
+                    select(columns.id).where(columns.identifier == object.identifier)
+                )
+                object.id = known or 0
+            self._save(connection, t.intellectual_objects, object, IntellectualObject)
+            saved = self._object(connection, object.identifier)
+        assert saved is not None
+        return saved
+
+    # -- files
+    def files(self, identifiers: Sequence[str]) -> dict[str, GenericFile]:
+        found: dict[str, GenericFile] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(identifiers), FILES_PER_CALL):
+                some = list(identifiers[start : start + FILES_PER_CALL])
+                column = t.generic_files.c.identifier
+                for file in self._files.load(connection, column.in_(some)):
+                    found[file.identifier] = file
+        return found
+
+    def iter_object_files(self, object_id: int) -> Iterator[list[GenericFile]]:
+        last = 0
+        columns = t.generic_files.c
+        while True:
+            where = (
+                (columns.intellectual_object_id == object_id)
+                & (columns.id > last)
+                & (columns.state == STATE_ACTIVE)
+            )
+            with self._database.reading() as connection:
+                batch = self._files.load(connection, where, limit=FILES_PER_CALL, events=False)
+            if not batch:
+                return
+            last = batch[-1].id
+            yield batch
+
+    def create_files(self, files: Sequence[GenericFile]) -> list[GenericFile]:
+        if len(files) > FILES_PER_CALL:
+            raise ValueError(f"at most {FILES_PER_CALL} files a call, got {len(files)}")
+        with self._database.writing() as connection:
+            return self._files.create(connection, files)
+
+    def update_file(self, file: GenericFile) -> GenericFile:
+        with self._database.writing() as connection:
+            self._files.update(connection, file)
+            where = t.generic_files.c.id == file.id
+            return self._files.load(connection, where)[0]
+
+    # -- events
+    def create_event(self, event: PremisEvent) -> PremisEvent:
+        with self._database.writing() as connection:
+            self._files.add_events(connection, [event])
+            row = connection.execute(
+                select(t.premis_events).where(t.premis_events.c.identifier == event.identifier)
+            ).one()
+            return record_of(row, PremisEvent)
+
+    def events(self, *, object_id: int = 0, file_id: int = 0) -> list[PremisEvent]:
+        columns = t.premis_events.c
+        query = select(t.premis_events).order_by(columns.date_time, columns.id)
+        if file_id:
+            query = query.where(columns.generic_file_id == file_id)
+        else:
+            query = query.where(
+                columns.intellectual_object_id == object_id, columns.generic_file_id.is_(None)
+            )
+        with self._database.reading() as connection:
+            return [record_of(row, PremisEvent) for row in connection.execute(query)]
+
+    # -- what outlives an item's working state
+    def save_problems(self, item_id: int, problems: Sequence[Problem]) -> None:
+        table = t.work_item_problems
+        rows = [
+            {"work_item_id": item_id, "position": position} | row_of(problem, table)
+            for position, problem in enumerate(problems)
+        ]
+        with self._database.writing() as connection:
+            connection.execute(delete(table).where(table.c.work_item_id == item_id))
+            if rows:
+                connection.execute(insert(table), rows)
+
+    def problems(self, item_id: int) -> list[Problem]:
+        table = t.work_item_problems
+        query = select(table).where(table.c.work_item_id == item_id).order_by(table.c.position)
+        with self._database.reading() as connection:
+            return [record_of(row, Problem) for row in connection.execute(query)]
+
+    def save_report(self, item_id: int, report: Mapping[str, object]) -> None:
+        table = t.ingest_reports
+        with self._database.writing() as connection:
+            connection.execute(delete(table).where(table.c.work_item_id == item_id))
+            connection.execute(insert(table), [{"work_item_id": item_id, "report": dict(report)}])
+
+    def report(self, item_id: int) -> dict[str, object] | None:
+        table = t.ingest_reports
+        with self._database.reading() as connection:
+            found = connection.scalar(select(table.c.report).where(table.c.work_item_id == item_id))
+        return found if isinstance(found, dict) else None
+
+    def ping(self) -> Mapping[str, str]:
+        engine = self._database.engine
+        with self._database.reading() as connection:
+            version = connection.dialect.server_version_info
+        return {
+            "product": engine.dialect.name,
+            "version": ".".join(str(part) for part in version or ()),
+            "schema": self._database.schema(),
+        }
+
+    def close(self) -> None:
+        self._database.close()
+
+    # -- how
+    def _save(
+        self, connection: Connection, table: Table, record: Saved, kind: type[Saved]
+    ) -> Saved:
+        values = row_of(record, table)
+        values["updated_at"] = self._clock()
+        values.pop("id", None)
+        if record.id:
+            values.pop("created_at", None)
+            changed = connection.execute(
+                update(table).where(table.c.id == record.id).values(values)
+            )
+            if changed.rowcount == 0:
+                raise Refused(f"the Registry has no {table.name} row {record.id}")
+            row_id = record.id
+        else:
+            values["created_at"] = self._clock()
+            row_id = connection.execute(
+                insert(table).values(values).returning(table.c.id)
+            ).scalar_one()
+        return record_of(connection.execute(select(table).where(table.c.id == row_id)).one(), kind)
+
+    def _object(self, connection: Connection, identifier: str) -> IntellectualObject | None:
+        objects, files = t.intellectual_objects.c, t.generic_files.c
+        row = connection.execute(
+            select(t.intellectual_objects, t.institutions.c.identifier.label("inst"))
+            .join(t.institutions)
+            .where(objects.identifier == identifier)
+        ).one_or_none()
+        if row is None:
+            return None
+        found = record_of(row, IntellectualObject)
+        found.institution_identifier = row.inst
+        active = (files.intellectual_object_id == row.id) & (files.state == STATE_ACTIVE)
+        payload = files.identifier.startswith(f"{identifier}/data/", autoescape=True)
+        total = select(func.count(), func.coalesce(func.sum(files.size), 0)).where(active)
+        found.file_count, found.size = connection.execute(total).one()
+        found.payload_file_count, found.payload_size = connection.execute(
+            total.where(payload)
+        ).one()
+        return found

@@ -1,0 +1,227 @@
+"""The Registry's tables. Names and meanings of columns are contract D's.
+
+Times are stored as UTC with microseconds; the zero time is NULL. Sizes are bytes.
+`work_item_problems` and `ingest_reports` are Bagline's own.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+from bagline.model.times import NEVER, Timestamp, from_datetime, is_set, to_datetime
+
+
+class WireTime(TypeDecorator[Timestamp]):
+    """`Timestamp` in the records, a UTC date and time in the database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None or not is_set(value):
+            return None
+        moment = to_datetime(value).astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Timestamp:  # noqa: ARG002
+        return NEVER if value is None else from_datetime(value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite counts up only an INTEGER key; PostgreSQL wants room for more than 2^31.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _text(name: str, length: int = 255) -> Column[str]:
+    return Column(name, String(length), nullable=False, default="")
+
+
+def _time(name: str) -> Column[Timestamp]:
+    return Column(name, WireTime)
+
+
+institutions = Table(
+    "institutions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("identifier", String(255), nullable=False, unique=True),
+    _text("name"),
+    _text("state", 1),
+    _text("type", 40),
+    _text("receiving_bucket"),
+    _text("restore_bucket"),
+    Column("otp_enabled", Boolean, nullable=False, default=False),
+    _time("created_at"),
+    _time("updated_at"),
+)
+
+work_items = Table(
+    "work_items",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _text("aptrust_approver"),
+    _text("action", 40),
+    _time("bag_date"),
+    _text("bucket"),
+    _time("created_at"),
+    _time("date_processed"),
+    Column("deletion_request_id", Id, nullable=False, default=0),
+    _text("etag", 80),
+    Column("generic_file_id", Id, nullable=False, default=0),
+    Column("generic_file_identifier", Text, nullable=False, default=""),
+    _text("inst_approver"),
+    Column("institution_id", Id, ForeignKey("institutions.id"), nullable=False),
+    Column("intellectual_object_id", Id, nullable=False, default=0),
+    Column("name", Text, nullable=False),
+    Column("needs_admin_review", Boolean, nullable=False, default=False),
+    _text("node"),
+    Column("note", Text, nullable=False, default=""),
+    Column("object_identifier", Text, nullable=False, default=""),
+    Column("outcome", Text, nullable=False, default=""),
+    Column("pid", Integer, nullable=False, default=0),
+    _time("queued_at"),
+    Column("retry", Boolean, nullable=False, default=True),
+    Column("size", BigInteger, nullable=False, default=0),
+    _text("stage", 60),
+    _time("stage_started_at"),
+    _text("status", 20),
+    _text("storage_option", 60),
+    _time("updated_at"),
+    _text("user"),
+    Index(None, "institution_id", "name"),
+    Index(None, "status", "stage"),
+)
+
+work_item_problems = Table(
+    "work_item_problems",
+    metadata,
+    Column("work_item_id", Id, ForeignKey("work_items.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    _text("code", 12),
+    _text("severity", 12),
+    Column("subject", Text, nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+ingest_reports = Table(
+    "ingest_reports",
+    metadata,
+    Column("work_item_id", Id, ForeignKey("work_items.id"), primary_key=True),
+    Column("report", JSON, nullable=False),
+)
+
+intellectual_objects = Table(
+    "intellectual_objects",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _text("access", 20),
+    Column("alt_identifier", Text, nullable=False, default=""),
+    Column("bag_group_identifier", Text, nullable=False, default=""),
+    Column("bagit_profile_identifier", Text, nullable=False, default=""),
+    Column("bag_name", Text, nullable=False, default=""),
+    _time("created_at"),
+    Column("description", Text, nullable=False, default=""),
+    _text("etag", 80),
+    Column("identifier", Text, nullable=False, unique=True),
+    Column("internal_sender_description", Text, nullable=False, default=""),
+    Column("internal_sender_identifier", Text, nullable=False, default=""),
+    Column("institution_id", Id, ForeignKey("institutions.id"), nullable=False),
+    Column("source_organization", Text, nullable=False, default=""),
+    _text("state", 1),
+    _text("storage_option", 60),
+    Column("title", Text, nullable=False, default=""),
+    _time("updated_at"),
+)
+
+generic_files = Table(
+    "generic_files",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _time("created_at"),
+    _text("file_format"),
+    _time("file_modified"),
+    Column("identifier", Text, nullable=False, unique=True),
+    Column("institution_id", Id, ForeignKey("institutions.id"), nullable=False),
+    Column(
+        "intellectual_object_id",
+        Id,
+        ForeignKey("intellectual_objects.id"),
+        nullable=False,
+        index=True,
+    ),
+    _time("last_fixity_check"),
+    _time("mtime"),
+    Column("size", BigInteger, nullable=False, default=0),
+    _text("state", 1),
+    _text("storage_option", 60),
+    _time("updated_at"),
+    Column("uuid", String(36), nullable=False, unique=True),
+)
+
+checksums = Table(
+    "checksums",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _text("algorithm", 20),
+    _text("digest", 128),
+    _time("datetime"),
+    Column("generic_file_id", Id, ForeignKey("generic_files.id"), nullable=False, index=True),
+    _time("created_at"),
+    _time("updated_at"),
+)
+
+storage_records = Table(
+    "storage_records",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("generic_file_id", Id, ForeignKey("generic_files.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    UniqueConstraint("generic_file_id", "url"),
+)
+
+premis_events = Table(
+    "premis_events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("agent", Text, nullable=False, default=""),
+    _time("created_at"),
+    _time("date_time"),
+    Column("detail", Text, nullable=False, default=""),
+    _text("event_type", 60),
+    Column("generic_file_id", Id, ForeignKey("generic_files.id"), index=True),
+    Column("identifier", String(36), nullable=False, unique=True),
+    Column("institution_id", Id, ForeignKey("institutions.id"), nullable=False),
+    Column("intellectual_object_id", Id, ForeignKey("intellectual_objects.id"), index=True),
+    Column("object", Text, nullable=False, default=""),
+    Column("outcome_detail", Text, nullable=False, default=""),
+    Column("outcome_information", Text, nullable=False, default=""),
+    _text("outcome", 20),
+    _time("updated_at"),
+)

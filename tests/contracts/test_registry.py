@@ -1,0 +1,255 @@
+"""What every Registry promises, against real databases."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bagline.model.premis import PremisEvent
+from bagline.model.registry import (
+    Checksum,
+    GenericFile,
+    Institution,
+    IntellectualObject,
+    RegistryStorageRecord,
+)
+from bagline.model.times import NEVER, Timestamp
+from bagline.model.workitem import STATUS_CANCELLED, STATUS_PENDING, STATUS_STARTED, WorkItem
+from bagline.problems import ERROR, Problem
+from bagline.services.registry.base import Registry, WorkItemFilter
+from bagline.services.registry.database import Database, sqlite_url
+from bagline.services.registry.sql import SqlRegistry
+
+MOMENT = Timestamp("2026-01-02T03:04:05.123456Z")
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    database = Database(sqlite_url(tmp_path / "registry.db"))
+    database.migrate()
+    registry = SqlRegistry(database)
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+def institution(registry: Registry) -> Institution:
+    return registry.save_institution(
+        Institution(identifier="test.edu", name="Test", receiving_bucket="receiving.test.edu")
+    )
+
+
+@pytest.fixture
+def kept(registry: Registry, institution: Institution) -> IntellectualObject:
+    return registry.save_intellectual_object(
+        IntellectualObject(
+            identifier="test.edu/bag",
+            institution_id=institution.id,
+            title="A bag",
+            access="consortia",
+        )
+    )
+
+
+def a_file(kept: IntellectualObject, path: str, *, size: int = 5) -> GenericFile:
+    number = sum(path.encode())
+    return GenericFile(
+        identifier=f"{kept.identifier}/{path}",
+        institution_id=kept.institution_id,
+        intellectual_object_id=kept.id,
+        file_format="text/plain",
+        size=size,
+        uuid=f"00000000-0000-5000-8000-{number:012d}",
+        checksums=[Checksum(algorithm="md5", digest="d" * 32, datetime=MOMENT)],
+        storage_records=[RegistryStorageRecord(url=f"https://s3.example/{path}")],
+        premis_events=[
+            PremisEvent(
+                identifier=f"11111111-0000-5000-8000-{number:012d}",
+                event_type="ingestion",
+                date_time=MOMENT,
+            )
+        ],
+    )
+
+
+def test_an_institution_is_found_by_id_and_by_identifier(
+    registry: Registry, institution: Institution
+) -> None:
+    assert registry.institution(institution.id) == institution
+    assert registry.institution("test.edu") == institution
+    assert registry.institution("other.edu") is None
+    assert [i.identifier for i in registry.institutions()] == ["test.edu"]
+
+
+def test_a_work_item_comes_back_as_it_was_saved(
+    registry: Registry, institution: Institution
+) -> None:
+    saved = registry.save_work_item(
+        WorkItem(name="b.tar", etag="e" * 32, institution_id=institution.id, bag_date=MOMENT)
+    )
+    assert saved.id > 0
+    assert saved.bag_date == MOMENT
+    assert saved.queued_at == NEVER
+    saved.note = "Ünïcode 🗃 & <b>"
+    registry.save_work_item(saved)
+    again = registry.work_item(saved.id)
+    assert again is not None
+    assert again.note == "Ünïcode 🗃 & <b>"
+    assert again.created_at == saved.created_at
+    assert registry.work_item(saved.id + 1) is None
+
+
+def test_a_cancelled_work_item_is_not_overwritten(
+    registry: Registry, institution: Institution
+) -> None:
+    item = registry.save_work_item(WorkItem(name="b.tar", institution_id=institution.id))
+    item.status = STATUS_CANCELLED
+    registry.save_work_item(item)
+    item.status = STATUS_STARTED
+    stored = registry.save_work_item(item, unless_status=[STATUS_CANCELLED])
+    assert stored.status == STATUS_CANCELLED
+    assert registry.work_item(item.id) == stored
+
+
+def test_work_items_are_filtered_newest_first(registry: Registry, institution: Institution) -> None:
+    for second in range(3):
+        registry.save_work_item(
+            WorkItem(
+                name="b.tar" if second else "other.tar",
+                institution_id=institution.id,
+                date_processed=Timestamp(f"2026-01-01T00:00:0{second}Z"),
+                retry=second != 2,
+            )
+        )
+    found = registry.work_items(WorkItemFilter(name="b.tar", statuses=[STATUS_PENDING]))
+    assert [item.date_processed for item in found] == [
+        "2026-01-01T00:00:02Z",
+        "2026-01-01T00:00:01Z",
+    ]
+    assert len(registry.work_items(WorkItemFilter(retry=True))) == 2
+    assert len(registry.work_items(WorkItemFilter(), limit=1)) == 1
+
+
+def test_an_object_saved_twice_is_one_object_and_counts_its_files(
+    registry: Registry, kept: IntellectualObject
+) -> None:
+    registry.create_files([a_file(kept, "data/a", size=7), a_file(kept, "bag-info.txt", size=2)])
+    again = registry.save_intellectual_object(
+        IntellectualObject(
+            identifier=kept.identifier, institution_id=kept.institution_id, title="New"
+        )
+    )
+    assert again.id == kept.id
+    assert (again.file_count, again.size) == (2, 9)
+    assert (again.payload_file_count, again.payload_size) == (1, 7)
+    assert again.institution_identifier == "test.edu"
+    assert again.title == "New"
+
+
+def test_created_files_come_back_whole_and_may_be_sent_again(
+    registry: Registry, kept: IntellectualObject
+) -> None:
+    first = registry.create_files([a_file(kept, "data/a"), a_file(kept, "data/b")])
+    again = registry.create_files(
+        [a_file(kept, "data/a"), a_file(kept, "data/b"), a_file(kept, "data/c")]
+    )
+    assert [f.id for f in again[:2]] == [f.id for f in first]
+    stored = registry.files([f.identifier for f in again])
+    assert len(stored) == 3
+    for file in stored.values():
+        assert len(file.checksums) == len(file.storage_records) == len(file.premis_events) == 1
+        assert file.premis_events[0].intellectual_object_id == kept.id
+    assert registry.files(["test.edu/bag/nowhere"]) == {}
+
+
+def test_updating_a_file_adds_only_what_is_new(
+    registry: Registry, kept: IntellectualObject
+) -> None:
+    (file,) = registry.create_files([a_file(kept, "data/a")])
+    file.size = 11
+    file.checksums.append(
+        Checksum(algorithm="md5", digest="e" * 32, datetime=Timestamp("2026-02-01T00:00:00Z"))
+    )
+    file.storage_records.append(RegistryStorageRecord(url="https://s3.example/second"))
+    for _ in range(2):
+        updated = registry.update_file(file)
+    assert updated.size == 11
+    assert [c.digest[0] for c in updated.checksums] == ["e", "d"]
+    assert updated.newest_digest("md5") == "e" * 32
+    assert len(updated.storage_records) == 2
+    assert len(updated.premis_events) == 1
+
+
+def test_an_event_is_kept_once_by_its_uuid(registry: Registry, kept: IntellectualObject) -> None:
+    event = PremisEvent(
+        identifier="22222222-0000-5000-8000-000000000001",
+        event_type="creation",
+        date_time=MOMENT,
+        institution_id=kept.institution_id,
+        intellectual_object_id=kept.id,
+    )
+    first = registry.create_event(event)
+    event.outcome_detail = "changed"
+    assert registry.create_event(event) == first
+    registry.create_files([a_file(kept, "data/a")])
+    assert registry.events(object_id=kept.id) == [first]
+
+
+def test_every_file_of_an_object_is_walked_once(
+    registry: Registry, kept: IntellectualObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bagline.services.registry.sql.FILES_PER_CALL", 3)
+    for path in "abcdefg":
+        registry.create_files([a_file(kept, f"data/{path}")])
+    seen = [f.identifier[-1] for batch in registry.iter_object_files(kept.id) for f in batch]
+    assert seen == list("abcdefg")
+
+
+def test_problems_and_report_replace_what_was_there(
+    registry: Registry, institution: Institution
+) -> None:
+    item = registry.save_work_item(WorkItem(name="b.tar", institution_id=institution.id))
+    problems = [
+        Problem(code="BAG999", severity=ERROR, subject=f"data/{n}", message="wrong") for n in (2, 1)
+    ]
+    registry.save_problems(item.id, problems[:1])
+    registry.save_problems(item.id, problems)
+    assert registry.problems(item.id) == problems
+    registry.save_report(item.id, {"files": 1})
+    registry.save_report(item.id, {"files": 2, "formats": {"text/plain": 2}})
+    assert registry.report(item.id) == {"files": 2, "formats": {"text/plain": 2}}
+    assert registry.report(item.id + 1) is None
+
+
+def test_writers_side_by_side_never_find_the_database_locked(
+    registry: Registry, institution: Institution
+) -> None:
+    faults: list[Exception] = []
+
+    def write() -> None:
+        try:
+            for number in range(20):
+                registry.save_work_item(WorkItem(name=f"{number}", institution_id=institution.id))
+        except Exception as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=write) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert len(registry.work_items(WorkItemFilter())) == 120
+
+
+def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
+    database = Database(sqlite_url(tmp_path / "r.db"))
+    database.migrate()
+    schema = database.schema()
+    database.migrate()
+    assert schema
+    assert database.schema() == schema
+    database.close()

@@ -1,0 +1,19 @@
+"""The engines of one machine: Valkey and SeaweedFS, started, supervised and stopped here.
+
+Nothing else of Bagline knows whether its engines are embedded or a fleet's.
+"""
+
+from __future__ import annotations
+
+from bagline.embedded.engines import Engines, running_engines, stop_engines
+from bagline.embedded.house import EngineAddresses
+from bagline.embedded.room import check_room, free_bytes
+
+__all__ = [
+    "EngineAddresses",
+    "Engines",
+    "check_room",
+    "free_bytes",
+    "running_engines",
+    "stop_engines",
+]

@@ -1,0 +1,271 @@
+"""Working state in Redis or Valkey: the hash of contract B, and keys of our own beside it.
+
+Of Redis memory a file costs its record (about 1.2 KB with four checksums), and some 190
+bytes for its place in tar order and its span (see `bagline.services.state.keys`).
+
+After Unreachable from `commit` it is not known whether the write happened. Go on from
+the checkpoint; a repeated `commit` lists no file twice, but adds its tally again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from bagline.errors import LeaseLost
+from bagline.model import wire
+from bagline.model.ingest import IngestFile, IngestObject
+from bagline.model.workitem import WorkResult
+from bagline.services.redis_client import CONNECT_SECONDS, READ_SECONDS, RedisClient
+from bagline.services.state import keys, scripts
+from bagline.services.state.base import BATCH_FILES, FileEntry, Lease, State
+from bagline.services.state.files import FileReader
+from bagline.services.state.records import broken, decode_object, decode_result
+
+PROGRESS_SECONDS = 60
+SCAN_COUNT = 1_000
+
+
+class RedisState(State):
+    def __init__(
+        self,
+        url: str,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        """Connects at the first call. Raises Misconfigured when the URL is none."""
+        self._client = RedisClient(url, connect_seconds=connect_seconds, read_seconds=read_seconds)
+        with self._client.speaking("scripts") as redis:
+            self._renew = redis.register_script(scripts.RENEW)
+            self._drop = redis.register_script(scripts.DROP)
+            self._commit = redis.register_script(scripts.COMMIT)
+            self._restart = redis.register_script(scripts.RESTART)
+            self._delete = redis.register_script(scripts.DELETE)
+
+    def __repr__(self) -> str:
+        return f"RedisState({self._client.where})"
+
+    # -- the right to work on an item
+    def take_lease(self, item_id: int, *, owner: str, seconds: float) -> Lease | None:
+        token = f"{owner}|{secrets.token_hex(16)}"
+        key = keys.own_key(item_id, "lease")
+        with self._client.speaking(key) as redis:
+            taken = redis.set(key, token, nx=True, px=_milliseconds(seconds))
+        return Lease(item_id, token) if taken else None
+
+    def renew_lease(self, lease: Lease, *, seconds: float) -> None:
+        self._fenced(self._renew, lease, [], [_milliseconds(seconds)])
+
+    def check_lease(self, lease: Lease) -> None:
+        if self._lease_token(lease.item_id) != lease.token:
+            raise _lost(lease)
+
+    def drop_lease(self, lease: Lease) -> None:
+        key = keys.own_key(lease.item_id, "lease")
+        with self._client.speaking(key):
+            self._drop(keys=[key], args=[lease.token])
+
+    def lease_owner(self, item_id: int) -> str:
+        return _owner(self._lease_token(item_id))
+
+    def break_leases(self, is_dead: Callable[[str], bool]) -> list[int]:
+        broken_ids = []
+        for item_id in self._leased_items():
+            token = self._lease_token(item_id)
+            if token and is_dead(_owner(token)):
+                key = keys.own_key(item_id, "lease")
+                with self._client.speaking(key):
+                    if self._drop(keys=[key], args=[token]):
+                        broken_ids.append(item_id)
+        return sorted(broken_ids)
+
+    def _leased_items(self) -> set[int]:
+        found: set[int] = set()
+        cursor: Any = 0
+        while True:
+            with self._client.speaking(keys.LEASE_PATTERN) as redis:
+                cursor, names = redis.scan(cursor, match=keys.LEASE_PATTERN, count=SCAN_COUNT)
+            found |= {item for name in names if (item := keys.item_of_own_key(name)) is not None}
+            if cursor == 0:
+                return found
+
+    def _lease_token(self, item_id: int) -> str:
+        key = keys.own_key(item_id, "lease")
+        with self._client.speaking(key) as redis:
+            token = redis.get(key)
+        return token.decode("utf-8", "replace") if token else ""
+
+    def _fenced(self, script: Any, lease: Lease, own: Sequence[str], args: Sequence[Any]) -> None:
+        """Run the script; raises LeaseLost when its fence held the write off."""
+        lease_key = keys.own_key(lease.item_id, "lease")
+        with self._client.speaking(f"{lease.item_id} and its lease"):
+            written = script(keys=[lease_key, *own], args=[lease.token, *args])
+        if written != 1:
+            raise _lost(lease)
+
+    # -- one object, one result a topic
+    def load_object(self, item_id: int) -> IngestObject | None:
+        hint = keys.own_key(item_id, "object")
+        with self._client.speaking(f"{item_id} and {hint}") as redis:
+            identifier = redis.get(hint)
+            field = b"object:" + (identifier or b"")
+            raw = redis.hget(str(item_id), field) if identifier else None
+        if raw is not None:
+            return decode_object(raw, item_id, field)
+        return self._seek_object(item_id)
+
+    def _seek_object(self, item_id: int) -> IngestObject | None:
+        """The item's one object where another service wrote it, perhaps under its whole name."""
+        found: IngestObject | None = None
+        for field, raw in self._scan_hash(item_id, "object:*"):
+            record = decode_object(raw, item_id, field)
+            if field == b"object:" + keys.path_bytes(record.identifier):
+                return record
+            found = record
+        return found
+
+    def _scan_hash(self, item_id: int, pattern: str) -> Iterator[tuple[bytes, bytes]]:
+        cursor: Any = 0
+        while True:
+            with self._client.speaking(str(item_id)) as redis:
+                cursor, found = redis.hscan(str(item_id), cursor, match=pattern, count=SCAN_COUNT)
+            yield from found.items()
+            if cursor == 0:
+                return
+
+    def load_result(self, item_id: int, topic: str) -> WorkResult | None:
+        field = f"workresult:{topic}".encode()
+        with self._client.speaking(str(item_id)) as redis:
+            raw = redis.hget(str(item_id), field)
+        return None if raw is None else decode_result(raw, item_id, field)
+
+    # -- files
+    def load_files(
+        self, item_id: int, object_identifier: str, paths: Sequence[str]
+    ) -> dict[str, FileEntry]:
+        return FileReader(self._client, item_id).load(object_identifier, paths)
+
+    def iter_files(self, item_id: int, *, batch: int = BATCH_FILES) -> Iterator[list[FileEntry]]:
+        return FileReader(self._client, item_id).iterate(batch)
+
+    def count_files(self, item_id: int) -> int:
+        return FileReader(self._client, item_id).count()
+
+    # -- one fenced write
+    def commit(
+        self,
+        lease: Lease,
+        *,
+        files: Sequence[IngestFile | FileEntry] = (),
+        object: IngestObject | None = None,
+        result: WorkResult | None = None,
+        checkpoint: bytes | None = None,
+        tally: Mapping[str, int] | None = None,
+    ) -> None:
+        if len(files) > BATCH_FILES:
+            raise ValueError(f"{len(files)} files in one commit; at most {BATCH_FILES}")
+        identifier = _identifier(files, object)
+        entries: list[Any] = []
+        fields: list[Any] = []
+        for given in files:
+            is_entry = isinstance(given, FileEntry)
+            file, span = given if isinstance(given, FileEntry) else (given, None)
+            raw_path, packed = keys.path_bytes(file.path_in_bag), keys.pack_span(span)
+            field = keys.file_prefix(file.object_identifier) + raw_path
+            member = keys.pack_member(raw_path, packed)
+            entries += [field, int(is_entry), keys.path_digest(raw_path), packed, member]
+            fields += [field, wire.encode(file)]
+        if object is not None:
+            fields += [b"object:" + keys.path_bytes(object.identifier), wire.encode(object)]
+        if result is not None:
+            if not result.operation:
+                raise ValueError("a work result without the topic it belongs to (operation)")
+            fields += [f"workresult:{result.operation}", wire.encode(result)]
+        change = (
+            ["keep"] if checkpoint is None else ["set", checkpoint] if checkpoint else ["remove"]
+        )
+        counts = [part for pair in (tally or {}).items() for part in pair]
+        self._fenced(
+            self._commit,
+            lease,
+            self._keys(lease.item_id),
+            [keys.path_bytes(identifier), len(files), *entries, len(fields), *fields, *change,
+             len(counts) // 2, *counts],
+        )  # fmt: skip
+
+    def _keys(self, item_id: int) -> list[str]:
+        """In the order in which the scripts take them."""
+        return [str(item_id), *(keys.own_key(item_id, kind) for kind in keys.OWN_KINDS)]
+
+    def load_checkpoint(self, item_id: int) -> bytes | None:
+        key = keys.own_key(item_id, "checkpoint")
+        with self._client.speaking(key) as redis:
+            found: bytes | None = redis.get(key)
+        return found
+
+    def load_tally(self, item_id: int) -> dict[str, int]:
+        key = keys.own_key(item_id, "tally")
+        with self._client.speaking(key) as redis:
+            found = redis.hgetall(key)
+        try:
+            return {name.decode(): int(count) for name, count in found.items()}
+        except ValueError as error:
+            raise broken(key, b"", str(error)) from error
+
+    def restart_item(self, lease: Lease) -> None:
+        results = [field for field, _ in self._scan_hash(lease.item_id, "workresult:*")]
+        self._fenced(self._restart, lease, self._keys(lease.item_id), results)
+
+    def delete_item(self, lease: Lease) -> None:
+        own = [*self._keys(lease.item_id), keys.own_key(lease.item_id, "progress")]
+        self._fenced(self._delete, lease, own, [])
+
+    def has_item(self, item_id: int) -> bool:
+        with self._client.speaking(str(item_id)) as redis:
+            return bool(redis.exists(*self._keys(item_id)))
+
+    # -- progress
+    def show_progress(self, item_id: int, progress: bytes) -> None:
+        key = keys.own_key(item_id, "progress")
+        with self._client.speaking(key) as redis:
+            redis.set(key, progress, ex=PROGRESS_SECONDS)
+
+    def load_progress(self, item_ids: Sequence[int]) -> dict[int, bytes]:
+        with self._client.speaking("progress") as redis:
+            pipeline = redis.pipeline(transaction=False)
+            for item_id in item_ids:
+                pipeline.get(keys.own_key(item_id, "progress"))
+            found = pipeline.execute()
+        return {i: shown for i, shown in zip(item_ids, found, strict=True) if shown is not None}
+
+    def ping(self) -> Mapping[str, str]:
+        return self._client.describe()
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1_000))
+
+
+def _owner(token: str) -> str:
+    return token.rpartition("|")[0]
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(
+        f"the lease on work item {lease.item_id} is no longer ours; nothing was written"
+    )
+
+
+def _identifier(files: Sequence[IngestFile | FileEntry], object: IngestObject | None) -> str:
+    """The one identifier of all of them; "" when there is none. Raises ValueError for two."""
+    found = {(f.file if isinstance(f, FileEntry) else f).object_identifier for f in files}
+    if object is not None:
+        found.add(object.identifier)
+    if len(found) > 1:
+        raise ValueError(f"one commit, one object; these were given: {sorted(found)}")
+    return found.pop() if found else ""

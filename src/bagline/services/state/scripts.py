@@ -1,0 +1,78 @@
+"""The Lua that makes a write and its fence one step.
+
+Each answers 1, or 0 when the lease is not the caller's: then nothing was written. Types
+are looked at first, because an error half way would leave the first half.
+"""
+
+from __future__ import annotations
+
+_FENCE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+"""
+
+RENEW = _FENCE + "return redis.call('PEXPIRE', KEYS[1], ARGV[2])"
+
+DROP = _FENCE + "return redis.call('DEL', KEYS[1])"
+
+COMMIT = (
+    _FENCE
+    + """
+local item, object, members, spans = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local checkpoint, tally = KEYS[6], KEYS[7]
+for key, kind in pairs({[item] = 'hash', [object] = 'string', [members] = 'list',
+                        [spans] = 'hash', [checkpoint] = 'string', [tally] = 'hash'}) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and found ~= kind then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found)
+  end
+end
+local at = 2
+local function take() at = at + 1; return ARGV[at - 1] end
+local identifier = take()
+local batch, listed = {}, redis.call('EXISTS', spans) == 1
+for _ = 1, tonumber(take()) do  -- files: field, is it an entry, digest, span, packed member
+  local field, entry, digest, span, member = take(), take(), take(), take(), take()
+  if (entry == '1' or (listed and redis.call('HEXISTS', item, field) == 0))
+      and redis.call('HSETNX', spans, digest, span) == 1 then
+    batch[#batch + 1] = member
+  end
+end
+if #batch > 0 then redis.call('RPUSH', members, table.concat(batch)) end
+local fields = tonumber(take())
+for first = at, at + fields - 1, 400 do
+  redis.call('HSET', item, unpack(ARGV, first, math.min(first + 399, at + fields - 1)))
+end
+at = at + fields
+if identifier ~= '' then redis.call('SET', object, identifier) end
+local change = take()
+if change == 'set' then redis.call('SET', checkpoint, take())
+elseif change == 'remove' then redis.call('DEL', checkpoint) end
+for _ = 1, tonumber(take()) do redis.call('HINCRBY', tally, take(), take()) end
+return 1
+"""
+)
+
+RESTART = (
+    _FENCE
+    + """
+local kept = {}
+if #ARGV > 1 then
+  local fields = {unpack(ARGV, 2)}
+  for i, value in ipairs(redis.call('HMGET', KEYS[2], unpack(fields))) do
+    if value then kept[#kept + 1] = fields[i]; kept[#kept + 1] = value end
+  end
+end
+redis.call('UNLINK', unpack(KEYS, 2))
+if #kept > 0 then redis.call('HSET', KEYS[2], unpack(kept)) end
+return 1
+"""
+)
+
+DELETE = (
+    _FENCE
+    + """
+redis.call('UNLINK', unpack(KEYS, 2))
+redis.call('DEL', KEYS[1])
+return 1
+"""
+)

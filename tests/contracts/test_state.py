@@ -1,0 +1,399 @@
+"""What every State promises, asked of each implementation on its real engine."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+
+import pytest
+import valkey
+
+from bagline.embedded import EngineAddresses
+from bagline.errors import BrokenState, LeaseLost, Misconfigured, Refused, Unreachable
+from bagline.model import wire
+from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject, TarSpan
+from bagline.model.times import Timestamp
+from bagline.model.workitem import WorkResult
+from bagline.services.state.base import BATCH_FILES, FileEntry, Lease, State
+from bagline.services.state.redis import RedisState
+from support.engines import closed_port, fresh_id
+
+pytestmark = pytest.mark.engines
+
+BAG = "test.edu/bag"
+IMPLEMENTATIONS: dict[str, Callable[[EngineAddresses], State]] = {
+    "redis": lambda engines: RedisState(engines.redis_url),
+}
+
+
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
+def state(request: pytest.FixtureRequest, engines: EngineAddresses) -> Iterator[State]:
+    made = IMPLEMENTATIONS[request.param](engines)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def redis(engines: EngineAddresses) -> valkey.Valkey:
+    return valkey.Valkey.from_url(engines.redis_url)
+
+
+@pytest.fixture
+def lease(state: State) -> Lease:
+    return take(state, fresh_id())
+
+
+def take(state: State, item_id: int, owner: str = "host-a/1", seconds: float = 60) -> Lease:
+    lease = state.take_lease(item_id, owner=owner, seconds=seconds)
+    assert lease is not None
+    return lease
+
+
+def steal(state: State, redis: valkey.Valkey, lease: Lease) -> Lease:
+    """As if the lease had run out, and another worker had come."""
+    redis.delete(f"bagline:{{{lease.item_id}}}:lease")
+    return take(state, lease.item_id, "host-b/2")
+
+
+def a_file(path: str, size: int = 0) -> IngestFile:
+    return IngestFile(object_identifier=BAG, path_in_bag=path, size=size, uuid=f"uuid-{path!r}")
+
+
+def an_entry(number: int, size: int = 512) -> FileEntry:
+    span = TarSpan(number * 1024, number * 1024 + 512, size)
+    return FileEntry(a_file(f"data/{number:06}.txt", size), span)
+
+
+def an_object(key: str = "bag.tar") -> IngestObject:
+    return IngestObject(institution="test.edu", s3_key=key, s3_bucket="receiving", size=9)
+
+
+def paths(state: State, item_id: int) -> list[str]:
+    return [entry.file.path_in_bag for batch in state.iter_files(item_id) for entry in batch]
+
+
+# -- leases
+def test_one_lease_at_a_time(state: State, lease: Lease) -> None:
+    assert state.take_lease(lease.item_id, owner="host-b/2", seconds=60) is None
+    assert state.lease_owner(lease.item_id) == "host-a/1"
+    state.check_lease(lease)
+    state.renew_lease(lease, seconds=60)
+    state.drop_lease(lease)
+    assert state.lease_owner(lease.item_id) == ""
+    take(state, lease.item_id, "host-b/2")
+
+
+def test_a_lease_runs_out_and_then_nothing_of_it_works(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    assert 0 < redis.pttl(f"bagline:{{{lease.item_id}}}:lease") <= 60_000
+    other = steal(state, redis, lease)
+    with pytest.raises(LeaseLost):
+        state.check_lease(lease)
+    with pytest.raises(LeaseLost):
+        state.renew_lease(lease, seconds=60)
+    state.drop_lease(lease)
+    state.check_lease(other)
+
+
+def test_leases_of_the_dead_are_broken_and_only_those(state: State) -> None:
+    dead = take(state, fresh_id(), f"dead|host/{fresh_id()}")
+    alive = take(state, fresh_id(), f"live/{fresh_id()}")
+    owner = dead.token.rpartition("|")[0]
+    assert state.break_leases(lambda who: who == owner) == [dead.item_id]
+    assert state.lease_owner(dead.item_id) == ""
+    state.check_lease(alive)
+
+
+# -- the fence
+def test_a_write_with_a_lost_lease_writes_nothing(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    state.commit(lease, files=[an_entry(0)], object=an_object(), checkpoint=b"1", tally={"n": 1})
+    steal(state, redis, lease)
+    before = dump(redis, lease.item_id)
+    with pytest.raises(LeaseLost):
+        state.commit(
+            lease,
+            files=[an_entry(1)],
+            object=an_object(),
+            result=WorkResult(operation="t"),
+            checkpoint=b"2",
+            tally={"n": 1},
+        )
+    with pytest.raises(LeaseLost):
+        state.restart_item(lease)
+    with pytest.raises(LeaseLost):
+        state.delete_item(lease)
+    assert dump(redis, lease.item_id) == before
+
+
+def dump(redis: valkey.Valkey, item_id: int) -> dict[bytes, bytes | None]:
+    names = [str(item_id).encode(), *redis.keys(f"bagline:{{{item_id}}}:*")]
+    return {name: redis.dump(name) for name in sorted(names)}
+
+
+def test_a_write_that_cannot_be_whole_is_not_begun(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    redis.set(f"bagline:{{{lease.item_id}}}:tally", "not a hash")
+    with pytest.raises(BrokenState, match="tally"):
+        state.commit(lease, files=[an_entry(0)], tally={"n": 1})
+    assert not redis.exists(str(lease.item_id))
+
+
+# -- what comes back is what went in
+def test_object_result_checkpoint_and_tally(state: State, lease: Lease) -> None:
+    item = lease.item_id
+    assert state.load_object(item) is None
+    assert state.load_result(item, "ingest01_prefetch") is None
+    assert state.load_checkpoint(item) is None
+    assert state.load_tally(item) == {}
+    assert not state.has_item(item)
+    result = WorkResult(operation="ingest01_prefetch", attempt=2, host="h", pid=3)
+    state.commit(lease, object=an_object(), result=result, checkpoint=b"\x00at", tally={"a": 2})
+    state.commit(lease, tally={"a": 3, "b": -1})
+    assert state.load_object(item) == an_object()
+    assert state.load_result(item, "ingest01_prefetch") == result
+    assert state.load_checkpoint(item) == b"\x00at"
+    assert state.load_tally(item) == {"a": 5, "b": -1}
+    assert state.has_item(item)
+    state.commit(lease, checkpoint=b"")
+    assert state.load_checkpoint(item) is None
+
+
+def test_fields_are_those_of_the_contract(state: State, redis: valkey.Valkey, lease: Lease) -> None:
+    odd = b"data/\xff\xe9 <&>.txt".decode("utf-8", "surrogateescape")
+    state.commit(
+        lease,
+        files=[FileEntry(a_file(odd), None)],
+        object=an_object("bag.b01.of02.tar"),
+        result=WorkResult(operation="ingest01_prefetch"),
+    )
+    assert set(redis.hkeys(str(lease.item_id))) == {
+        b"object:test.edu/bag",
+        b"workresult:ingest01_prefetch",
+        b"file:test.edu/bag/data/\xff\xe9 <&>.txt",
+    }
+
+
+def test_paths_that_are_not_utf8_come_back_byte_by_byte(state: State, lease: Lease) -> None:
+    odd = [
+        raw.decode("utf-8", "surrogateescape") for raw in (b"data/\xff", b"data/\xfe", b"d/\xc3")
+    ]
+    state.commit(lease, files=[FileEntry(a_file(path), None) for path in odd])
+    assert paths(state, lease.item_id) == odd
+    assert list(state.load_files(lease.item_id, BAG, odd)) == odd
+
+
+def test_files_come_by_path_with_their_spans(state: State, lease: Lease) -> None:
+    sparse = FileEntry(a_file("data/sparse", 9), TarSpan(0, 512, 4, ((0, 2), (7, 2))))
+    listed = FileEntry(a_file("data/only-in-a-manifest"), None)
+    state.commit(lease, files=[an_entry(1), sparse, listed])
+    wanted = ["data/sparse", "data/000001.txt", "data/only-in-a-manifest", "data/absent"]
+    found = state.load_files(lease.item_id, BAG, wanted)
+    assert set(found) == set(wanted[:3])
+    assert found["data/sparse"] == sparse
+    assert found["data/000001.txt"] == an_entry(1)
+    assert found["data/only-in-a-manifest"].span is None
+    assert state.load_files(lease.item_id, BAG, []) == {}
+
+
+def test_saving_again_changes_the_record_and_not_the_order(state: State, lease: Lease) -> None:
+    entries = [an_entry(n) for n in (5, 3, 9)]
+    state.commit(lease, files=entries)
+    changed = a_file("data/000003.txt", 512)
+    changed.copied_to_staging_at = Timestamp("2026-01-02T03:04:05.123456789Z")
+    state.commit(lease, files=[changed])
+    state.commit(lease, files=[entries[2]])  # the same entry twice is listed once
+    [batch] = list(state.iter_files(lease.item_id))
+    assert [entry.file.path_in_bag for entry in batch] == [
+        "data/000005.txt",
+        "data/000003.txt",
+        "data/000009.txt",
+    ]
+    assert batch[1] == FileEntry(changed, entries[1].span)
+    assert state.count_files(lease.item_id) == 3
+
+
+def test_a_new_record_without_a_span_joins_the_list(state: State, lease: Lease) -> None:
+    state.commit(lease, files=[an_entry(0)])
+    state.commit(lease, files=[a_file("data/later"), an_entry(1)])
+    assert paths(state, lease.item_id) == ["data/000000.txt", "data/later", "data/000001.txt"]
+
+
+def test_records_may_be_saved_while_they_are_walked(state: State, lease: Lease) -> None:
+    for start in range(0, 1_000, BATCH_FILES):
+        state.commit(lease, files=[an_entry(n) for n in range(start, start + BATCH_FILES)])
+    seen = []
+    for batch in state.iter_files(lease.item_id, batch=70):
+        assert len(batch) <= 70
+        seen += [entry.file.path_in_bag for entry in batch]
+        state.commit(lease, files=[entry.file for entry in batch])
+    assert seen == [f"data/{n:06}.txt" for n in range(1_000)]
+
+
+def test_a_hundred_thousand_files_pass_in_bounded_memory(state: State, lease: Lease) -> None:
+    count, checksum = 100_000, IngestChecksum(algorithm="sha256", digest="0" * 64, source="ingest")
+    for start in range(0, count, BATCH_FILES):
+        entries = [an_entry(n) for n in range(start, start + BATCH_FILES)]
+        for entry in entries:
+            entry.file.checksums = [checksum] * 4
+        state.commit(lease, files=entries)
+    assert state.count_files(lease.item_id) == count
+    tracemalloc.start()
+    try:
+        walked = 0
+        for batch in state.iter_files(lease.item_id):
+            assert batch[0].file.path_in_bag == f"data/{walked:06}.txt"
+            walked += len(batch)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert walked == count
+    assert peak < 16 * 1024 * 1024
+    state.delete_item(lease)
+
+
+# -- what other services wrote
+def test_records_of_an_older_service_are_read(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    raw = {f"file:{BAG}/{f.path_in_bag}": wire.encode(f) for f in map(a_file, "abc")}
+    raw["object:test.edu/bag.b01.of02"] = wire.encode(an_object("bag.b01.of02.tar"))
+    raw["workresult:ingest01_prefetch"] = wire.encode(WorkResult(operation="ingest01_prefetch"))
+    redis.hset(str(lease.item_id), mapping=raw)
+    found = state.load_object(lease.item_id)
+    assert found is not None
+    assert found.s3_key == "bag.b01.of02.tar"
+    assert sorted(paths(state, lease.item_id)) == ["a", "b", "c"]
+    assert state.count_files(lease.item_id) == 3
+    assert state.load_files(lease.item_id, BAG, ["b"])["b"].span is None
+    state.commit(lease, files=[a_file("b", 7)], object=found)
+    assert sorted(paths(state, lease.item_id)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("bad", [b"{}", b"null", b"", b"[1]", b'{"path_in_bag": 3}', b"{"])
+def test_a_broken_record_is_never_taken_for_an_empty_one(
+    state: State, redis: valkey.Valkey, lease: Lease, bad: bytes
+) -> None:
+    state.commit(lease, files=[an_entry(0)], object=an_object())
+    key, field = str(lease.item_id), f"file:{BAG}/data/000000.txt"
+    redis.hset(key, field, bad)
+    with pytest.raises(BrokenState, match=key):
+        list(state.iter_files(lease.item_id))
+    with pytest.raises(BrokenState, match=r"data/000000\.txt"):
+        state.load_files(lease.item_id, BAG, ["data/000000.txt"])
+    redis.hdel(key, field)
+    with pytest.raises(BrokenState, match="gone"):
+        list(state.iter_files(lease.item_id))
+    redis.hset(key, f"object:{BAG}", bad)
+    with pytest.raises(BrokenState, match=f"object:{BAG}"):
+        state.load_object(lease.item_id)
+
+
+def test_a_key_of_another_type_is_broken_state(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    redis.set(str(lease.item_id), "text")
+    with pytest.raises(BrokenState, match=str(lease.item_id)):
+        state.load_object(lease.item_id)
+    with pytest.raises(BrokenState, match=str(lease.item_id)):
+        state.commit(lease, object=an_object())
+
+
+# -- beginning anew, and the end
+def test_restart_keeps_only_the_work_results(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    result = WorkResult(operation="ingest01_prefetch", attempt=2)
+    state.commit(
+        lease,
+        files=[an_entry(0)],
+        object=an_object(),
+        result=result,
+        checkpoint=b"x",
+        tally={"n": 1},
+    )
+    state.restart_item(lease)
+    assert redis.hkeys(str(lease.item_id)) == [b"workresult:ingest01_prefetch"]
+    assert state.load_result(lease.item_id, "ingest01_prefetch") == result
+    assert state.load_object(lease.item_id) is None
+    assert state.load_checkpoint(lease.item_id) is None
+    assert state.load_tally(lease.item_id) == {}
+    assert paths(state, lease.item_id) == []
+    assert state.count_files(lease.item_id) == 0
+    state.check_lease(lease)
+
+
+def test_a_deleted_item_leaves_no_key(state: State, redis: valkey.Valkey, lease: Lease) -> None:
+    neighbour = take(state, lease.item_id * 10)  # 12 is not 120
+    for one in (lease, neighbour):
+        state.commit(one, files=[an_entry(0)], object=an_object(), checkpoint=b"x", tally={"n": 1})
+        state.show_progress(one.item_id, b"half")
+    state.delete_item(lease)
+    assert not state.has_item(lease.item_id)
+    assert not redis.exists(str(lease.item_id))
+    assert redis.keys(f"bagline:{{{lease.item_id}}}:*") == []
+    assert paths(state, neighbour.item_id) == ["data/000000.txt"]
+
+
+def test_what_cannot_be_meant_is_a_value_error(state: State, lease: Lease) -> None:
+    with pytest.raises(ValueError, match="at most"):
+        state.commit(lease, files=[an_entry(n) for n in range(BATCH_FILES + 1)])
+    with pytest.raises(ValueError, match="one object"):
+        state.commit(lease, files=[IngestFile(object_identifier="a/b")], object=an_object())
+    with pytest.raises(ValueError, match="operation"):
+        state.commit(lease, result=WorkResult())
+
+
+def test_progress_is_shown_and_expires(state: State, redis: valkey.Valkey) -> None:
+    shown, silent = fresh_id(), fresh_id()
+    state.show_progress(shown, b"{}")
+    assert state.load_progress([silent, shown]) == {shown: b"{}"}
+    assert 0 < redis.ttl(f"bagline:{{{shown}}}:progress") <= 60
+    assert not state.has_item(shown)
+    assert state.load_progress([]) == {}
+
+
+# -- faults
+def test_it_says_what_answers(state: State) -> None:
+    told = state.ping()
+    assert told["product"] in {"Valkey", "Redis"}
+    assert told["appendonly"] == "yes"
+    assert told["appendfsync"] == "always"
+    assert told["maxmemory-policy"] == "noeviction"
+
+
+def test_a_dead_port_is_unreachable_and_no_secret_is_said() -> None:
+    state = RedisState(f"redis://:hidden-word@127.0.0.1:{closed_port()}/0")
+    with pytest.raises(Unreachable) as caught:
+        state.take_lease(1, owner="a", seconds=1)
+    assert "hidden-word" not in f"{caught.value} {state!r} {state.__dict__}"
+
+
+def test_wrong_credentials_are_refused(engines: EngineAddresses) -> None:
+    port = engines.redis_url.rpartition(":")[2]
+    for url in (f"redis://127.0.0.1:{port}", f"redis://:wrong-word@127.0.0.1:{port}"):
+        with pytest.raises(Refused) as caught:
+            RedisState(url).load_object(1)
+        assert "wrong-word" not in str(caught.value)
+
+
+def test_a_url_that_is_none_is_misconfigured() -> None:
+    with pytest.raises(Misconfigured) as caught:
+        RedisState("http://:hidden-word@127.0.0.1/0")
+    assert "hidden-word" not in str(caught.value)
+
+
+def test_a_full_redis_says_so_and_takes_nothing(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    redis.config_set("maxmemory", "1mb")
+    try:
+        with pytest.raises(Unreachable, match="full"):
+            state.commit(lease, files=[an_entry(0)])
+    finally:
+        redis.config_set("maxmemory", "0")
+    assert not state.has_item(lease.item_id)
+    state.commit(lease, files=[an_entry(0)])

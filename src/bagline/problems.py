@@ -134,7 +134,7 @@ FILE_MISSING = _kind(
     "BAG007",
     ERROR,
     "File {subject} in {manifest} is missing from bag.",
-    "Add the file, or take its line out of the manifest, and make the tar again.{hint}",
+    "Add the file, or take its line out of the manifest, and make the tar again.",
 )
 
 # Reading the tar
@@ -288,8 +288,7 @@ VERSION_MISSING = _kind(
     "BAG040",
     ERROR,
     "Missing required tag bagit.txt/BagIt-Version.",
-    "Add a bagit.txt with the lines `BagIt-Version: 1.0` and"
-    " `Tag-File-Character-Encoding: UTF-8`.",
+    "Add a bagit.txt with the lines `BagIt-Version: 1.0` and `Tag-File-Character-Encoding: UTF-8`.",
 )
 VERSION_NOT_ALLOWED = _kind(
     "BAG041",
@@ -305,9 +304,9 @@ ENCODING_UNKNOWN = _kind(
 )
 BAD_TAG_LINE = _kind(
     "BAG043",
-    ERROR,
+    WARNING,
     "Line {line} of {subject} is no tag: {reason}.",
-    "Write each tag as `Name: value`; a line that goes on begins with a space or tab.",
+    "It was {taken}. Write each tag as `Name: value`; a line that goes on begins with a space or tab.",
 )
 TAG_FILE_UNDECODABLE = _kind(
     "BAG044",
@@ -583,9 +582,7 @@ class ProblemLog:
     def all(self) -> list[Problem]:
         """What was listed, then one Problem for each kind that had more than that."""
         rest = [
-            MORE_OF_A_KIND.about(
-                "", KINDS[code].severity, count=count - self._limit, kind=code
-            )
+            MORE_OF_A_KIND.about("", KINDS[code].severity, count=count - self._limit, kind=code)
             for code, count in self._counts.items()
             if count > self._limit
         ]

@@ -85,9 +85,7 @@ def unsafe_reason(path: str) -> str:
         return "it is empty"
     if path.startswith("/"):
         return "it is absolute"
-    if path.startswith("~"):
-        return "`~` stands for a home directory"
-    if _DRIVE.match(path):
+    if _DRIVE.match(path) and path[2:3] in ("/", "\\"):
         return "it begins with a drive letter"
     if ".." in path.split("/"):
         return "`..` leads out of its directory"

@@ -1,0 +1,282 @@
+"""Manifests (RFC 8493, sections 2.1.3 and 2.2.1), read as they stream by.
+
+Bounded memory whatever the manifest's size: one line and one chunk.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from unicodedata import normalize
+
+from msgspec import Struct
+
+from bagline import problems
+from bagline.bagit.digests import LENGTHS
+from bagline.bagit.encodings import UTF_8, effective_encoding
+from bagline.bagit.paths import Role, manifest_algorithm, role_of, unsafe_reason
+from bagline.problems import Problem, ProblemLog
+
+LINE_BYTES = 1024 * 1024
+"""Longest line that is read."""
+
+_PERCENT = re.compile("%(0[AaDd]|25)")
+_DECODED = {"0a": "\n", "0d": "\r", "25": "%"}
+_LINE = rb"[ \t]*([^ \t]+)[ \t]+([^ \t].*)"
+_HEX = re.compile(rb"[0-9A-Fa-f]+")
+
+
+class ManifestEntry(Struct, frozen=True, gc=False):
+    """One line of a manifest.
+
+    `raw_path` as it stands there (surrogateescape), `digest` in lower-case hex,
+    `candidates` the spellings under which to look for the file, likeliest first.
+    """
+
+    raw_path: str
+    digest: str
+    candidates: tuple[str, ...]
+    line: int
+
+
+class ManifestParser:
+    """Reads the manifest that stands at `path` in the bag (its name gives the algorithm).
+
+    `encoding` is what bagit.txt declares; `version` the bag's BagIt version: from 1.0 on
+    `%0A %0D %25` in a path are escapes first and literal second, before 1.0 the reverse.
+    `problems` grows as lines are read, bounded as ProblemLog is.
+    """
+
+    def __init__(self, path: str, *, encoding: str = UTF_8, version: str = "1.0") -> None:
+        self.path = path
+        self.algorithm = manifest_algorithm(path)
+        self.role = role_of(path)
+        self._declared = encoding
+        self._decode_first = not version.startswith("0.")
+        self._line_pattern = re.compile(_LINE)
+        self._digest_hex = 2 * LENGTHS.get(self.algorithm, 0)
+        self._log = ProblemLog()
+        self._line = 0
+        self._rest = b""
+        self._started = False
+        self._skipping = False
+        self._stopped = False
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._encoding = UTF_8
+
+    @property
+    def problems(self) -> list[Problem]:
+        return self._log.all()
+
+    def entries(self, chunks: Iterable[bytes | memoryview]) -> Iterator[ManifestEntry]:
+        """The entries of the whole manifest. Problems are complete when it ends."""
+        for chunk in chunks:
+            yield from self.feed(bytes(chunk))
+        yield from self.finish()
+
+    def feed(self, chunk: bytes) -> list[ManifestEntry]:
+        """The entries of the lines that this chunk completes."""
+        if self._stopped:
+            return []
+        if not self._started:
+            # Enough bytes to see a byte order mark, unless the manifest is that short.
+            self._rest += chunk
+            if len(self._rest) < 4:
+                return []
+            chunk, self._rest = self._start(self._rest), b""
+        return self._lines(self._rest + self._decoded(chunk, final=False), final=False)
+
+    def finish(self) -> list[ManifestEntry]:
+        """The entry of a last line without a line end."""
+        if self._stopped:
+            return []
+        chunk, rest = b"", self._rest
+        if not self._started:
+            chunk, rest = self._start(rest), b""
+        return self._lines(rest + self._decoded(chunk, final=True), final=True)
+
+    def _start(self, first: bytes) -> bytes:
+        self._started = True
+        self._encoding, mark = effective_encoding(self._declared, first)
+        if self._encoding != UTF_8:
+            self._decoder = codecs.getincrementaldecoder(self._encoding)()
+        return first[mark:]
+
+    def _decoded(self, chunk: bytes, *, final: bool) -> bytes:
+        """The chunk as UTF-8, whatever the manifest's encoding."""
+        if self._decoder is None:
+            return chunk
+        try:
+            return self._decoder.decode(chunk, final).encode()
+        except (UnicodeDecodeError, UnicodeEncodeError):
+            self._stopped = True
+            problem = problems.MANIFEST_UNDECODABLE.about(
+                self.path, encoding=self._declared, line=self._line + 1
+            )
+            self._log.add(problem)
+            return b""
+
+    def _lines(self, data: bytes, *, final: bool) -> list[ManifestEntry]:
+        """Entries of the whole lines in `data`; what follows them is kept for later."""
+        lines = data.splitlines()
+        self._rest = b""
+        # The last line is whole only if its end is there, and a CR may yet become CRLF.
+        if not final and lines and not data.endswith(b"\n"):
+            self._rest = lines.pop()
+            if data.endswith(b"\r"):
+                self._rest += b"\r"
+        entries = []
+        for line in lines:
+            self._line += 1
+            if self._skipping:
+                self._skipping = False
+            elif line:
+                entry = self._entry(line)
+                if entry is not None:
+                    entries.append(entry)
+        if len(self._rest) > LINE_BYTES:
+            self._overlong()
+        return entries
+
+    def _overlong(self) -> None:
+        if not self._skipping:
+            self._bad_line(self._line + 1, f"it is longer than {LINE_BYTES} bytes")
+        self._skipping = True
+        self._rest = b"\r" if self._rest.endswith(b"\r") else b"x"
+
+    def _entry(self, line: bytes) -> ManifestEntry | None:
+        if len(line) > LINE_BYTES:
+            self._bad_line(self._line, f"it is longer than {LINE_BYTES} bytes")
+            return None
+        match = self._line_pattern.fullmatch(line)
+        if match is None:
+            if line.strip():
+                self._bad_line(self._line, "it has no path")
+            return None
+        digest, raw = match.groups()
+        if len(digest) != (self._digest_hex or len(digest)) or not _HEX.fullmatch(digest):
+            self._bad_digest(digest)
+            return None
+        path = raw.decode("utf-8", "surrogateescape")
+        plain = _plain(path)
+        if not self._is_allowed(path, plain):
+            return None
+        return ManifestEntry(
+            path, digest.decode().lower(), self._candidates(path, plain), self._line
+        )
+
+    def _is_allowed(self, path: str, plain: str) -> bool:
+        reason = unsafe_reason(plain)
+        if reason:
+            problem = problems.UNSAFE_LISTED_PATH.about(
+                self.path, line=self._line, path=path, reason=reason
+            )
+            self._log.add(problem)
+            return False
+        reason = self._wrong_manifest(plain)
+        if reason:
+            problem = problems.WRONG_MANIFEST.about(
+                self.path, line=self._line, path=path, reason=reason
+            )
+            self._log.add(problem)
+        return not reason
+
+    def _wrong_manifest(self, plain: str) -> str:
+        if plain == self.path:
+            return "a manifest cannot list itself"
+        is_payload = plain.startswith("data/")
+        if self.role is Role.MANIFEST and not is_payload:
+            return "it is not payload"
+        if self.role is Role.TAG_MANIFEST and is_payload:
+            return "it is payload"
+        if self.role is Role.TAG_MANIFEST and role_of(plain) is Role.TAG_MANIFEST:
+            return "it is a tag manifest"
+        return ""
+
+    def _candidates(self, path: str, plain: str) -> tuple[str, ...]:
+        if path is plain and path.isascii() and "%" not in path:
+            return (path,)
+        spellings = [path, plain]
+        if "%" in path:
+            decoded = [_percent_decoded(path), _percent_decoded(plain)]
+            spellings = decoded + spellings if self._decode_first else spellings + decoded
+        if not path.isascii():
+            for form in ("NFC", "NFD"):
+                spellings += [_normal(s, form) for s in spellings]
+            if self._encoding != UTF_8:  # the tar may hold the name in the same encoding
+                spellings += [_as_raw_bytes(s, self._encoding) for s in spellings]
+        return tuple(dict.fromkeys(spellings))
+
+    def _bad_line(self, line: int, reason: str) -> None:
+        self._log.add(problems.BAD_MANIFEST_LINE.about(self.path, line=line, reason=reason))
+
+    def _bad_digest(self, digest: bytes) -> None:
+        reason = "it has other characters than 0-9 and a-f"
+        if _HEX.fullmatch(digest):
+            reason = f"it has {len(digest)}"
+        problem = problems.BAD_DIGEST.about(
+            self.path,
+            line=self._line,
+            digest=digest.decode("utf-8", "surrogateescape"),
+            algorithm=self.algorithm,
+            reason=reason,
+            length=self._digest_hex or "an even number of",
+        )
+        self._log.add(problem)
+
+
+def _plain(path: str) -> str:
+    """The path without md5sum's `*`, a leading `./` and `\\` as separator."""
+    if path[0] in "*./" or "\\" in path or "//" in path or "/." in path:
+        plain = path.removeprefix("*").replace("\\", "/")
+        is_absolute = plain.startswith("/")
+        kept = [part for part in plain.split("/") if part not in ("", ".")]
+        plain = ("/" if is_absolute else "") + "/".join(kept)
+        return path if plain == path else plain
+    return path
+
+
+def _percent_decoded(path: str) -> str:
+    return _PERCENT.sub(lambda match: _DECODED[match[1].lower()], path)
+
+
+def _normal(path: str, form: str) -> str:
+    return normalize("NFC" if form == "NFC" else "NFD", path)
+
+
+def _as_raw_bytes(path: str, encoding: str) -> str:
+    try:
+        return path.encode(encoding).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return path
+
+
+def match_problem(raw_path: str, found: str) -> Problem | None:
+    """The warning that a file was found under another spelling than the manifest's.
+
+    None for md5sum's `*`, a leading `./` and percent escapes, which are usual.
+    """
+    if found == raw_path:
+        return None
+    spelled = {raw_path, _plain(raw_path)}
+    spelled |= {_percent_decoded(path) for path in spelled}
+    if found in spelled:
+        if "\\" in raw_path and "\\" not in found:
+            return problems.SPELLED_DIFFERENTLY.about(found, listed=raw_path)
+        return None
+    if normalize("NFC", found) in {normalize("NFC", path) for path in spelled}:
+        return problems.MATCHED_BY_NORMALISATION.about(found, listed=raw_path)
+    return problems.SPELLED_DIFFERENTLY.about(found, listed=raw_path)
+
+
+def case_problem(missing: str, found: str) -> Problem | None:
+    """The warning that a missing file and one that is there differ only in case."""
+    if missing != found and case_key(missing) == case_key(found):
+        return problems.DIFFERS_IN_CASE.about(missing, found=found)
+    return None
+
+
+def case_key(path: str) -> str:
+    """Equal for paths that differ only in upper and lower case or normal form."""
+    return normalize("NFC", normalize("NFC", path).casefold())

@@ -1,0 +1,133 @@
+"""Tag files: `Name: value` lines as RFC 8493 has them (sections 2.1.1, 2.2.2 and 5)."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from bagline import problems
+from bagline.bagit.encodings import UTF_8, effective_encoding, known_encoding, marked_encoding
+from bagline.bagit.paths import BAGIT_TXT
+from bagline.model.ingest import Tag
+from bagline.problems import WARNING, Problem
+
+TAG_FILE_BYTES = 16 * 1024 * 1024
+"""Tags are read from files up to this size."""
+
+FIRST_BYTES = 4096
+"""So many of a file's first bytes are enough for `looks_like_tag_file`."""
+
+VERSION_TAG = "BagIt-Version"
+ENCODING_TAG = "Tag-File-Character-Encoding"
+
+_LINE_END = re.compile("\r\n|\r|\n")
+_TAG_LINE = re.compile(r"[^\s:][^:\r\n]{0,200}:(\s|$)")
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f]")
+_VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})")
+
+
+class Declaration(NamedTuple):
+    """What bagit.txt says. `version` and `encoding` are "" where it does not say.
+
+    `encoding` is as written there; unknown ones are among the problems.
+    """
+
+    version: str
+    encoding: str
+    tags: list[Tag]
+    problems: list[Problem]
+
+
+def parse_tags(data: bytes, path: str, encoding: str = UTF_8) -> tuple[list[Tag], list[Problem]]:
+    """The tags of a file in order, and what was wrong with its lines.
+
+    A line splits at its first colon; a line that begins with a space or tab goes on
+    from the one before, joined with one space; names may repeat; values may be empty.
+    `encoding` is what bagit.txt declares; a byte order mark wins over it.
+    """
+    text, found = _decoded(data, path, encoding)
+    tags: list[tuple[str, list[str]]] = []
+    for number, line in enumerate(_LINE_END.split(text), 1):
+        if not line.strip():
+            continue
+        name, colon, value = line.partition(":")
+        if line[0] in " \t" and tags:
+            tags[-1][1].append(line.strip())
+        elif colon and name.strip():
+            tags.append((name.strip(), [value.strip()]))
+        else:
+            found.append(_bad_line(path, number, line, follows_tag=bool(tags)))
+            if tags:
+                tags[-1][1].append(line.strip())
+    return [
+        Tag(tag_file=path, tag_name=name, value=" ".join(part for part in parts if part))
+        for name, parts in tags
+    ], found
+
+
+def _bad_line(path: str, number: int, line: str, *, follows_tag: bool) -> Problem:
+    reason = "it begins with a colon" if line.lstrip().startswith(":") else "it has no colon"
+    taken = "taken as the end of the tag before it" if follows_tag else "left out"
+    return problems.BAD_TAG_LINE.about(path, line=number, reason=reason, taken=taken)
+
+
+def _decoded(data: bytes, path: str, declared: str) -> tuple[str, list[Problem]]:
+    encoding, mark = effective_encoding(declared, data[:4])
+    body = data[mark:]
+    try:
+        return body.decode(encoding), []
+    except UnicodeDecodeError as fault:
+        problem = problems.TAG_FILE_UNDECODABLE.about(
+            path, encoding=declared, offset=mark + fault.start
+        )
+        return body.decode(encoding, "replace"), [problem]
+
+
+def parse_bagit_txt(data: bytes) -> Declaration:
+    """bagit.txt, which is always UTF-8 and says how to read the rest (section 2.1.1)."""
+    found: list[Problem] = []
+    if marked_encoding(data[:4])[1]:
+        found.append(problems.BAGIT_TXT_BOM.about(BAGIT_TXT))
+    tags, faults = parse_tags(data, BAGIT_TXT)
+    found += faults
+    version = _single(tags, VERSION_TAG, found)
+    encoding = _single(tags, ENCODING_TAG, found)
+    if version and not _VERSION.fullmatch(version):
+        found.append(_malformed(f"'{version}' is no version such as 1.0"))
+    if encoding and known_encoding(encoding) is None:
+        found.append(problems.ENCODING_UNKNOWN.about(BAGIT_TXT, encoding=encoding))
+    if len(tags) > 2:
+        found.append(_malformed("it has more lines than these two", WARNING))
+    return Declaration(version, encoding, tags, found)
+
+
+def _single(tags: list[Tag], name: str, found: list[Problem]) -> str:
+    values = [tag.value for tag in tags if tag.tag_name.lower() == name.lower()]
+    if len(set(values)) > 1:
+        found.append(_malformed(f"{name} stands there {len(values)} times"))
+    return values[0] if values else ""
+
+
+def _malformed(reason: str, severity: str = "") -> Problem:
+    return problems.BAGIT_TXT_MALFORMED.about(BAGIT_TXT, severity, reason=reason)
+
+
+def version_number(version: str) -> tuple[int, int]:
+    """`0.97` → (0, 97); (0, 0) of what is no version."""
+    match = _VERSION.fullmatch(version)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def looks_like_tag_file(path: str, first_bytes: bytes) -> bool:
+    """Whether a file outside the payload is text in tag form, to be parsed for its tags.
+
+    Judged by its name (.txt) and its first bytes (up to FIRST_BYTES are looked at).
+    """
+    if not path.lower().endswith(".txt"):
+        return False
+    encoding, mark = effective_encoding(UTF_8, first_bytes[:4])
+    text = first_bytes[mark:FIRST_BYTES].decode(encoding, "ignore")
+    if _CONTROLS.search(text):
+        return False
+    lines = [line for line in _LINE_END.split(text) if line.strip()]
+    return bool(lines) and _TAG_LINE.match(lines[0]) is not None

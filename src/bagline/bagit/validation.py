@@ -1,0 +1,290 @@
+"""What makes a bag valid: RFC 8493 and a profile, all problems at once, in a stable order.
+
+Pure rules over facts. `bagline check` gathers the facts in memory, the validator stage
+from Redis; both ask the same two functions.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from bagline import problems
+from bagline.bagit.digests import LENGTHS
+from bagline.bagit.paths import BAG_INFO, BAGIT_TXT, FETCH_TXT, Role
+from bagline.bagit.profiles import Profile, TagRule, is_known, profile_identifier
+from bagline.bagit.tagfiles import VERSION_TAG, version_number
+from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST, Tag
+from bagline.problems import ERROR, WARNING, Problem
+
+TAR = "application/tar"
+PACKAGE_INFO = "package-info.txt"
+"""What bag-info.txt was called before BagIt 0.96."""
+
+_OXUM = re.compile(r"(\d{1,20})\.(\d{1,20})")
+# How a control character looks once somebody has escaped it into a name.
+_ESCAPED_CONTROL = re.compile(r"\\u00[0189][0-9A-Fa-f]|\\u007[Ff]")
+_NO_BREAK_SPACE = "\u00a0"
+_FILE_PREFIX = {SOURCE_MANIFEST: "manifest-", SOURCE_TAG_MANIFEST: "tagmanifest-"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BagFacts:
+    """What there is to know of a bag as a whole.
+
+    `manifests` and `tag_manifests` are algorithms as their files' names give them;
+    `tag_files` the paths of tag files that are there; `special_entries` path → kind of
+    what was skipped in the tar. `bag_name` and `top_directory`: "" when not to be compared.
+    """
+
+    version: str
+    encoding: str
+    manifests: Sequence[str]
+    tag_manifests: Sequence[str]
+    tags: Sequence[Tag]
+    has_fetch_txt: bool = False
+    payload_files: int = 0
+    payload_bytes: int = 0
+    tag_files: Sequence[str] = ()
+    serialization: str = TAR
+    special_entries: Mapping[str, str] = field(default_factory=dict)
+    bag_name: str = ""
+    top_directory: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file that the tar holds or a manifest lists.
+
+    `calculated`: algorithm → lower-case hex, empty when the tar lacks the file.
+    `listed`: (algorithm, hex, SOURCE_MANIFEST or SOURCE_TAG_MANIFEST) a manifest line.
+    """
+
+    path: str
+    role: Role
+    size: int
+    calculated: Mapping[str, str]
+    listed: Sequence[tuple[str, str, str]]
+
+
+def bag_problems(facts: BagFacts, profile: Profile, *, oxum_severity: str = ERROR) -> list[Problem]:
+    """Everything wrong with the bag as a whole, in the order of this function."""
+    return [
+        *_serialization(facts, profile),
+        *_version(facts, profile),
+        *_fetch(facts, profile),
+        *_manifests(facts, profile),
+        *_tag_manifests(facts, profile),
+        *_tags(facts, profile),
+        *_tag_files(facts, profile),
+        *_payload(facts, oxum_severity),
+    ]
+
+
+def _serialization(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
+    allowed = profile.serializations
+    if allowed is not None and facts.serialization not in allowed:
+        yield problems.SERIALIZATION_NOT_ALLOWED.about(
+            serialization=facts.serialization, allowed=_list(allowed)
+        )
+    if facts.bag_name and facts.top_directory and facts.bag_name != facts.top_directory:
+        yield problems.TOP_DIRECTORY_NAME.about(facts.top_directory, bag=facts.bag_name)
+
+
+def _version(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
+    if not facts.version:
+        yield problems.VERSION_MISSING.about(BAGIT_TXT)
+    elif facts.version not in profile.versions:
+        yield problems.VERSION_NOT_ALLOWED.about(
+            BAGIT_TXT, version=facts.version, allowed=_list(profile.versions)
+        )
+
+
+def _fetch(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
+    if facts.has_fetch_txt:
+        kind = problems.FETCH_IGNORED if profile.fetch_allowed else problems.FETCH_NOT_ALLOWED
+        yield kind.about(FETCH_TXT)
+
+
+def _manifests(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
+    present = sorted(facts.manifests)
+    if not present:
+        yield problems.NO_PAYLOAD_MANIFEST.about()
+    for algorithm in profile.manifests_required:
+        if algorithm not in present:
+            yield problems.MANIFEST_REQUIRED.about(algorithm=algorithm)
+    is_verifiable = any(algorithm in LENGTHS for algorithm in present)
+    for algorithm in present:
+        name = f"manifest-{algorithm}.txt"
+        if algorithm not in LENGTHS and is_verifiable:
+            yield problems.MANIFEST_NOT_VERIFIED.about(name, algorithm=algorithm)
+        elif algorithm not in LENGTHS:
+            yield problems.NOTHING_VERIFIABLE.about(name, algorithm=algorithm, known=_list(LENGTHS))
+        else:
+            yield from _not_allowed(name, algorithm, profile.manifests_allowed)
+
+
+def _tag_manifests(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
+    for algorithm in profile.tag_manifests_required:
+        if algorithm not in facts.tag_manifests:
+            yield problems.TAG_MANIFEST_REQUIRED.about(algorithm=algorithm)
+    for algorithm in sorted(facts.tag_manifests):
+        name = f"tagmanifest-{algorithm}.txt"
+        if algorithm not in LENGTHS:
+            yield problems.MANIFEST_NOT_VERIFIED.about(name, algorithm=algorithm)
+        else:
+            yield from _not_allowed(name, algorithm, profile.tag_manifests_allowed)
+
+
+def _not_allowed(name: str, algorithm: str, allowed: tuple[str, ...] | None) -> Iterator[Problem]:
+    if allowed is not None and algorithm not in allowed:
+        yield problems.MANIFEST_NOT_ALLOWED.about(name, algorithm=algorithm, allowed=_list(allowed))
+
+
+def _tags(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
+    values: dict[tuple[str, str], list[str]] = {}
+    for tag in facts.tags:
+        values.setdefault((tag.tag_file, tag.tag_name.lower()), []).append(tag.value)
+    for rule in profile.rules:
+        if (rule.tag_file, rule.name) != (BAGIT_TXT, VERSION_TAG):
+            found = values.get((rule.tag_file, rule.name.lower()), [])
+            yield from _tag(rule, found, rule.tag_file in facts.tag_files)
+    identifier = profile_identifier(facts.tags)
+    if not is_known(identifier) and identifier != profile.identifier and profile.name == "aptrust":
+        yield problems.PROFILE_UNKNOWN.about(BAG_INFO, identifier=identifier)
+
+
+def _tag(rule: TagRule, values: list[str], has_file: bool) -> Iterator[Problem]:
+    hint = f" Allowed are: {_list(rule.values)}." if rule.values else ""
+    if rule.required and not values:
+        hint = hint if has_file else f"{hint} The file {rule.tag_file} itself is missing."
+        yield problems.TAG_MISSING.about(rule.tag_file, tag=rule.name, hint=hint)
+        return
+    if len(values) > 1 and not rule.repeatable:
+        yield problems.TAG_REPEATED.about(rule.tag_file, tag=rule.name, count=len(values))
+    if rule.required and not any(value.strip() for value in values):
+        yield problems.TAG_EMPTY.about(rule.tag_file, tag=rule.name, hint=hint)
+    allowed = {value.lower() for value in rule.values}
+    for value in values:
+        if allowed and value.strip() and value.strip().lower() not in allowed:
+            yield problems.TAG_ILLEGAL.about(
+                rule.tag_file, tag=rule.name, value=value, allowed=_list(rule.values)
+            )
+
+
+def _tag_files(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
+    for path in profile.tag_files_required:
+        if path not in facts.tag_files:
+            yield problems.TAG_FILE_REQUIRED.about(path)
+    if profile.tag_files_allowed is None:
+        return
+    usual = {BAGIT_TXT, BAG_INFO, FETCH_TXT, *profile.tag_files_required}
+    usual |= {rule.tag_file for rule in profile.rules}
+    for path in facts.tag_files:
+        if path not in usual and not any(fnmatchcase(path, p) for p in profile.tag_files_allowed):
+            yield problems.TAG_FILE_NOT_ALLOWED.about(path)
+
+
+def _payload(facts: BagFacts, oxum_severity: str) -> Iterator[Problem]:
+    if not facts.payload_files:
+        yield problems.NO_PAYLOAD.about()
+    info = BAG_INFO if version_number(facts.version) >= (0, 96) else PACKAGE_INFO
+    for tag in facts.tags:
+        if tag.tag_file not in (BAG_INFO, info) or tag.tag_name.lower() != "payload-oxum":
+            continue
+        match = _OXUM.fullmatch(tag.value.strip())
+        found = f"{facts.payload_bytes}.{facts.payload_files}"
+        if match is None:
+            if tag.value.strip():
+                yield problems.OXUM_MALFORMED.about(tag.tag_file, oxum_severity, value=tag.value)
+        elif (int(match[1]), int(match[2])) != (facts.payload_bytes, facts.payload_files):
+            yield problems.OXUM_DIFFERS.about(
+                tag.tag_file, oxum_severity, listed=tag.value, found=found
+            )
+
+
+def file_problems(file: FileFacts, facts: BagFacts, profile: Profile) -> Iterator[Problem]:
+    """Everything wrong with one file: its name, its listings, its digests."""
+    if file.calculated:
+        if not (file.path.isascii() and file.path.isprintable() and "\\" not in file.path):
+            yield from _name(file.path, profile)
+        yield from _listings(file, facts, profile)
+    elif file.listed:
+        yield _missing(file, facts)
+    if len(file.listed) > 1:
+        yield from _repeats(file)
+    for algorithm, digest, source in file.listed:
+        calculated = file.calculated.get(algorithm)
+        if calculated is not None and calculated != digest:
+            yield problems.DIGEST_DIFFERS.about(
+                file.path,
+                algorithm=algorithm,
+                calculated=calculated,
+                listed=digest,
+                manifest=_file_name(algorithm, source),
+            )
+
+
+def _name(path: str, profile: Profile) -> Iterator[Problem]:
+    is_control = any(unicodedata.category(character) == "Cc" for character in path)
+    if profile.control_characters_warn:
+        if is_control:
+            yield problems.CONTROL_CHARACTERS.about(path, WARNING)
+    elif is_control or _NO_BREAK_SPACE in path or _ESCAPED_CONTROL.search(path):
+        yield problems.CONTROL_CHARACTERS.about(path)
+
+
+def _listings(file: FileFacts, facts: BagFacts, profile: Profile) -> Iterator[Problem]:
+    """Payload stands in every payload manifest, a manifest in every tag manifest."""
+    if file.role is Role.PAYLOAD:
+        wanted, source, severity = facts.manifests, SOURCE_MANIFEST, ERROR
+    elif file.role is Role.MANIFEST:
+        wanted, source = facts.tag_manifests, SOURCE_TAG_MANIFEST
+        severity = WARNING if profile.unlisted_manifests_warn else ERROR
+    else:
+        return
+    listed = {algorithm for algorithm, _, where in file.listed if where == source}
+    missing = [name for name in wanted if name in LENGTHS and name not in listed]
+    if not missing:
+        return
+    # Before 1.0 a payload file must stand in one manifest, not in all; profiles that
+    # do not accept the drafts before 0.97 ask for all of them.
+    is_old = version_number(facts.version) < (1, 0) and "0.93" in profile.versions
+    if file.role is Role.PAYLOAD and is_old:
+        if not listed:
+            yield problems.IN_NO_MANIFEST.about(file.path)
+        return
+    for algorithm in missing:
+        manifest = _file_name(algorithm, source)
+        yield problems.NOT_IN_MANIFEST.about(file.path, severity, manifest=manifest)
+
+
+def _missing(file: FileFacts, facts: BagFacts) -> Problem:
+    names = dict.fromkeys(_file_name(algorithm, source) for algorithm, _, source in file.listed)
+    entry = facts.special_entries.get(file.path)
+    if entry:
+        return problems.LISTED_SPECIAL.about(file.path, manifest=_list(names), entry=entry)
+    return problems.FILE_MISSING.about(file.path, manifest=_list(names))
+
+
+def _repeats(file: FileFacts) -> Iterator[Problem]:
+    digests: dict[tuple[str, str], list[str]] = {}
+    for algorithm, digest, source in file.listed:
+        digests.setdefault((algorithm, source), []).append(digest)
+    for (algorithm, source), found in digests.items():
+        if len(found) > 1:
+            kind = problems.LISTED_TWICE
+            if len(set(found)) > 1:
+                kind = problems.LISTED_TWICE_DIFFERENTLY
+            yield kind.about(file.path, manifest=_file_name(algorithm, source))
+
+
+def _file_name(algorithm: str, source: str) -> str:
+    return f"{_FILE_PREFIX[source]}{algorithm}.txt"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)

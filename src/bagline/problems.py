@@ -454,7 +454,7 @@ WRONG_MANIFEST = _kind(
 MATCHED_BY_NORMALISATION = _kind(
     "BAG073",
     WARNING,
-    "The manifest lists {listed}, and the bag has {subject}: the same name"
+    "{manifest} lists {listed}, and the bag has {subject}: the same name"
     " in another Unicode normal form.",
     "They were taken as the same file; the name in the tar is kept.",
 )
@@ -467,7 +467,7 @@ DIFFERS_IN_CASE = _kind(
 SPELLED_DIFFERENTLY = _kind(
     "BAG075",
     WARNING,
-    "The manifest spells {subject} as {listed}.",
+    "{manifest} spells {subject} as {listed}.",
     "They were taken as the same file; paths in manifests are best written plainly, with /.",
 )
 MANIFEST_UNDECODABLE = _kind(
@@ -540,6 +540,12 @@ SERIALIZATION_NOT_ALLOWED = _kind(
     ERROR,
     "The bag came as {serialization}, which the profile does not allow.",
     "Deposit it as one of: {allowed}.",
+)
+BAG_DELETED = _kind(
+    "BAG093",
+    ERROR,
+    "The bag was deleted from the receiving bucket before it could be read.",
+    "Upload it again if it is still to be preserved.",
 )
 MORE_OF_A_KIND = _kind(
     "BAG099",

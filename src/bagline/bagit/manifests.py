@@ -41,16 +41,18 @@ class ManifestEntry(Struct, frozen=True, gc=False):
 
 
 class ManifestParser:
-    """Reads the manifest that stands at `path` in the bag (its name gives the algorithm).
+    """Reads the manifest that stands at `path` in the bag.
 
-    `encoding` is what bagit.txt declares; `version` the bag's BagIt version: from 1.0 on
+    `algorithm`: the path's name gives it when left out. `encoding` is what bagit.txt declares; `version` the bag's BagIt version: from 1.0 on
     `%0A %0D %25` in a path are escapes first and literal second, before 1.0 the reverse.
     `problems` grows as lines are read, bounded as ProblemLog is.
     """
 
-    def __init__(self, path: str, *, encoding: str = UTF_8, version: str = "1.0") -> None:
+    def __init__(
+        self, path: str, algorithm: str = "", *, encoding: str = UTF_8, version: str = "1.0"
+    ) -> None:
         self.path = path
-        self.algorithm = manifest_algorithm(path)
+        self.algorithm = algorithm.lower() or manifest_algorithm(path)
         self.role = role_of(path)
         self._declared = encoding
         self._decode_first = not version.startswith("0.")
@@ -252,22 +254,23 @@ def _as_raw_bytes(path: str, encoding: str) -> str:
         return path
 
 
-def match_problem(raw_path: str, found: str) -> Problem | None:
-    """The warning that a file was found under another spelling than the manifest's.
+def match_warning(manifest: str, entry: ManifestEntry, found: str) -> list[Problem]:
+    """What to say when a file was found under another spelling than the manifest's.
 
-    None for md5sum's `*`, a leading `./` and percent escapes, which are usual.
+    Nothing for md5sum's `*`, a leading `./` and percent escapes, which are usual.
     """
-    if found == raw_path:
-        return None
-    spelled = {raw_path, _plain(raw_path)}
+    raw = entry.raw_path
+    if found == raw:
+        return []
+    spelled = {raw, _plain(raw)}
     spelled |= {_percent_decoded(path) for path in spelled}
+    kind = problems.SPELLED_DIFFERENTLY
     if found in spelled:
-        if "\\" in raw_path and "\\" not in found:
-            return problems.SPELLED_DIFFERENTLY.about(found, listed=raw_path)
-        return None
-    if normalize("NFC", found) in {normalize("NFC", path) for path in spelled}:
-        return problems.MATCHED_BY_NORMALISATION.about(found, listed=raw_path)
-    return problems.SPELLED_DIFFERENTLY.about(found, listed=raw_path)
+        if "\\" not in raw or "\\" in found:
+            return []
+    elif normalize("NFC", found) in {normalize("NFC", path) for path in spelled}:
+        kind = problems.MATCHED_BY_NORMALISATION
+    return [kind.about(found, manifest=manifest, listed=raw)]
 
 
 def case_problem(missing: str, found: str) -> Problem | None:

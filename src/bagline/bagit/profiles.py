@@ -23,6 +23,11 @@ from bagline.model.ingest import Tag
 BUILT_IN = ("aptrust", "btr", "none")
 PROFILE_TAG = "BagIt-Profile-Identifier"
 DEFAULT_STORAGE_OPTION = "Standard"
+DEFAULT_PROFILE_IDENTIFIER = (
+    "https://raw.githubusercontent.com/APTrust/preservation-services"
+    "/master/profiles/aptrust-v2.3.json"
+)
+"""What is recorded for a bag that names no profile."""
 
 _FOLDER = Path(__file__).parent / "profiles"
 _BTR = re.compile(r"/btr_bagit_profile|/btr-bagit-profile|/APTrust/dart/master/profiles/btr-v0\.1")
@@ -57,6 +62,11 @@ class Profile(Struct, frozen=True, kw_only=True):
     storage_tag: tuple[str, str] = ("", "")
     control_characters_warn: bool = False
     unlisted_manifests_warn: bool = False
+
+    @property
+    def is_aptrust(self) -> bool:
+        """Whether it is the built-in APTrust profile."""
+        return self.identifier == DEFAULT_PROFILE_IDENTIFIER
 
 
 @cache

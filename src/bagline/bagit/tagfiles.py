@@ -101,6 +101,11 @@ def parse_bagit_txt(data: bytes) -> Declaration:
     return Declaration(version, encoding, tags, found)
 
 
+def declared_encoding(bagit_txt: bytes) -> str:
+    """The encoding to read the bag's other tag files with; UTF-8 if none is declared."""
+    return parse_bagit_txt(bagit_txt).encoding or "UTF-8"
+
+
 def _single(tags: list[Tag], name: str, found: list[Problem]) -> str:
     values = [tag.value for tag in tags if tag.tag_name.lower() == name.lower()]
     if len(set(values)) > 1:

@@ -31,9 +31,9 @@ _NO_BREAK_SPACE = "\u00a0"
 _FILE_PREFIX = {SOURCE_MANIFEST: "manifest-", SOURCE_TAG_MANIFEST: "tagmanifest-"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class BagFacts:
-    """What there is to know of a bag as a whole.
+    """What there is to know of a bag as a whole; the counts may be added up in it.
 
     `manifests` and `tag_manifests` are algorithms as their files' names give them;
     `tag_files` the paths of tag files that are there; `special_entries` path → kind of
@@ -153,7 +153,7 @@ def _tags(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
             found = values.get((rule.tag_file, rule.name.lower()), [])
             yield from _tag(rule, found, rule.tag_file in facts.tag_files)
     identifier = profile_identifier(facts.tags)
-    if not is_known(identifier) and identifier != profile.identifier and profile.name == "aptrust":
+    if not is_known(identifier) and identifier != profile.identifier and profile.is_aptrust:
         yield problems.PROFILE_UNKNOWN.about(BAG_INFO, identifier=identifier)
 
 

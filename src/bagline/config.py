@@ -100,11 +100,13 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     work: WorkSettings = field(default_factory=WorkSettings)
     storage_options: tuple[StorageOption, ...] = DEFAULT_OPTIONS
     user: str = "system@bagline.local"
+    has_own_engines: bool = False
+    """Set by the wiring when `s3` and `redis_url` are those of the embedded engines."""
 
     @property
     def is_embedded(self) -> bool:
         """Whether this process brings its own engines (no endpoint and no Redis given)."""
-        return not self.s3.endpoint and not self.redis_url
+        return self.has_own_engines or (not self.s3.endpoint and not self.redis_url)
 
     def storage_option(self, name: str) -> StorageOption:
         """The option of that name. Raises Misconfigured when there is none."""

@@ -10,6 +10,7 @@
     ├── BagRejected           the bag's fault: carries Problems
     ├── LeaseLost             another worker has, or may have, the item: stop, write nothing
     ├── Draining              this process was asked to stop: hand the item back
+    ├── CalledOff             a person cancelled the item while it was in work
     ├── BrokenState           working state contradicts itself: keep everything, call an operator
     └── Misconfigured         a setting is missing or makes no sense
 
@@ -68,6 +69,10 @@ class LeaseLost(BaglineError):
 
 class Draining(BaglineError):
     """The process is stopping; what is saved is saved, the item goes back."""
+
+
+class CalledOff(BaglineError):
+    """A person cancelled the item while a worker was busy with it."""
 
 
 class BrokenState(BaglineError):

@@ -64,6 +64,15 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of an object to read; `length` None is to its end. A length of 0 is empty."""
+
+    key: str
+    start: int = 0
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RangeCopy:
     """A copy that the store makes by itself, of `length` ≥ 1 bytes from `start`.
 
@@ -117,6 +126,12 @@ class Objects(ABC):
         self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
     ) -> bytes:
         """`length` bytes from `start` (all when None), in memory. Pinned when `etag` is given."""
+
+    @abstractmethod
+    def read_many(
+        self, bucket: str, pieces: Sequence[Piece], *, in_flight: int = 64
+    ) -> list[bytes]:
+        """Many small reads at once, in memory, in order of `pieces`."""
 
     @abstractmethod
     def stream(

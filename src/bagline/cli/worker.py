@@ -1,0 +1,134 @@
+"""`bagline worker STAGE…`: one process that works on some stages, until it is asked to stop."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+from contextlib import ExitStack
+from typing import Annotated
+
+import structlog
+import typer
+
+from bagline.cli.common import EXIT_OUR_FAULT, ConfigFile, DataDir, settings_for
+from bagline.errors import BaglineError, Misconfigured
+from bagline.logs import configure_logs
+from bagline.pipeline import INGEST_LINE, Line, Step
+from bagline.wiring import House, open_house
+
+log = structlog.get_logger(__name__)
+
+ALL = "all"
+BUCKET_READER = "bucket-reader"
+RECONCILER = "reconciler"
+
+
+def worker(
+    stages: Annotated[
+        list[str],
+        typer.Argument(
+            help="Stage names, or: all, bucket-reader, reconciler. Stages: "
+            + ", ".join(step.name for step in INGEST_LINE)
+        ),
+    ],
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Items at once, a stage.")] = 1,
+    watch_parent: Annotated[
+        bool, typer.Option("--watch-parent", hidden=True, help="Stop when standard input closes.")
+    ] = False,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Work on items of the named stages. SIGTERM hands everything back and exits."""
+    configure_logs(json=True)
+    steps, duties = _chosen(INGEST_LINE, stages)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if watch_parent:
+        threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
+    with open_house(settings_for(data_dir, config)) as house:
+        drained = serve(house, steps, duties, stop, threads_each=threads)
+    if not drained:
+        # A stage is inside one long request; its lease runs out, or is broken, by itself.
+        os._exit(EXIT_OUR_FAULT)
+
+
+def serve(
+    house: House,
+    steps: list[Step],
+    duties: list[str],
+    stop: threading.Event,
+    *,
+    threads_each: int = 1,
+) -> bool:
+    """Run the steps and duties until `stop`; whether everything drained in time."""
+    with ExitStack() as stack:
+        for duty in duties:
+            thread = threading.Thread(target=DUTIES[duty], args=(house, stop), name=duty)
+            thread.start()
+            stack.callback(thread.join)
+        if not steps:
+            stop.wait()
+            return True
+        running = house.worker(steps, threads_each=threads_each)
+
+        def pass_on() -> None:
+            stop.wait()
+            running.stop()
+
+        threading.Thread(target=pass_on, name="stopper", daemon=True).start()
+        return running.run()
+
+
+def keep_reading_buckets(house: House, stop: threading.Event) -> None:
+    """Look for new bags every few seconds until `stop`."""
+    reader = house.bucket_reader()
+    while not stop.is_set():
+        try:
+            reader.poll()
+        except BaglineError as fault:
+            log.warning("bucket_reader_fault", reason=str(fault))
+        stop.wait(house.settings.work.poll_seconds)
+
+
+def keep_reconciling(house: House, stop: threading.Event) -> None:
+    """Compare Registry, queue and leases every few seconds until `stop`."""
+    reconciler = house.reconciler()
+    while not stop.wait(house.settings.work.reconcile_seconds):
+        try:
+            reconciler.look()
+        except BaglineError as fault:
+            log.warning("reconciler_fault", reason=str(fault))
+
+
+DUTIES = {BUCKET_READER: keep_reading_buckets, RECONCILER: keep_reconciling}
+
+
+def _chosen(line: Line, names: list[str]) -> tuple[list[Step], list[str]]:
+    """Steps and duties by name. Raises Misconfigured for a name nobody knows."""
+    if ALL in names:
+        return list(line), []
+    steps, duties = [], []
+    for name in dict.fromkeys(names):
+        step = line.by_name(name)
+        if step is not None:
+            steps.append(step)
+        elif name in DUTIES:
+            duties.append(name)
+        else:
+            known = ", ".join([*(s.name for s in line), *DUTIES, ALL])
+            raise Misconfigured(f"there is no stage {name!r}; there are: {known}")
+    return steps, duties
+
+
+def _watch_parent(stop: threading.Event) -> None:
+    """Standard input is a pipe that our parent holds open while it lives."""
+    source = sys.stdin.fileno()
+    while True:
+        select.select([source], [], [])
+        if not os.read(source, 1024):
+            break
+    stop.set()

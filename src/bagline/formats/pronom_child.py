@@ -1,0 +1,89 @@
+"""The judging process: samples in over standard input, matches out over standard output.
+
+It reads one message after another until its input closes, which also happens when its
+parent dies. Not for import: `python -m bagline.formats.pronom_child`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from bagline.formats.pronom import LENGTH, FormatMatch
+
+_SAFE_EXTENSION = re.compile(r"[a-z0-9_]{1,12}")
+
+
+def main() -> None:
+    """Serve until the input closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # a library that prints must not break the protocol
+    import pygfried
+
+    with tempfile.TemporaryDirectory(prefix="bagline-formats-") as folder:
+        while (message := _receive(source)) is not None:
+            samples = msgspec.msgpack.decode(message, type=list[tuple[str, bytes]])
+            matches = _judge(pygfried, Path(folder), samples)
+            reply = msgspec.msgpack.encode(matches)
+            answers.write(LENGTH.pack(len(reply)))
+            answers.write(reply)
+            answers.flush()
+
+
+def _receive(source: BinaryIO) -> bytes | None:
+    head = source.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    return source.read(LENGTH.unpack(head)[0])
+
+
+def _judge(
+    pygfried: Any, folder: Path, samples: list[tuple[str, bytes]]
+) -> list[FormatMatch | None]:
+    paths = []
+    for number, (name, data) in enumerate(samples):
+        path = folder / f"{number}{_extension(name)}"
+        path.write_bytes(data)
+        paths.append(str(path))
+    found: dict[str, FormatMatch | None] = {}
+    try:
+        for judged in pygfried.identify_many(paths).get("files", []):
+            found[judged["filename"]] = _best(judged.get("matches") or [])
+    finally:
+        for leftover in paths:
+            Path(leftover).unlink(missing_ok=True)
+    return [found.get(path) for path in paths]
+
+
+def _extension(name: str) -> str:
+    """The lower-cased last extension, when it is harmless in a file name."""
+    stem, dot, last = name.rpartition("/")[2].rpartition(".")
+    last = last.lower()
+    return f".{last}" if dot and stem and _SAFE_EXTENSION.fullmatch(last) else ""
+
+
+def _best(matches: list[dict[str, Any]]) -> FormatMatch | None:
+    """The first match with a MIME type (contract G)."""
+    for match in matches:
+        mime = str(match.get("mime") or "").split(",")[0].strip()
+        if mime and match.get("id") != "UNKNOWN":
+            return FormatMatch(
+                puid=str(match.get("id", "")),
+                name=str(match.get("format", "")),
+                mime=mime,
+                basis=str(match.get("basis", "")),
+                warning=str(match.get("warning", "")),
+            )
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Tags of every tag file in BagIt form, and what they decide: encoding and storage option."""
+
+from __future__ import annotations
+
+from bagline.bagit.profiles import profile_for, profile_identifier, storage_option
+from bagline.bagit.tagfiles import (
+    TAG_FILE_BYTES,
+    looks_like_tag_file,
+    parse_bagit_txt,
+    parse_tags,
+)
+from bagline.model.ingest import IngestObject, Tag
+from bagline.problems import Problem
+from bagline.stages.base import Job
+from bagline.stages.notes import PreFetchNotes
+from bagline.stages.prefetch.bodies import Bodies
+from bagline.stages.prefetch.scanning import PARSABLE
+
+BAGIT_TXT = "bagit.txt"
+STANDARD = "Standard"
+
+
+def apply_tags(job: Job, notes: PreFetchNotes, bodies: Bodies) -> list[Problem]:
+    """Fill the object's tags and storage option; returns what was wrong with tag files.
+
+    The three known files first, in tar order, then the others (decisions). Starts from
+    an empty list, so it may be repeated.
+    """
+    bag = job.object
+    problems: list[Problem] = []
+    bag.tags = []
+    if BAGIT_TXT in bag.parsable_tag_files:
+        problems += _declare(notes, bodies)
+    others = [path for path in bag.tag_files if path not in PARSABLE]
+    for path in [*bag.parsable_tag_files, *others]:
+        body = bodies.whole(path, most_bytes=TAG_FILE_BYTES)
+        if body is None or (path not in PARSABLE and not looks_like_tag_file(path, body)):
+            continue
+        encoding = "utf-8" if path == BAGIT_TXT else notes.encoding
+        tags, found = parse_tags(body, path, encoding)
+        bag.tags += tags
+        if path in PARSABLE and path != BAGIT_TXT:
+            problems += found
+        job.progress.moved()
+    _settle_storage_option(bag)
+    return problems
+
+
+def _declare(notes: PreFetchNotes, bodies: Bodies) -> list[Problem]:
+    """bagit.txt says how everything else is to be read."""
+    body = bodies.whole(BAGIT_TXT, most_bytes=TAG_FILE_BYTES) or b""
+    declared = parse_bagit_txt(body)
+    notes.version = declared.version
+    notes.encoding = declared.encoding or "utf-8"
+    return declared.problems
+
+
+def _settle_storage_option(bag: IngestObject) -> None:
+    """The option the bag asks for; an APTrust bag that asks for none gets the tag (contract E)."""
+    profile = profile_for(profile_identifier(bag.tags))
+    bag.storage_option = storage_option(bag.tags, profile)
+    tag_file, name = profile.storage_tag
+    asks = any(t.tag_file == tag_file and t.tag_name.lower() == name.lower() for t in bag.tags)
+    if profile.name == "aptrust" and not asks:
+        bag.tags.append(Tag(tag_file=tag_file, tag_name=name, value=STANDARD))

@@ -1,0 +1,145 @@
+"""Recording: the Registry learns of the object, its files, checksums, copies and events.
+
+Reads: Redis. Writes: Registry, in batches that may be sent again (events and files are
+known by their UUIDs), then `saved_to_registry_at` marks; the object's last.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from bagline.errors import BrokenState
+from bagline.model.ingest import IngestFile, IngestObject
+from bagline.model.registry import IntellectualObject
+from bagline.model.times import is_set
+from bagline.stages.base import Done, Halt, Job, Outcome, Stage
+from bagline.stages.recording.events import object_events
+from bagline.stages.recording.records import generic_file, intellectual_object
+from bagline.stages.rules import TALLY_PREFIX, must_be_kept
+
+
+class Recorder(Stage):
+    name = "recording"
+
+    def run(self, job: Job) -> Outcome:
+        bag = job.object
+        job.progress.expect(files=bag.file_count)
+        known = self._save_object(job, bag)
+        summary = _Summary()
+        for batch in job.iter_files():
+            files = [entry.file for entry in batch if must_be_kept(entry.file)]
+            for file in files:
+                summary.add(file)
+            fault = self._save_files(job, known, [f for f in files if not _is_saved(f)])
+            if fault:
+                return Halt(fault)
+            job.progress.add(files=len(batch))
+        self._save_events(job, bag, known, summary.files)
+        tally = job.services.state.load_tally(job.item.id)
+        job.services.registry.save_report(job.item.id, summary.report(bag, tally))
+        bag.should_delete_from_receiving = True
+        job.commit(object=bag)
+        return Done()
+
+    def _save_object(self, job: Job, bag: IngestObject) -> IntellectualObject:
+        registry = job.services.registry
+        if not is_set(bag.saved_to_registry_at):
+            job.services.state.check_lease(job.lease)
+            known = registry.save_intellectual_object(intellectual_object(bag))
+            bag.id = known.id
+            bag.saved_to_registry_at = job.clock()
+            job.commit(object=bag)
+            return known
+        found = registry.intellectual_object(bag.identifier)
+        if found is None:
+            raise BrokenState(f"the Registry lost object {bag.identifier!r} during its ingest")
+        return found
+
+    def _save_files(
+        self, job: Job, known: IntellectualObject, files: list[IngestFile]
+    ) -> str | None:
+        """Save a batch; returns what an operator must know, or None."""
+        if not files:
+            return None
+        for file in files:
+            if not all(is_set(record.verified_at) for record in file.storage_records):
+                raise BrokenState(
+                    f"a copy of {file.identifier!r} is not verified; requeue the item at Store"
+                )
+        job.services.state.check_lease(job.lease)
+        moment = job.clock()
+        new = [generic_file(job, file, known, moment) for file in files if not file.id]
+        created = job.services.registry.create_files(new) if new else []
+        ids = {file.identifier: file for file in created}
+        for file in files:
+            if file.id:
+                job.services.registry.update_file(generic_file(job, file, known, moment))
+            else:
+                saved = ids[file.identifier]
+                if saved.uuid != file.uuid:
+                    return (
+                        f"the Registry knows {file.identifier!r} under another UUID: another "
+                        "ingest recorded it meanwhile; requeue the item at Reingest Check"
+                    )
+                file.id = saved.id
+            file.intellectual_object_id = known.id
+            file.saved_to_registry_at = moment
+        job.commit(files=files)
+        return None
+
+    def _save_events(
+        self, job: Job, bag: IngestObject, known: IntellectualObject, saved_files: int
+    ) -> None:
+        """Object events are made once and kept in Redis until the Registry has them."""
+        if not bag.premis_events:
+            bag.premis_events = object_events(job, bag, known, saved_files)
+            job.commit(object=bag)
+        for event in bag.premis_events:
+            if not event.id:
+                job.services.state.check_lease(job.lease)
+                event.id = job.services.registry.create_event(event).id
+        job.commit(object=bag)
+
+
+def _is_saved(file: IngestFile) -> bool:
+    return is_set(file.saved_to_registry_at)
+
+
+class _Summary:
+    """What the end of an ingest tells a person."""
+
+    def __init__(self) -> None:
+        self.files = 0
+        self.bytes = 0
+        self.formats: Counter[str] = Counter()
+        self.copies: Counter[str] = Counter()
+        self.matched: Counter[str] = Counter()
+
+    def add(self, file: IngestFile) -> None:
+        self.files += 1
+        self.bytes += file.size
+        self.formats[file.file_format] += 1
+        for record in file.storage_records:
+            self.copies[f"{record.provider} {record.bucket}"] += 1
+        for checksum in file.checksums:
+            if checksum.source != "ingest":
+                self.matched[f"{checksum.source} {checksum.algorithm}"] += 1
+
+    def report(self, bag: IngestObject, tally: dict[str, int]) -> dict[str, object]:
+        """JSON-able: counts by format, bucket, manifest, and way of proof."""
+        return {
+            "object": bag.identifier,
+            "object_id": bag.id,
+            "storage_option": bag.storage_option,
+            "is_reingest": bag.is_reingest,
+            "files": self.files,
+            "bytes": self.bytes,
+            "formats": dict(self.formats.most_common()),
+            "copies": dict(self.copies),
+            "digests_matched": dict(self.matched),
+            "copies_verified": {
+                name.removeprefix(TALLY_PREFIX): count
+                for name, count in tally.items()
+                if name.startswith(TALLY_PREFIX)
+            },
+        }

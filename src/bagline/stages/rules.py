@@ -1,0 +1,39 @@
+"""Facts about files that more than one stage goes by."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from bagline.bagit.paths import Role, role_of
+from bagline.model.ingest import IngestFile
+
+PLUMBING = frozenset({"bagit.txt", "fetch.txt"})
+
+TALLY_PREFIX = "verified: "
+"""Tally names that count copies by how they were proven."""
+
+
+def must_be_kept(file: IngestFile) -> bool:
+    """Whether the file goes into preservation storage in this ingest (contract G).
+
+    Not: bag plumbing (bagit.txt, fetch.txt, manifests), files that a reingest brought
+    unchanged, files that only a manifest lists.
+    """
+    return file.was_read and file.needs_save and not is_plumbing(file.path_in_bag)
+
+
+def is_plumbing(path: str) -> bool:
+    """Whether the file only serves the bag's transport: bagit.txt, fetch.txt, manifests."""
+    return path in PLUMBING or role_of(path) in (Role.MANIFEST, Role.TAG_MANIFEST)
+
+
+def named_uuid(*parts: object) -> str:
+    """A UUID (RFC 9562, version 5) that the same parts always give.
+
+    File keys and events get theirs from it, so that a stage that runs again after a
+    crash names the same things by the same names.
+    """
+    text = "\x1f".join(str(part) for part in parts)
+    digest = hashlib.sha1(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=5))

@@ -1,0 +1,202 @@
+"""The only place that builds implementations from settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from msgspec import structs
+
+from bagline.config import S3Settings, Secret, Settings
+from bagline.embedded import EngineAddresses, Engines, running_engines
+from bagline.errors import Misconfigured
+from bagline.model.registry import Institution
+from bagline.model.storage import StorageOption
+from bagline.pipeline import INGEST_LINE, Line, Step
+from bagline.services.bundle import Services
+from bagline.services.objects.base import Objects
+from bagline.services.objects.retrying import RetryingObjects
+from bagline.services.objects.s3 import S3Objects
+from bagline.services.queue.redis import RedisQueue
+from bagline.services.registry.database import Database, sqlite_url
+from bagline.services.registry.sql import SqlRegistry
+from bagline.services.state.redis import RedisState
+from bagline.stages.bucket_reader import BucketReader
+from bagline.worker.owner import this_process
+from bagline.worker.reconciler import Reconciler
+from bagline.worker.worker import Worker
+
+LOCAL_PROVIDER = "Local"
+LOCAL_HOST = "localhost"
+
+
+@dataclass(frozen=True)
+class House:
+    """Services that are connected, and the settings they were built from."""
+
+    settings: Settings
+    services: Services
+    line: Line = INGEST_LINE
+
+    def worker(self, steps: list[Step], *, threads_each: int = 1) -> Worker:
+        return Worker(
+            self.line,
+            steps,
+            self.services,
+            self.settings,
+            owner=this_process(),
+            threads_each=threads_each,
+        )
+
+    def reconciler(self) -> Reconciler:
+        return Reconciler(self.line, self.services, self.settings)
+
+    def bucket_reader(self) -> BucketReader:
+        return BucketReader(self.services, self.settings, self.line.first.topic)
+
+    def ensure_institution(self, identifier: str) -> Institution:
+        """The institution and its buckets; made when this machine brings its own engines.
+
+        Raises Misconfigured when the Registry does not know it and is not ours to fill.
+        """
+        registry = self.services.registry
+        known = registry.institution(identifier)
+        if known is None:
+            if not self.settings.is_embedded:
+                raise Misconfigured(
+                    f"the Registry knows no institution {identifier!r}: add it there first"
+                )
+            buckets = self.settings.buckets
+            known = registry.save_institution(
+                Institution(
+                    identifier=identifier,
+                    name=identifier,
+                    receiving_bucket=buckets.receiving.format(institution=identifier),
+                    restore_bucket=buckets.restore.format(institution=identifier),
+                )
+            )
+        if self.settings.is_embedded:
+            self.services.objects.ensure_bucket(known.receiving_bucket)
+        return known
+
+
+@contextmanager
+def open_house(settings: Settings) -> Iterator[House]:
+    """Connect to everything; starts or joins the embedded engines where there are no others.
+
+    Raises Unreachable, Refused or Misconfigured.
+    """
+    if not settings.is_embedded:
+        with _closing(House(settings, build_services(settings))) as house:
+            yield house
+        return
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with Engines(settings.data_dir) as addresses:
+        local = embedded_settings(settings, addresses)
+        with _closing(House(local, build_services(local))) as house:
+            _prepare_buckets(house)
+            yield house
+
+
+@contextmanager
+def open_registry(settings: Settings) -> Iterator[SqlRegistry]:
+    """Only the Registry: for questions that need no engine."""
+    registry = build_registry(settings)
+    try:
+        yield registry
+    finally:
+        registry.close()
+
+
+@contextmanager
+def open_running(settings: Settings) -> Iterator[House | None]:
+    """The house as it runs, without starting anything; None when its engines are down."""
+    if not settings.is_embedded:
+        with _closing(House(settings, build_services(settings))) as house:
+            yield house
+        return
+    addresses = running_engines(settings.data_dir)
+    if addresses is None:
+        yield None
+        return
+    local = embedded_settings(settings, addresses)
+    with _closing(House(local, build_services(local))) as house:
+        yield house
+
+
+@contextmanager
+def _closing(house: House) -> Iterator[House]:
+    try:
+        yield house
+    finally:
+        house.services.close()
+
+
+def embedded_settings(settings: Settings, addresses: EngineAddresses) -> Settings:
+    """The settings with this machine's engines in them; `is_embedded` stays true."""
+    s3 = S3Settings(
+        endpoint=addresses.s3_endpoint,
+        access_key=Secret(addresses.s3_access_key),
+        secret_key=Secret(addresses.s3_secret_key),
+        region=settings.s3.region,
+    )
+    return structs.replace(
+        settings,
+        s3=s3,
+        redis_url=Secret(addresses.redis_url),
+        storage_options=tuple(_local_option(option) for option in settings.storage_options),
+        has_own_engines=True,
+    )
+
+
+def _local_option(option: StorageOption) -> StorageOption:
+    """The same buckets on this machine; records must not claim a provider's address."""
+    targets = tuple(
+        structs.replace(target, provider=LOCAL_PROVIDER, host=LOCAL_HOST)
+        for target in option.targets
+    )
+    return structs.replace(option, targets=targets)
+
+
+def build_services(settings: Settings) -> Services:
+    """Connections, not yet tried."""
+    return Services(
+        objects=build_objects(settings.s3),
+        state=RedisState(settings.redis_url.reveal()),
+        queue=RedisQueue(settings.redis_url.reveal()),
+        registry=build_registry(settings),
+        elsewhere={name: build_objects(s3) for name, s3 in settings.providers.items()},
+    )
+
+
+def build_objects(s3: S3Settings) -> Objects:
+    """One store, with retries."""
+    return RetryingObjects(
+        S3Objects(
+            s3.endpoint,
+            access_key=s3.access_key.reveal(),
+            secret_key=s3.secret_key.reveal(),
+            region=s3.region,
+        )
+    )
+
+
+def build_registry(settings: Settings) -> SqlRegistry:
+    """The Registry's database, at this version's schema."""
+    url = settings.database_url.reveal()
+    if not url:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        url = sqlite_url(settings.data_dir / "registry.db")
+    database = Database(url)
+    database.migrate()
+    return SqlRegistry(database)
+
+
+def _prepare_buckets(house: House) -> None:
+    objects = house.services.objects
+    wanted = [house.settings.buckets.staging]
+    for option in house.settings.storage_options:
+        wanted += [target.bucket for target in option.targets]
+    for bucket in dict.fromkeys(wanted):
+        objects.ensure_bucket(bucket)

@@ -1,0 +1,89 @@
+"""Keeps leases and deliveries ours while work on them moves, and no longer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from bagline.errors import BaglineError, LeaseLost
+from bagline.services.queue.base import Delivery
+from bagline.services.state.base import Lease, State
+from bagline.stages.progress import Progress
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Held:
+    """One item in work. `look` is called at every beat, for what else may have changed."""
+
+    lease: Lease
+    delivery: Delivery
+    progress: Progress
+    look: Callable[[], object] = lambda: None
+
+
+class Heartbeat:
+    """One thread for all items in work in this process."""
+
+    def __init__(
+        self,
+        state: State,
+        *,
+        lease_seconds: float,
+        stall_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._state = state
+        self._lease_seconds = lease_seconds
+        self._stall_seconds = stall_seconds
+        self._monotonic = monotonic
+        self._held: dict[int, Held] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=5.0)
+
+    def hold(self, held: Held) -> None:
+        """Renew it from now on."""
+        with self._lock:
+            self._held[held.lease.item_id] = held
+
+    def release(self, held: Held) -> None:
+        """Renew it no more."""
+        with self._lock:
+            if self._held.get(held.lease.item_id) is held:
+                del self._held[held.lease.item_id]
+
+    def beat(self) -> None:
+        """Renew everything that moved lately; a hung stage loses its lease by itself."""
+        with self._lock:
+            everything = list(self._held.values())
+        for held in everything:
+            if self._monotonic() - held.progress.moved_at > self._stall_seconds:
+                log.error("stage_stalled", item=held.lease.item_id)
+                self.release(held)
+                continue
+            try:
+                self._state.renew_lease(held.lease, seconds=self._lease_seconds)
+                held.delivery.extend()
+                held.look()
+            except LeaseLost:
+                log.warning("lease_lost", item=held.lease.item_id)
+                self.release(held)
+            except BaglineError as fault:
+                log.warning("lease_not_renewed", item=held.lease.item_id, reason=str(fault))
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._lease_seconds / 4):
+            self.beat()

@@ -1,0 +1,127 @@
+"""What an outcome makes of the WorkItem: status, stage, note, and where it goes next.
+
+Statuses tell whose turn it is. Failed: the bag's fault, the depositor's turn. Cancelled:
+overtaken, or called off. Suspended: ours, everything is kept, an operator's turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bagline.model.workitem import (
+    STATUS_CANCELLED,
+    STATUS_FAILED,
+    STATUS_PENDING,
+    STATUS_SUCCESS,
+    STATUS_SUSPENDED,
+    WorkItem,
+)
+from bagline.pipeline import Line, Step
+from bagline.problems import ERROR, Problem
+from bagline.stages.base import Cancel, Done, Halt, Outcome, Reject, Retry
+
+NOTE_PROBLEMS = 5
+NOTE_CHARACTERS = 4000
+COMPLETE = "Ingest complete"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What to do once the item is saved: publish it to `topic` (or not), after `delay`.
+
+    `again` means: hand the same delivery back instead of finishing it.
+    """
+
+    topic: str = ""
+    again: bool = False
+    delay: float = 0.0
+
+
+def settle(
+    item: WorkItem, step: Step, line: Line, outcome: Outcome, *, attempt: int, object_id: int = 0
+) -> Settlement:
+    """Write the outcome into the item (not yet saved) and say what follows."""
+    item.node = ""
+    item.pid = 0
+    match outcome:
+        case Done():
+            return _done(item, step, line, object_id)
+        case Retry(reason):
+            return _retry(item, step, reason, attempt)
+        case Reject(problems):
+            item.status = STATUS_FAILED
+            item.retry = False
+            item.needs_admin_review = False
+            item.note = _problems_note(problems)
+            item.outcome = "The bag was rejected"
+            return Settlement(topic=line.cleanup.topic)
+        case Cancel(reason):
+            item.status = STATUS_CANCELLED
+            item.retry = False
+            item.note = _bounded(f"Cancelled: {reason}.")
+            item.outcome = "Ingest cancelled"
+            return Settlement(topic=line.cleanup.topic)
+        case Halt(reason):
+            return _halt(item, reason)
+
+
+def hand_back(item: WorkItem, host: str) -> None:
+    """The worker is stopping: the item waits for another one, with nothing lost."""
+    item.node = ""
+    item.pid = 0
+    item.status = STATUS_PENDING
+    item.note = f"Handed back: the worker on {host} was asked to stop. Waiting for another worker."
+
+
+def _done(item: WorkItem, step: Step, line: Line, object_id: int) -> Settlement:
+    after = line.after(step)
+    item.note = step.done_note
+    item.needs_admin_review = False
+    if after is None:
+        item.status = STATUS_SUCCESS
+        item.retry = False
+        item.outcome = COMPLETE
+        item.intellectual_object_id = object_id
+        return Settlement()
+    item.stage = after.work_stage
+    item.status = STATUS_PENDING
+    item.retry = True
+    return Settlement(topic=after.topic)
+
+
+def _retry(item: WorkItem, step: Step, reason: str, attempt: int) -> Settlement:
+    if attempt >= step.retry.attempts:
+        return _halt(item, f"{reason}. Failed {attempt} times; interim data is kept")
+    delay = step.retry.delay(attempt)
+    item.status = STATUS_PENDING
+    item.note = _bounded(
+        f"{reason}. Will try again in {delay:.0f} s (attempt {attempt} of {step.retry.attempts})."
+    )
+    return Settlement(again=True, delay=delay)
+
+
+def _halt(item: WorkItem, reason: str) -> Settlement:
+    item.status = STATUS_SUSPENDED
+    item.retry = False
+    item.needs_admin_review = True
+    item.outcome = "Waiting for an operator"
+    item.note = _bounded(
+        f"{reason}. Everything is kept. When the cause is mended: bagline requeue {item.id}"
+    )
+    return Settlement()
+
+
+def _problems_note(problems: Sequence[Problem]) -> str:
+    """The first five errors and the count; the Registry keeps all of them."""
+    errors = [problem for problem in problems if problem.severity == ERROR]
+    lines = [f"{problem.code} {problem.message}" for problem in errors[:NOTE_PROBLEMS]]
+    rest = len(errors) - len(lines)
+    if rest > 0:
+        lines.append(f"… and {rest} more: bagline show lists them all.")
+    count = f"{len(errors)} problem{'' if len(errors) == 1 else 's'}"
+    return _bounded(f"Bag rejected, {count}. " + " | ".join(lines))
+
+
+def _bounded(note: str) -> str:
+    return note if len(note) <= NOTE_CHARACTERS else note[: NOTE_CHARACTERS - 1] + "…"

@@ -1,13 +1,52 @@
+# Two commands for a newcomer: `make demo` and `make test`. They need Python 3.11 or
+# later, pip and make; everything else is installed into .venv from requirements.lock.
+
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo test check bench lock clean install
+.PHONY: help install demo test check bench lock docs clean
 
-install: $(STAMP)
+help:            ## this list
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-lock:            ## pin the newest versions that fit pyproject.toml
+install: $(STAMP) ## everything into .venv
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Bagline needs Python 3.11 or later; $(PYTHON) is older. Try: make PYTHON=python3.12 …"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "Python cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP)   ## make a bag, ingest it, then a damaged copy of it
+	$(BIN)/python demo/run.py
+
+test: $(STAMP)   ## all tests, with real engines on loopback
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## lint, types, import direction, unit tests: seconds, no servers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/unit
+
+bench: $(STAMP)  ## figures, each beside its baseline in the same run
+	$(BIN)/python -m bench
+
+docs: $(STAMP)   ## pages that are made from tables in the code
+	$(BIN)/python -m bagline.problems > docs/problems.md
+
+lock: $(STAMP)   ## pin the newest versions that fit pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes \
-	  --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links -q -o requirements.lock
+	  --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links -q \
+	  --upgrade -o requirements.lock
+
+clean:           ## remove what the other commands made
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,222 @@
+"""Records against hand-written documents in the wire's form, both ways."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from bagline.model import wire
+from bagline.model.ingest import (
+    IngestChecksum,
+    IngestFile,
+    IngestObject,
+    StorageRecord,
+    Tag,
+    bag_name,
+)
+from bagline.model.premis import PremisEvent
+from bagline.model.registry import GenericFile, Institution, IntellectualObject
+from bagline.model.times import NEVER
+from bagline.model.workitem import ProcessingError, WorkItem, WorkResult
+
+ZERO = "0001-01-01T00:00:00Z"
+
+OBJECT = {
+    "copied_to_staging_at": ZERO,
+    "deleted_from_receiving_at": ZERO,
+    "etag": "77aa",
+    "file_count": 3,
+    "has_fetch_txt": False,
+    "institution": "example.edu",
+    "institution_id": 12,
+    "is_reingest": False,
+    "manifests": ["sha256"],
+    "parsable_tag_files": ["bagit.txt"],
+    "recheck_registry_identifiers": False,
+    "s3_bucket": "receiving.example.edu",
+    "s3_key": "maps.tar",
+    "saved_to_registry_at": ZERO,
+    "serialization": "application/tar",
+    "should_delete_from_receiving": False,
+    "size": 2048,
+    "storage_option": "Standard",
+    "tag_files": ["bagit.txt"],
+    "tag_manifests": [],
+    "tags": [{"tag_file": "bagit.txt", "tag_name": "BagIt-Version", "value": "1.0"}],
+}
+
+FILE = {
+    "checksums": [
+        {
+            "algorithm": "md5",
+            "datetime": "2026-03-04T05:06:07.123456789Z",
+            "digest": "900150983cd24fb0d6963f7d28e17f72",
+            "source": "ingest",
+        }
+    ],
+    "copied_to_staging_at": ZERO,
+    "file_format": "text/plain",
+    "file_modified": "2025-06-07T08:09:10+02:00",
+    "format_identified_at": "2026-03-04T05:06:07.5Z",
+    "format_identified_by": "ext map",
+    "format_match_type": "extension",
+    "institution_id": 12,
+    "is_reingest": False,
+    "mtime": "2025-06-07T08:09:10Z",
+    "needs_save": True,
+    "object_identifier": "example.edu/maps",
+    "path_in_bag": "data/abc.txt",
+    "registry_urls": [],
+    "saved_to_registry_at": ZERO,
+    "size": 3,
+    "storage_option": "Standard",
+    "storage_records": [
+        {
+            "bucket": "preservation-va",
+            "error": "",
+            "etag": "cd",
+            "provider": "AWS",
+            "size": 3,
+            "stored_at": "2026-03-04T05:07:00Z",
+            "url": "https://s3.us-east-1.amazonaws.com/preservation-va/u",
+            "verified_at": ZERO,
+        }
+    ],
+    "uuid": "7f3a9d52-5a3e-4b7e-9d5e-0a9f6f6b2c11",
+}
+
+RESULT = {
+    "attempt": 2,
+    "operation": "ingest02_bag_validation",
+    "host": "worker-3",
+    "pid": 44,
+    "started_at": "2026-03-04T05:06:07.25Z",
+    "finished_at": ZERO,
+    "errors": [
+        {
+            "Identifier": "example.edu/maps",
+            "IsFatal": True,
+            "Message": "no",
+            "Source": "validator",
+            "Stack": "",
+            "WorkItemID": 5,
+        }
+    ],
+}
+
+EVENT = {
+    "agent": "a",
+    "created_at": ZERO,
+    "date_time": "2026-03-04T05:06:07Z",
+    "detail": "d",
+    "event_type": "ingestion",
+    "identifier": "7f3a9d52-5a3e-4b7e-9d5e-0a9f6f6b2c12",
+    "institution_id": 12,
+    "intellectual_object_id": 0,
+    "intellectual_object_identifier": "",
+    "object": "o",
+    "outcome_detail": "x",
+    "outcome_information": "y",
+    "outcome": "Success",
+    "updated_at": ZERO,
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [(OBJECT, IngestObject), (FILE, IngestFile), (RESULT, WorkResult), (EVENT, PremisEvent)],
+    ids=["object", "file", "result", "event"],
+)
+def test_a_document_survives_reading_and_writing(
+    document: dict[str, Any], kind: type[Struct]
+) -> None:
+    record = wire.decode(json.dumps(document).encode(), kind)
+    assert json.loads(wire.encode(record)) == document
+
+
+@pytest.mark.parametrize(
+    ("record", "always"),
+    [
+        (IngestFile(), {"checksums", "path_in_bag", "registry_urls", "storage_records", "size"}),
+        (IngestObject(), {"manifests", "tags", "file_count", "saved_to_registry_at"}),
+        (IngestChecksum(), {"algorithm", "datetime", "digest", "source"}),
+        (StorageRecord(), {"bucket", "error", "etag", "provider", "size", "stored_at", "url"}),
+        (WorkItem(), {"name", "pid", "queued_at", "retry", "intellectual_object_id"}),
+        (GenericFile(), {"id", "checksums", "premis_events", "storage_records", "uuid"}),
+        (IntellectualObject(), {"id", "alt_identifier", "file_count", "payload_size"}),
+        (Institution(), {"identifier", "otp_enabled", "receiving_bucket"}),
+        (Tag(), {"tag_file", "tag_name", "value"}),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Struct) else "",
+)
+def test_empty_values_are_written_where_the_wire_has_them(record: Struct, always: set[str]) -> None:
+    assert always <= set(json.loads(wire.encode(record)))
+
+
+def test_empty_optional_values_are_left_out() -> None:
+    written = set(json.loads(wire.encode(IngestFile())))
+    assert not written & {"id", "error_message", "file_format", "institution_id", "premis_events"}
+    assert not {"etag", "id", "institution", "size"} & set(json.loads(wire.encode(IngestObject())))
+
+
+def test_zero_times_are_always_written() -> None:
+    document = json.loads(wire.encode(IngestObject()))
+    assert document["copied_to_staging_at"] == ZERO == NEVER
+
+
+def test_null_lists_read_as_empty_and_errors_are_written_as_null() -> None:
+    record = wire.decode(b'{"manifests":null,"tags":null,"size":null}', IngestObject)
+    assert record.manifests == []
+    assert record.tags == []
+    assert json.loads(wire.encode(WorkResult()))["errors"] is None
+
+
+def test_unknown_fields_are_ignored() -> None:
+    record = wire.decode(b'{"size":7,"from_the_future":{"a":[1]}}', IngestFile)
+    assert record.size == 7
+
+
+def test_nine_fractional_digits_are_kept() -> None:
+    raw = b'{"algorithm":"md5","datetime":"2026-01-01T00:00:00.000000001Z","digest":"","source":""}'
+    assert b"00.000000001Z" in wire.encode(wire.decode(raw, IngestChecksum))
+
+
+def test_processing_errors_are_capitalised() -> None:
+    document = json.loads(wire.encode(ProcessingError(work_item_id=3, is_fatal=True)))
+    assert set(document) == {
+        "Identifier",
+        "IsFatal",
+        "Message",
+        "Source",
+        "Stack",
+        "WorkItemID",
+    }
+
+
+def test_markup_and_line_separators_are_escaped() -> None:
+    raw = wire.encode(Tag(value="<a&b>\u2028\u2029"))
+    assert b"\\u003ca\\u0026b\\u003e\\u2028\\u2029" in raw
+
+
+def test_bytes_that_are_not_utf_8_become_the_replacement_character() -> None:
+    raw = wire.encode(IngestFile(path_in_bag=b"data/\xff".decode("utf-8", "surrogateescape")))
+    assert json.loads(raw)["path_in_bag"] == "data/\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("maps.tar", "maps"),
+        ("maps.b01.of12.tar", "maps"),
+        ("maps.v2.tar", "maps.v2"),
+        ("maps.of12.tar", "maps.of12"),
+        ("maps", "maps"),
+        ("a.tar.tar", "a.tar"),
+    ],
+)
+def test_a_bag_has_one_name_everywhere(key: str, name: str) -> None:
+    assert bag_name(key) == name
+    assert IngestObject(institution="example.edu", s3_key=key).identifier == f"example.edu/{name}"

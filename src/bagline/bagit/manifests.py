@@ -43,9 +43,10 @@ class ManifestEntry(Struct, frozen=True, gc=False):
 class ManifestParser:
     """Reads the manifest that stands at `path` in the bag.
 
-    `algorithm`: the path's name gives it when left out. `encoding` is what bagit.txt declares; `version` the bag's BagIt version: from 1.0 on
-    `%0A %0D %25` in a path are escapes first and literal second, before 1.0 the reverse.
-    `problems` grows as lines are read, bounded as ProblemLog is.
+    `algorithm`: the path's name gives it when left out. `encoding` is what bagit.txt
+    declares; `version` the bag's BagIt version: from 1.0 on `%0A %0D %25` in a path are
+    escapes first and literal second, before 1.0 the reverse. `problems` grows as lines
+    are read, bounded as ProblemLog is.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from bagline.config import S3Settings, Secret, Settings
-from bagline.embedded import EngineAddresses, Engines, running_engines
+from bagline.embedded import EngineAddresses, Engines, check_room, running_engines
 from bagline.errors import Misconfigured
 from bagline.model.registry import Institution
 from bagline.model.storage import StorageOption
@@ -53,7 +53,15 @@ class House:
         return Reconciler(self.line, self.services, self.settings)
 
     def bucket_reader(self) -> BucketReader:
-        return BucketReader(self.services, self.settings, self.line.first.topic)
+        settings = self.settings
+        if not settings.is_embedded:
+            return BucketReader(self.services, settings, self.line.first.topic)
+        return BucketReader(
+            self.services,
+            settings,
+            self.line.first.topic,
+            check_room=lambda size: check_room(settings.data_dir, size),
+        )
 
     def ensure_institution(self, identifier: str) -> Institution:
         """The institution and its buckets; made when this machine brings its own engines.

@@ -334,6 +334,11 @@ def test_a_deleted_item_leaves_no_key(state: State, redis: valkey.Valkey, lease:
     state.delete_item(lease)
     assert not state.has_item(lease.item_id)
     assert not redis.exists(str(lease.item_id))
+    assert redis.keys(f"bagline:{{{lease.item_id}}}:*") == [
+        f"bagline:{{{lease.item_id}}}:lease".encode()
+    ]
+    state.check_lease(lease)
+    state.drop_lease(lease)
     assert redis.keys(f"bagline:{{{lease.item_id}}}:*") == []
     assert paths(state, neighbour.item_id) == ["data/000000.txt"]
 

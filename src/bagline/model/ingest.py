@@ -145,7 +145,7 @@ class IngestObject(Struct, kw_only=True, omit_defaults=True):
     @property
     def identifier(self) -> str:
         """`institution/bag`, the name the Registry knows the object by."""
-        return f"{self.institution}/{bag_name(self.s3_key)}"
+        return object_identifier(self.institution, self.s3_key)
 
     def tag(self, tag_file: str, name: str) -> str:
         """First value of the tag (name without regard to case); "" if absent."""
@@ -168,6 +168,11 @@ class TarSpan(Struct, frozen=True, omit_defaults=True, array_like=True):
     data_offset: int
     stored_bytes: int
     stretches: tuple[tuple[int, int], ...] = ()
+
+
+def object_identifier(institution: str, key: str) -> str:
+    """The name the Registry knows an institution's bag by."""
+    return f"{institution}/{bag_name(key)}"
 
 
 def bag_name(key: str) -> str:

@@ -77,6 +77,9 @@ class Job:
     is_rerun: bool = False
     """Whether the stage finished with this item before, and is asked to begin anew."""
 
+    object_id: int = 0
+    """The Registry's id of the object, once the last stage knows it."""
+
     @property
     def object(self) -> IngestObject:
         """The bag's working record. Raises BrokenState when there is none."""

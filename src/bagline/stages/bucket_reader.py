@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from bagline.config import Settings
+from bagline.errors import Refused
 from bagline.model import times
+from bagline.model.ingest import object_identifier
 from bagline.model.registry import STATE_ACTIVE, STATE_DELETED, Institution
 from bagline.model.times import is_set
 from bagline.model.workitem import (
@@ -27,7 +31,11 @@ OUTCOME = "Item is pending ingest"
 
 
 class BucketReader(Source):
-    """Lists receiving buckets; makes one WorkItem for each version of a bag (contract D)."""
+    """Lists receiving buckets; makes one WorkItem for each version of a bag (contract D).
+
+    `check_room` is asked with the bag's size in bytes before it is taken, and raises
+    Refused where the disk has no room; the bag then waits in its bucket.
+    """
 
     def __init__(
         self,
@@ -35,11 +43,13 @@ class BucketReader(Source):
         settings: Settings,
         first_topic: str,
         clock: times.Clock = times.now,
+        check_room: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._services = services
         self._settings = settings
         self._first_topic = first_topic
         self._clock = clock
+        self._check_room = check_room
         self._ignored: set[tuple[str, str]] = set()
 
     def poll(self) -> list[WorkItem]:
@@ -64,6 +74,11 @@ class BucketReader(Source):
             return None
         if self._is_known(institution, found):
             return None
+        try:
+            self._check_room(found.size)
+        except Refused as fault:
+            log.error("no_room_for_bag", key=ascii(found.key), reason=str(fault))
+            return None
         return self.make_item(institution, found)
 
     def make_item(self, institution: Institution, found: ObjectInfo) -> WorkItem:
@@ -84,7 +99,8 @@ class BucketReader(Source):
         newest = known[0]
         if newest.status != STATUS_SUCCESS:
             return True  # in work; or it failed or was cancelled, and will again
-        kept = self._services.registry.intellectual_object(newest.object_identifier)
+        identifier = object_identifier(institution.identifier, found.key)
+        kept = self._services.registry.intellectual_object(identifier)
         return kept is not None and kept.state == STATE_ACTIVE
 
     def _new_item(self, institution: Institution, found: ObjectInfo) -> WorkItem:

@@ -8,6 +8,7 @@ working records, last. After a rejection or a cancellation the depositor's tar s
 from __future__ import annotations
 
 from bagline.errors import BrokenState, Replaced
+from bagline.model.ingest import object_identifier
 from bagline.model.times import is_set
 from bagline.model.workitem import STATUS_CANCELLED, STATUS_FAILED
 from bagline.stages.base import Done, Job, Outcome, Stage, expect_count
@@ -26,18 +27,21 @@ class Cleanup(Stage):
             if not is_set(job.object.deleted_from_receiving_at):
                 self._check_registry(job)
                 self._delete_received(job)
+            job.object_id = job.object.id
         self._empty_staging(job)
         job.services.state.delete_item(job.lease)
         return Done()
 
     def _was_finished(self, job: Job) -> Outcome:
         """The working records are gone: fine if the Registry has the object of this bag."""
-        known = job.services.registry.intellectual_object(job.item.object_identifier)
+        identifier = object_identifier(job.institution.identifier, job.item.name)
+        known = job.services.registry.intellectual_object(identifier)
         if known is None or known.etag != job.item.etag:
             raise BrokenState(
                 f"work item {job.item.id} has no working record in Redis, and the Registry has no "
                 "object of this bag; requeue it at Receive to read the bag again"
             )
+        job.object_id = known.id
         self._empty_staging(job)
         return Done()
 

@@ -28,6 +28,7 @@ from bagline.errors import (
     Unreachable,
 )
 from bagline.model import times
+from bagline.model.ingest import object_identifier
 from bagline.model.times import is_set
 from bagline.model.workitem import (
     STATUS_CANCELLED,
@@ -191,7 +192,7 @@ class Worker:
         institution = services.registry.institution(item.institution_id)
         if institution is None:
             raise Unreachable(f"the Registry has no institution {item.institution_id}")
-        progress = Progress(stage.name, lambda raw: services.state.show_progress(item.id, raw))
+        progress = Progress(stage.name, lambda raw: self._show_progress(item.id, raw))
         job = Job(
             item=item,
             bag=services.state.load_object(item.id),
@@ -222,8 +223,8 @@ class Worker:
             if outcome is None:
                 self._hand_back(step, delivery, lease, item, result)
             else:
-                object_id = job.bag.id if job.bag else 0
-                self._settle(step, delivery, lease, item, result, outcome, object_id=object_id)
+                item.object_identifier = object_identifier(institution.identifier, item.name)
+                self._settle(step, delivery, lease, item, result, outcome, object_id=job.object_id)
         finally:
             self._heartbeat.release(held)
 
@@ -258,6 +259,12 @@ class Worker:
     def _load_result(self, step: Step, item: WorkItem) -> WorkResult:
         stored = self._services.state.load_result(item.id, step.topic)
         return stored or WorkResult(operation=step.topic)
+
+    def _show_progress(self, item_id: int, progress: bytes) -> None:
+        try:
+            self._services.state.show_progress(item_id, progress)
+        except ServiceFault as fault:  # people miss a number; the work goes on
+            log.debug("progress_not_shown", item=item_id, reason=str(fault))
 
     def _look_for_cancel(self, step: Step, item: WorkItem, called_off: threading.Event) -> None:
         current = self._services.registry.work_item(item.id)

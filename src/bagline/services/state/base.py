@@ -120,7 +120,8 @@ class State(ABC):
 
     @abstractmethod
     def delete_item(self, lease: Lease) -> None:
-        """Remove every key of the item, the lease last; afterwards Redis has none of them."""
+        """Remove every key of the item but the lease itself, which is dropped when the item
+        is settled; afterwards Redis has none of them. May be repeated."""
 
     @abstractmethod
     def has_item(self, item_id: int) -> bool:

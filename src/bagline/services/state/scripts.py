@@ -72,7 +72,6 @@ DELETE = (
     _FENCE
     + """
 redis.call('UNLINK', unpack(KEYS, 2))
-redis.call('DEL', KEYS[1])
 return 1
 """
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from bagline.bagit.manifests import ManifestEntry, ManifestParser, match_problem
+from bagline.bagit.manifests import ManifestEntry, ManifestParser, match_warning
 from bagline.bagit.paths import Role
 from bagline.model.ingest import (
     SOURCE_MANIFEST,
@@ -57,8 +57,7 @@ def _merge(
             known[spelling] = FileEntry(_listed_only(job, spelling), None)
             changed[spelling] = known[spelling]
         else:
-            remark = match_problem(entry.raw_path, spelling)
-            problems += [remark] if remark else []
+            problems += match_warning(parser.path, entry, spelling)
         file = known[spelling].file
         _add_checksum(
             file,

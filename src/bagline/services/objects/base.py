@@ -15,6 +15,9 @@ from enum import StrEnum
 
 from bagline.model.times import NEVER, Timestamp
 
+PART_COPY_BYTES = 5 * 1024**3
+"""The largest part that a store copies by itself; the last one may be smaller."""
+
 NO_METADATA: Mapping[str, str] = {}
 
 
@@ -175,6 +178,14 @@ class Objects(ABC):
     @abstractmethod
     def copy_many(self, copies: Iterable[RangeCopy], *, in_flight: int = 8) -> list[Proof]:
         """`copy_range` for many, all tried before the gravest fault is raised."""
+
+    @abstractmethod
+    def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
+        """Prove that the object is the one meant, by what the store tells of it.
+
+        By its SHA-256 (of the whole, or of its only part), else by an ETag that is an MD5,
+        else by reading it back. Raises ProofFailed (other bytes) or Gone.
+        """
 
     @abstractmethod
     def list(

@@ -1,0 +1,214 @@
+"""One S3 endpoint: the clients, their settings, their threads, and their errors."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from obstore.store import S3Store
+
+from bagline.errors import Misconfigured
+from bagline.services.objects.classify import MISSING_KEY, classify, fault_of, gravest
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+CONNECTIONS = 128
+_INSTANT = timedelta(milliseconds=1)
+_NO_RETRIES: Any = {
+    "max_retries": 0,
+    "retry_timeout": timedelta(seconds=1),
+    "backoff": {"init_backoff": _INSTANT, "max_backoff": _INSTANT, "base": 2},
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a store is and how to speak with it; the repr holds no secret.
+
+    `silence_seconds`: a body or an answer that gives no byte for so long is Unreachable.
+    `copy_seconds`: how long a store may take to copy a part by itself without a word.
+    """
+
+    url: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str = "us-east-1"
+    allow_http: bool = False
+    connect_seconds: float = 5.0
+    silence_seconds: float = 30.0
+    copy_seconds: float = 900.0
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise Misconfigured(f"the S3 endpoint {self.url!r} must look like https://host[:port]")
+        if parts.scheme == "http" and not self.allow_http:
+            raise Misconfigured(
+                f"the S3 endpoint {self.url} is without TLS; set allow_http if that is meant"
+            )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is on this machine, where no proxy has any business."""
+        host = urlsplit(self.url).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+
+class Connection:
+    """Both clients of an endpoint. Thread-safe; retries nothing."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._stores: dict[str, S3Store] = {}
+        self._lock = threading.Lock()
+        self._fan = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="objects")
+        self.ahead = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="objects-read")
+        """For reads ahead. What runs in it waits for nothing else here."""
+        session = boto3.session.Session(
+            aws_access_key_id=endpoint.access_key,
+            aws_secret_access_key=endpoint.secret_key,
+            region_name=endpoint.region,
+        )
+        self.boto: Any = self._boto(session, endpoint.silence_seconds)
+        self.copier: Any = self._boto(session, endpoint.copy_seconds)
+
+    def _boto(self, session: Any, read_seconds: float) -> Any:
+        return session.client(
+            "s3",
+            endpoint_url=self.endpoint.url,
+            config=Config(
+                connect_timeout=self.endpoint.connect_seconds,
+                read_timeout=read_seconds,
+                retries={"total_max_attempts": 1, "mode": "standard"},
+                max_pool_connections=CONNECTIONS,
+                s3={"addressing_style": "path"},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                proxies={} if self.endpoint.is_loopback else None,
+            ),
+        )
+
+    def store(self, bucket: str) -> S3Store:
+        """obstore's handle of a bucket."""
+        with self._lock:
+            if bucket not in self._stores:
+                self._stores[bucket] = self._make_store(bucket)
+            return self._stores[bucket]
+
+    def _make_store(self, bucket: str) -> S3Store:
+        endpoint = self.endpoint
+        options: Any = {
+            "allow_http": endpoint.allow_http,
+            "connect_timeout": timedelta(seconds=endpoint.connect_seconds),
+            "read_timeout": timedelta(seconds=endpoint.silence_seconds),
+            "timeout": timedelta(hours=6),
+        }
+        if endpoint.is_loopback:  # the only way to keep it off the environment's proxy
+            host = urlsplit(endpoint.url).hostname
+            options |= {"proxy_url": "http://127.0.0.1:9", "proxy_excludes": host}
+        return S3Store(
+            bucket,
+            endpoint=endpoint.url,
+            region=endpoint.region,
+            virtual_hosted_style_request=False,
+            checksum_algorithm="SHA256",
+            client_options=options,
+            retry_config=_NO_RETRIES,
+            credential_provider=self._credentials,
+        )
+
+    def _credentials(self) -> Any:
+        """Given so, no session token of the environment is mixed in."""
+        return {
+            "access_key_id": self.endpoint.access_key,
+            "secret_access_key": self.endpoint.secret_key,
+            "token": None,
+            "expires_at": None,
+        }
+
+    # -- errors
+    @contextmanager
+    def asking(self, action: str, bucket: str, key: str = "") -> Iterator[None]:
+        """What a client raises inside becomes ours; what is not a client's passes."""
+        try:
+            yield
+        except BaseException as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            exists = True
+            if fault.status == 404 and fault.code != MISSING_KEY:
+                exists = self.has_bucket(bucket)
+            what = f"{action} {bucket}/{key}".rstrip("/")
+            raise classify(fault, what, bucket_exists=exists) from error
+
+    def has_bucket(self, bucket: str) -> bool:
+        try:
+            self.boto.head_bucket(Bucket=bucket)
+        except Exception as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            if fault.status == 404 and isinstance(error, ClientError):
+                return False
+            raise classify(fault, f"look for bucket {bucket}") from error
+        return True
+
+    # -- many at once
+    def many(self, work: Callable[[A], B], items: Iterable[A], in_flight: int) -> list[B]:
+        """`work` on each, so many at a time, results in order of `items`.
+
+        Items are taken as places come free. All are tried; then the gravest fault is raised.
+        """
+        places = threading.Semaphore(max(1, in_flight))
+        futures: list[Future[B]] = []
+
+        def one(item: A) -> B:
+            try:
+                return work(item)
+            finally:
+                places.release()
+
+        failed: list[BaseException] = []
+        try:
+            for item in items:
+                places.acquire()
+                futures.append(self._fan.submit(one, item))
+        except BaseException as error:  # noqa: BLE001 (the caller's iterable; raised below)
+            failed.append(error)
+        results = []
+        for future in futures:
+            fault = future.exception()
+            if fault is None:
+                results.append(future.result())
+            else:
+                failed.append(fault)
+        if failed:
+            raise gravest(failed)
+        return results
+
+    def small_pool(self, threads: int) -> ThreadPoolExecutor:
+        """For work inside work; to be closed by the one who asked."""
+        return ThreadPoolExecutor(threads, thread_name_prefix="objects-parts")
+
+    def close(self) -> None:
+        for pool in (self._fan, self.ahead):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self.boto.close()
+        self.copier.close()
+        with self._lock:
+            self._stores.clear()

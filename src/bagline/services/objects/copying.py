@@ -1,0 +1,169 @@
+"""Copies that the store makes by itself, each proven by the digest it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from bagline.errors import BaglineError
+from bagline.services.objects.base import Abilities, Proof, ProofMethod, RangeCopy
+from bagline.services.objects.checksums import composite, from_hex, is_md5
+from bagline.services.objects.connection import Connection
+from bagline.services.objects.names import check_key, check_target
+from bagline.services.objects.reading import Reader
+from bagline.services.objects.writing import Writer
+
+PARTS_IN_FLIGHT = 4
+
+
+class Unproven(Exception):
+    """The store copied, and did not prove it; the streaming way is left."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    number: int
+    start: int
+    length: int
+    sha256: str
+    md5: str
+
+
+class Copier:
+    def __init__(
+        self,
+        connection: Connection,
+        reader: Reader,
+        writer: Writer,
+        abilities: Callable[[str], Abilities],
+        part_bytes: int,
+    ) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._writer = writer
+        self._abilities = abilities
+        self._part_bytes = part_bytes
+        self._log = structlog.get_logger("bagline.objects")
+
+    def copy_range(self, copy: RangeCopy) -> Proof:
+        check_target(copy.target)
+        check_key(copy.source_key)
+        if copy.length < 1:
+            raise ValueError("a range copy has at least one byte; put an empty body instead")
+        parts = self._parts(copy)
+        if parts is None or self._abilities(copy.target.bucket).range_copy_proof is None:
+            return self._stream(copy)
+        try:
+            return self._copy_by_store(copy, parts)
+        except Unproven as doubt:
+            self._log.warning(
+                "copy_unproven", bucket=copy.target.bucket, key=copy.target.key, why=str(doubt)
+            )
+            return self._stream(copy)
+
+    def _parts(self, copy: RangeCopy) -> list[_Part] | None:
+        """The parts with their digests; None when a part's digest is not known."""
+        if copy.length <= self._part_bytes:
+            return [_Part(1, copy.start, copy.length, copy.sha256.lower(), copy.md5.lower())]
+        count = -(-copy.length // self._part_bytes)
+        if len(copy.part_sha256) != count:
+            return None
+        starts = range(0, copy.length, self._part_bytes)
+        return [
+            _Part(n + 1, copy.start + at, min(self._part_bytes, copy.length - at), digest, "")
+            for n, (at, digest) in enumerate(zip(starts, copy.part_sha256, strict=True))
+        ]
+
+    def _copy_by_store(self, copy: RangeCopy, parts: Sequence[_Part]) -> Proof:
+        """Raises Unproven, or one of ours; then nothing of it is left."""
+        target, client = copy.target, self._connection.copier
+        where = {"Bucket": target.bucket, "Key": target.key}
+        with self._connection.asking("copy to", target.bucket, target.key):
+            upload = client.create_multipart_upload(
+                **where,
+                ContentType=target.content_type,
+                Metadata=dict(target.metadata),
+                ChecksumAlgorithm="SHA256",
+            )["UploadId"]
+        try:
+            answers = self._copy_parts(copy, upload, parts)
+            how = _proof_of(parts, answers)
+            with self._connection.asking("complete", target.bucket, target.key):
+                done = client.complete_multipart_upload(
+                    **where, UploadId=upload, MultipartUpload={"Parts": answers}
+                )
+        except BaseException:
+            self._abort(where, upload)
+            raise
+        told = done.get("ChecksumSHA256", "")
+        if told and told not in (composite([p.sha256 for p in parts]), from_hex(copy.sha256)):
+            with self._connection.asking("delete", target.bucket, target.key):
+                client.delete_object(**where)
+            raise Unproven("the completed object's SHA-256 is another")
+        etag = done.get("ETag", "").strip('"')
+        return Proof(target.bucket, target.key, copy.length, etag, copy.sha256.lower(), how)
+
+    def _copy_parts(
+        self, copy: RangeCopy, upload: str, parts: Sequence[_Part]
+    ) -> list[dict[str, Any]]:
+        source = {"Bucket": copy.source_bucket, "Key": copy.source_key}
+        pinned = {"CopySourceIfMatch": f'"{copy.etag}"'} if copy.etag else {}
+
+        def one(part: _Part) -> dict[str, Any]:
+            with self._connection.asking("copy", copy.source_bucket, copy.source_key):
+                answer = self._connection.copier.upload_part_copy(
+                    Bucket=copy.target.bucket,
+                    Key=copy.target.key,
+                    UploadId=upload,
+                    PartNumber=part.number,
+                    CopySource=source,
+                    CopySourceRange=f"bytes={part.start}-{part.start + part.length - 1}",
+                    **pinned,
+                )["CopyPartResult"]
+            told = {k: answer[k] for k in ("ETag", "ChecksumSHA256") if answer.get(k)}
+            return {"PartNumber": part.number, **told}
+
+        if len(parts) == 1:
+            return [one(parts[0])]
+        # A pool of its own: the copies' pool may be full of copies that wait here.
+        with self._connection.small_pool(PARTS_IN_FLIGHT) as pool:
+            return list(pool.map(one, parts))
+
+    def _abort(self, where: dict[str, str], upload: str) -> None:
+        """What fails here is swept by `abort_uploads` later; the first fault counts."""
+        try:
+            with self._connection.asking("abort", where["Bucket"], where["Key"]):
+                self._connection.boto.abort_multipart_upload(**where, UploadId=upload)
+        except BaglineError as error:
+            self._log.warning("abort_failed", **where, why=str(error))
+
+    def _stream(self, copy: RangeCopy) -> Proof:
+        """Every byte through this process, hashed on the way."""
+        etag = copy.etag
+        if not etag:
+            etag = self._reader.head(copy.source_bucket, copy.source_key).etag
+        chunks = self._reader.stream(
+            copy.source_bucket, copy.source_key, copy.start, copy.length, etag
+        )
+        return self._writer.put_stream(copy.target, chunks, copy.length, copy.sha256)
+
+
+def _proof_of(parts: Sequence[_Part], answers: Sequence[dict[str, Any]]) -> ProofMethod:
+    """How the store proved every part. Raises Unproven where it did not."""
+    methods = set()
+    for part, answer in zip(parts, answers, strict=True):
+        told, etag = answer.get("ChecksumSHA256", ""), answer.get("ETag", "").strip('"')
+        if told:
+            if told != from_hex(part.sha256):
+                raise Unproven(f"the store's SHA-256 of part {part.number} is another")
+            methods.add(ProofMethod.STORE_SHA256)
+        elif part.md5 and is_md5(etag):
+            if etag != part.md5:
+                raise Unproven(f"the store's MD5 of part {part.number} is another")
+            methods.add(ProofMethod.STORE_MD5)
+        else:
+            raise Unproven(f"the store answers no digest of part {part.number}")
+    return ProofMethod.STORE_MD5 if ProofMethod.STORE_MD5 in methods else methods.pop()

@@ -1,0 +1,161 @@
+"""Reading: heads, ranges, many small pieces, and streams with a window read ahead."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import obstore
+
+from bagline.errors import BrokenState, Replaced, Unreachable
+from bagline.model.times import from_datetime
+from bagline.services.objects.base import ObjectInfo, Piece
+from bagline.services.objects.checksums import to_hex
+from bagline.services.objects.connection import Connection
+from bagline.services.objects.names import check_key
+
+MIB = 1024 * 1024
+WINDOW_BYTES = 4 * MIB
+"""Bytes of one ranged GET of a stream."""
+WINDOWS_AHEAD = 4
+PIECE_BYTES = MIB
+RESUMES = 5
+"""How often a stream that broke off is taken up again at its next byte, without progress."""
+RESUME_SECONDS = 0.2
+"""Before the first resume; twice as long before each that follows."""
+
+
+class Reader:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def head(self, bucket: str, key: str) -> ObjectInfo:
+        return self.head_with_checksum(bucket, key)[0]
+
+    def head_with_checksum(self, bucket: str, key: str) -> tuple[ObjectInfo, str]:
+        """Also the SHA-256 as the store tells it: of the whole, a composite, or ""."""
+        check_key(key)
+        with self._connection.asking("look at", bucket, key):
+            told = self._connection.boto.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        checksum = told.get("ChecksumSHA256", "")
+        info = ObjectInfo(
+            bucket=bucket,
+            key=key,
+            size=told["ContentLength"],
+            etag=told.get("ETag", "").strip('"'),
+            last_modified=from_datetime(told["LastModified"]),
+            content_type=told.get("ContentType", ""),
+            metadata=told.get("Metadata", {}),
+            sha256=to_hex(checksum),
+        )
+        return info, checksum
+
+    def read(self, bucket: str, key: str, start: int, length: int | None, etag: str) -> bytes:
+        check_key(key)
+        if length is not None and length <= WINDOW_BYTES:
+            return self._range(bucket, key, start, length, etag)
+        return b"".join(self.stream(bucket, key, start, length, etag))
+
+    def read_many(self, bucket: str, pieces: Sequence[Piece], in_flight: int) -> list[bytes]:
+        def one(piece: Piece) -> bytes:
+            return self.read(bucket, piece.key, piece.start, piece.length, "")
+
+        return self._connection.many(one, pieces, in_flight)
+
+    def stream(
+        self, bucket: str, key: str, start: int, length: int | None, etag: str
+    ) -> Iterator[bytes]:
+        check_key(key)
+        if length is None or not etag:
+            found = self.head(bucket, key)
+            etag = etag or found.etag
+            if found.etag != etag:
+                raise Replaced(f"read {bucket}/{key}: another version of the object stands there")
+            length = found.size - start if length is None else length
+            _check_end(found, start + length)
+        ahead: deque[Future[bytes]] = deque()
+        at, end = start, start + length
+        try:
+            while at < end or ahead:
+                while at < end and len(ahead) < WINDOWS_AHEAD:
+                    some = min(WINDOW_BYTES, end - at)
+                    ahead.append(
+                        self._connection.ahead.submit(self._resuming, bucket, key, at, some, etag)
+                    )
+                    at += some
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    def sha256(self, bucket: str, key: str, size: int, etag: str) -> str:
+        """In hex, of an object read back whole."""
+        hasher = hashlib.sha256()
+        for chunk in self.stream(bucket, key, 0, size, etag):
+            hasher.update(chunk)
+        return hasher.hexdigest()
+
+    def _range(self, bucket: str, key: str, start: int, length: int, etag: str) -> bytes:
+        """So many bytes by one GET; fewer are Unreachable."""
+        if length == 0:
+            return b""
+        got: list[bytes] = []
+        self._append(got, bucket, key, start, length, etag)
+        return got[0] if len(got) == 1 else b"".join(got)
+
+    def _resuming(self, bucket: str, key: str, start: int, length: int, etag: str) -> bytes:
+        """The same; where a GET breaks off, another one goes on at the next byte."""
+        got: list[bytes] = []
+        failures = before = 0
+        while True:
+            held = sum(map(len, got))
+            try:
+                self._append(got, bucket, key, start + held, length - held, etag)
+            except Unreachable:
+                held = sum(map(len, got))
+                failures = failures + 1 if held == before else 1
+                before = held
+                if failures > RESUMES:
+                    raise
+                time.sleep(RESUME_SECONDS * 2 ** (failures - 1))
+            else:
+                return got[0] if len(got) == 1 else b"".join(got)
+
+    def _append(
+        self, got: list[bytes], bucket: str, key: str, start: int, length: int, etag: str
+    ) -> None:
+        """Append what comes, also when it breaks off."""
+        came = 0
+        with self._connection.asking("read", bucket, key):
+            for chunk in self._body(bucket, key, start, length, etag):
+                got.append(chunk)
+                came += len(chunk)
+        if came != length:
+            raise Unreachable(
+                f"read {bucket}/{key}: {came} of {length} bytes came, then the body ended"
+            )
+
+    def _body(self, bucket: str, key: str, start: int, length: int, etag: str) -> Iterator[bytes]:
+        options: Any = {"range": (start, start + length)}
+        if etag:
+            options["if_match"] = f'"{etag}"'
+        answer = obstore.get(self._connection.store(bucket), key, options=options)
+        if answer.range != (start, start + length):
+            raise BrokenState(
+                f"read {bucket}/{key}: bytes {start} to {start + length} were asked for; the "
+                f"object has {answer.meta['size']}"
+            )
+        for chunk in answer.stream(min_chunk_size=PIECE_BYTES):
+            yield bytes(chunk)
+
+
+def _check_end(found: ObjectInfo, end: int) -> None:
+    if end > found.size or end < 0:
+        raise BrokenState(
+            f"read {found.bucket}/{found.key}: bytes up to {end} were asked for; the object "
+            f"has {found.size}"
+        )

@@ -1,0 +1,142 @@
+"""Retries, as a wrapper: the only place in the objects seam that tries again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import structlog
+
+from bagline.errors import Unreachable
+from bagline.services.objects.base import (
+    Abilities,
+    Body,
+    ObjectInfo,
+    Objects,
+    Piece,
+    Proof,
+    RangeCopy,
+    Target,
+)
+
+R = TypeVar("R")
+
+
+class RetryingObjects(Objects):
+    """Tries again what was Unreachable: exponential back-off, full jitter, bounded.
+
+    Refused, Gone, Replaced and ProofFailed pass at once. Of `put_many`, `copy_many` and
+    `read_many` all are done again, which is harmless; their iterables are held in a list
+    for it. `stream` and `list` are not repeated: a stream resumes by itself, and both may
+    have given some away. Nor is `put_stream`: its chunks can be had only once.
+    """
+
+    def __init__(
+        self,
+        inner: Objects,
+        *,
+        tries: int = 5,
+        first_seconds: float = 0.1,
+        total_seconds: float = 20.0,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """At most `tries` tries; none begins later than `total_seconds` after the first."""
+        self._inner = inner
+        self._tries = tries
+        self._first_seconds = first_seconds
+        self._total_seconds = total_seconds
+        self._sleep = sleep
+        self._clock = clock
+        self._log = structlog.get_logger("bagline.objects")
+
+    def __repr__(self) -> str:
+        return f"RetryingObjects({self._inner!r})"
+
+    def _again(self, what: str, ask: Callable[[], R]) -> R:
+        deadline = self._clock() + self._total_seconds
+        for attempt in range(1, self._tries + 1):
+            try:
+                return ask()
+            except Unreachable as fault:
+                pause = random.uniform(0, self._first_seconds * 2**attempt)
+                if attempt == self._tries or self._clock() + pause > deadline:
+                    raise
+                self._log.info("objects_retry", what=what, attempt=attempt, why=str(fault))
+                self._sleep(pause)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def head(self, bucket: str, key: str) -> ObjectInfo:
+        return self._again("head", lambda: self._inner.head(bucket, key))
+
+    def read(
+        self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
+    ) -> bytes:
+        return self._again(
+            "read", lambda: self._inner.read(bucket, key, start=start, length=length, etag=etag)
+        )
+
+    def read_many(
+        self, bucket: str, pieces: Sequence[Piece], *, in_flight: int = 64
+    ) -> list[bytes]:
+        return self._again(
+            "read_many", lambda: self._inner.read_many(bucket, pieces, in_flight=in_flight)
+        )
+
+    def stream(
+        self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
+    ) -> Iterator[bytes]:
+        return self._inner.stream(bucket, key, start=start, length=length, etag=etag)
+
+    def put(self, body: Body) -> Proof:
+        return self._again("put", lambda: self._inner.put(body))
+
+    def put_many(self, bodies: Iterable[Body], *, in_flight: int = 64) -> list[Proof]:
+        held = list(bodies)
+        return self._again("put_many", lambda: self._inner.put_many(held, in_flight=in_flight))
+
+    def put_stream(
+        self, target: Target, chunks: Iterable[bytes], *, size: int, sha256: str
+    ) -> Proof:
+        return self._inner.put_stream(target, chunks, size=size, sha256=sha256)
+
+    def copy_range(self, copy: RangeCopy) -> Proof:
+        return self._again("copy_range", lambda: self._inner.copy_range(copy))
+
+    def copy_many(self, copies: Iterable[RangeCopy], *, in_flight: int = 8) -> list[Proof]:
+        held = list(copies)
+        return self._again("copy_many", lambda: self._inner.copy_many(held, in_flight=in_flight))
+
+    def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
+        return self._again(
+            "verify", lambda: self._inner.verify(bucket, key, size=size, sha256=sha256, md5=md5)
+        )
+
+    def list(
+        self, bucket: str, prefix: str = "", *, top_level: bool = False
+    ) -> Iterator[ObjectInfo]:
+        return self._inner.list(bucket, prefix, top_level=top_level)
+
+    def delete(self, bucket: str, key: str, *, etag: str = "") -> None:
+        self._again("delete", lambda: self._inner.delete(bucket, key, etag=etag))
+
+    def delete_many(self, bucket: str, keys: Iterable[str]) -> int:
+        held = list(keys)
+        return self._again("delete_many", lambda: self._inner.delete_many(bucket, held))
+
+    def abort_uploads(self, bucket: str, prefix: str) -> int:
+        return self._again("abort_uploads", lambda: self._inner.abort_uploads(bucket, prefix))
+
+    def ensure_bucket(self, bucket: str) -> None:
+        self._again("ensure_bucket", lambda: self._inner.ensure_bucket(bucket))
+
+    def has_bucket(self, bucket: str) -> bool:
+        return self._again("has_bucket", lambda: self._inner.has_bucket(bucket))
+
+    def abilities(self, bucket: str) -> Abilities:
+        return self._again("abilities", lambda: self._inner.abilities(bucket))
+
+    def close(self) -> None:
+        self._inner.close()

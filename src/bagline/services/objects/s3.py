@@ -1,0 +1,140 @@
+"""S3 and compatibles: obstore carries bytes, boto3 does what it alone speaks.
+
+What each room does: `reading`, `writing`, `copying`, `verifying`, `keeping` (lists,
+deletes, buckets), `probing`; `connection` holds the clients, `classify` their errors.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+
+from bagline.services.objects.base import (
+    PART_COPY_BYTES,
+    Abilities,
+    Body,
+    ObjectInfo,
+    Objects,
+    Piece,
+    Proof,
+    ProofMethod,
+    RangeCopy,
+    Target,
+)
+from bagline.services.objects.connection import Connection, Endpoint
+from bagline.services.objects.copying import Copier
+from bagline.services.objects.keeping import Keeper
+from bagline.services.objects.probing import Probe
+from bagline.services.objects.reading import Reader
+from bagline.services.objects.verifying import Verifier
+from bagline.services.objects.writing import Writer
+
+
+class S3Objects(Objects):
+    """The first put or copy asks the store what it can prove (see `abilities`)."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        access_key: str,
+        secret_key: str,
+        *,
+        region: str = "us-east-1",
+        allow_http: bool = False,
+        connect_seconds: float = 5.0,
+        silence_seconds: float = 30.0,
+        part_copy_bytes: int = PART_COPY_BYTES,
+    ) -> None:
+        """Connects at the first call. Raises Misconfigured when the endpoint is none."""
+        self._endpoint = Endpoint(
+            url=endpoint,
+            access_key=access_key,
+            secret_key=secret_key,
+            region=region,
+            allow_http=allow_http,
+            connect_seconds=connect_seconds,
+            silence_seconds=silence_seconds,
+        )
+        self._connection = Connection(self._endpoint)
+        self._reader = Reader(self._connection)
+        self._writer = Writer(self._connection, self._reader, self._put_proof)
+        self._verifier = Verifier(self._reader)
+        self._keeper = Keeper(self._connection, self._reader)
+        self._copier = Copier(
+            self._connection, self._reader, self._writer, self.abilities, part_copy_bytes
+        )
+        self._abilities: Abilities | None = None
+        self._probing = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"S3Objects({self._endpoint.url})"
+
+    def head(self, bucket: str, key: str) -> ObjectInfo:
+        return self._reader.head(bucket, key)
+
+    def read(
+        self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
+    ) -> bytes:
+        return self._reader.read(bucket, key, start, length, etag)
+
+    def read_many(
+        self, bucket: str, pieces: Sequence[Piece], *, in_flight: int = 64
+    ) -> list[bytes]:
+        return self._reader.read_many(bucket, pieces, in_flight)
+
+    def stream(
+        self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
+    ) -> Iterator[bytes]:
+        return self._reader.stream(bucket, key, start, length, etag)
+
+    def put(self, body: Body) -> Proof:
+        return self._writer.put(body)
+
+    def put_many(self, bodies: Iterable[Body], *, in_flight: int = 64) -> list[Proof]:
+        return self._writer.put_many(bodies, in_flight)
+
+    def put_stream(
+        self, target: Target, chunks: Iterable[bytes], *, size: int, sha256: str
+    ) -> Proof:
+        return self._writer.put_stream(target, chunks, size, sha256)
+
+    def copy_range(self, copy: RangeCopy) -> Proof:
+        return self._copier.copy_range(copy)
+
+    def copy_many(self, copies: Iterable[RangeCopy], *, in_flight: int = 8) -> list[Proof]:
+        return self._connection.many(self._copier.copy_range, copies, in_flight)
+
+    def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
+        return self._verifier.verify(bucket, key, size, sha256, md5)
+
+    def list(
+        self, bucket: str, prefix: str = "", *, top_level: bool = False
+    ) -> Iterator[ObjectInfo]:
+        return self._keeper.list(bucket, prefix, top_level)
+
+    def delete(self, bucket: str, key: str, *, etag: str = "") -> None:
+        self._keeper.delete(bucket, key, etag)
+
+    def delete_many(self, bucket: str, keys: Iterable[str]) -> int:
+        return self._keeper.delete_many(bucket, keys)
+
+    def abort_uploads(self, bucket: str, prefix: str) -> int:
+        return self._keeper.abort_uploads(bucket, prefix)
+
+    def ensure_bucket(self, bucket: str) -> None:
+        self._keeper.ensure_bucket(bucket)
+
+    def has_bucket(self, bucket: str) -> bool:
+        return self._connection.has_bucket(bucket)
+
+    def abilities(self, bucket: str) -> Abilities:
+        with self._probing:
+            if self._abilities is None:
+                self._abilities = Probe(self._connection, self._reader, bucket).ask()
+            return self._abilities
+
+    def _put_proof(self, bucket: str) -> ProofMethod:
+        return self.abilities(bucket).put_proof
+
+    def close(self) -> None:
+        self._connection.close()

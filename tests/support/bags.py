@@ -296,6 +296,24 @@ def header(name: bytes, size: int = 0, kind: bytes = b"0", *, link: bytes = b"")
     return bytes(block)
 
 
+def extension(kind: bytes, records: dict[str, bytes | int | str]) -> bytes:
+    """A PAX header (`x` for the next member, `g` for all that follow) with these records."""
+    body = b""
+    for name, value in records.items():
+        data = value if isinstance(value, bytes) else str(value).encode()
+        rest = b" " + name.encode() + b"=" + data + b"\n"
+        length = len(rest) + 1
+        while len(rest) + len(str(length)) != length:
+            length += 1
+        body += str(length).encode() + rest
+    return header(b"pax", len(body), kind) + padded(body)
+
+
+def pax(**records: bytes | int | str) -> bytes:
+    """A PAX header for the next member; `GNU_sparse_major` stands for dots."""
+    return extension(b"x", {name.replace("_", "."): value for name, value in records.items()})
+
+
 def padded(data: bytes) -> bytes:
     """The data filled up to whole blocks."""
     return data + bytes(-len(data) % 512)

@@ -46,10 +46,11 @@ _EXTENSIONS = frozenset(b"xXgLK")
 class _Overrides:
     """What the headers before an entry say about it: PAX records and GNU long names."""
 
-    __slots__ = ("link", "name", "records")
+    __slots__ = ("link", "name", "pax_bytes", "records")
 
     def __init__(self) -> None:
         self.records: list[tuple[str, bytes]] = []
+        self.pax_bytes = 0  # of all records together, however many headers they came in
         self.name: bytes | None = None
         self.link: bytes | None = None
 
@@ -201,10 +202,11 @@ class TarReader:
     def _read_extension(self, header: RawHeader, offset: int, overrides: _Overrides) -> None:
         is_name = header.type in b"LK"
         limit = self._limits.name_bytes if is_name else self._limits.pax_bytes
-        if header.size > limit:
-            what = "a long name" if is_name else "an extended header"
+        size = header.size if is_name else header.size + overrides.pax_bytes
+        if size > limit:
+            what = "a long name" if is_name else "extended headers"
             self._reject(
-                problems.HEADER_TOO_LARGE, offset=offset, size=header.size, what=what, limit=limit
+                problems.HEADER_TOO_LARGE, offset=offset, size=size, what=what, limit=limit
             )
         data = self._read_data(header.size)
         if header.type == b"L":
@@ -232,6 +234,7 @@ class TarReader:
             self.pax_globals = {k: v for k, v in merged.items() if v}
         else:
             overrides.records.extend(records)
+            overrides.pax_bytes += header.size
 
     def _read_data(self, size: int) -> bytes:
         data = bytes(self.stream.read(size))
@@ -370,6 +373,7 @@ class TarReader:
     def _set_sparse(self, member: Member, stretches: list[Stretch], size: int) -> None:
         if not 0 <= size <= tarheader.MAX_SIZE:
             self._reject(problems.BAD_SIZE, offset=member.header_offset, size=size)
+        self._bound_map(len(stretches))
         member.stretches = tarheader.checked_stretches(stretches, size, member.stored)
         member.size = size
         member.is_sparse = True

@@ -117,7 +117,8 @@ def _how_it_broke(text: str) -> str:
 def classify(fault: Fault, what: str, *, bucket_exists: bool = True) -> BaglineError:
     """Our error. `what` names action, bucket and key. A 404 without a code needs to know
     whether the bucket exists (`bucket_exists`)."""
-    said = " ".join(str(p) for p in (fault.status or "", fault.code, fault.detail) if p)
+    parts = (str(fault.status or ""), fault.code, fault.detail)  # boto3 may repeat the status
+    said = " ".join(dict.fromkeys(part for part in parts if part))
     status, code = fault.status, fault.code
     if status == 0 or code in _PASSING_CODES or (status in _PASSING_STATUS):
         return Unreachable(f"{what}: {said or 'no answer'}")

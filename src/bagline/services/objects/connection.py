@@ -78,16 +78,33 @@ class Connection:
         self._fan = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="objects")
         self.ahead = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="objects-read")
         """For reads ahead. What runs in it waits for nothing else here."""
-        session = boto3.session.Session(
+        self._session: Any = boto3.session.Session(
             aws_access_key_id=endpoint.access_key,
             aws_secret_access_key=endpoint.secret_key,
             region_name=endpoint.region,
         )
-        self.boto: Any = self._boto(session, endpoint.silence_seconds)
-        self.copier: Any = self._boto(session, endpoint.copy_seconds)
+        self._clients: dict[float, Any] = {}
 
-    def _boto(self, session: Any, read_seconds: float) -> Any:
-        return session.client(
+    @property
+    def boto(self) -> Any:
+        """boto3's client."""
+        return self._boto(self.endpoint.silence_seconds)
+
+    @property
+    def copier(self) -> Any:
+        """boto3's client for requests that a store works on for long without a word."""
+        return self._boto(self.endpoint.copy_seconds)
+
+    def _boto(self, read_seconds: float) -> Any:
+        client = self._clients.get(read_seconds)
+        if client is None:
+            with self._lock:  # making one is not thread-safe
+                client = self._clients.get(read_seconds) or self._make_boto(read_seconds)
+                self._clients[read_seconds] = client
+        return client
+
+    def _make_boto(self, read_seconds: float) -> Any:
+        return self._session.client(
             "s3",
             endpoint_url=self.endpoint.url,
             config=Config(
@@ -208,7 +225,8 @@ class Connection:
     def close(self) -> None:
         for pool in (self._fan, self.ahead):
             pool.shutdown(wait=False, cancel_futures=True)
-        self.boto.close()
-        self.copier.close()
         with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
             self._stores.clear()

@@ -1,0 +1,701 @@
+"""What every Objects promises, asked of each implementation on its real engine."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+import resource
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from bagline.embedded import EngineAddresses
+from bagline.errors import (
+    BrokenState,
+    Gone,
+    Misconfigured,
+    ProofFailed,
+    Refused,
+    Replaced,
+    Unreachable,
+)
+from bagline.model.times import is_set
+from bagline.services.objects.base import (
+    Body,
+    ObjectInfo,
+    Objects,
+    Piece,
+    ProofMethod,
+    RangeCopy,
+    Target,
+)
+from bagline.services.objects.retrying import RetryingObjects
+from bagline.services.objects.s3 import S3Objects
+from support.engines import closed_port, fresh_name
+from support.proxy import SLOW_DOWN, Fault, Proxy, proxy_before
+
+pytestmark = pytest.mark.engines
+
+MIB = 1024 * 1024
+PART_COPY = 5 * MIB
+BLOB = random.Random(7).randbytes(12 * MIB + 17)
+
+
+def s3(engines: EngineAddresses, **changed: Any) -> S3Objects:
+    settings: dict[str, Any] = {
+        "endpoint": engines.s3_endpoint,
+        "access_key": engines.s3_access_key,
+        "secret_key": engines.s3_secret_key,
+        "allow_http": True,
+        "connect_seconds": 2.0,
+        "part_copy_bytes": PART_COPY,
+    }
+    return S3Objects(**(settings | changed))
+
+
+IMPLEMENTATIONS: dict[str, Callable[[EngineAddresses], Objects]] = {
+    "s3": s3,
+    "retrying s3": lambda engines: RetryingObjects(s3(engines)),
+}
+
+
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
+def objects(request: pytest.FixtureRequest, engines: EngineAddresses) -> Iterator[Objects]:
+    made = IMPLEMENTATIONS[request.param](engines)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def bucket(objects: Objects) -> str:
+    """One bucket a module and implementation: the tests use keys of their own."""
+    name = fresh_name("bucket")
+    objects.ensure_bucket(name)
+    return name
+
+
+@pytest.fixture
+def key() -> str:
+    return fresh_name("some/key é")
+
+
+@pytest.fixture(scope="module")
+def boto(engines: EngineAddresses) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=engines.s3_endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=engines.s3_access_key,
+        aws_secret_access_key=engines.s3_secret_key,
+    )
+
+
+@pytest.fixture
+def proxy(engines: EngineAddresses) -> Iterator[Proxy]:
+    with proxy_before(engines.s3_endpoint) as made:
+        yield made
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def put(objects: Objects, bucket: str, key: str, data: bytes) -> ObjectInfo:
+    objects.put(Body(Target(bucket, key), data))
+    return objects.head(bucket, key)
+
+
+def keys(objects: Objects, bucket: str, prefix: str = "") -> list[str]:
+    return [found.key for found in objects.list(bucket, prefix)]
+
+
+def unfinished(boto: Any, bucket: str) -> list[str]:
+    uploads = boto.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    return [upload["Key"] for upload in uploads]
+
+
+def copy_of(source: ObjectInfo, target: Target, start: int, length: int, **more: Any) -> RangeCopy:
+    data = BLOB[start : start + length]
+    facts: dict[str, Any] = {"sha256": sha256(data), "etag": source.etag}
+    return RangeCopy(source.bucket, source.key, start=start, length=length, target=target,
+                     **(facts | more))  # fmt: skip
+
+
+# -- one object
+def test_what_is_put_is_what_is_read(objects: Objects, bucket: str, key: str) -> None:
+    metadata = {"institution": "test.edu", "bag": "test.edu/b", "bagpath": "data/%41+b.txt ~"}
+    proof = objects.put(Body(Target(bucket, key, "text/x", metadata), b"bytes", sha256(b"bytes")))
+    assert (proof.size, proof.sha256) == (5, sha256(b"bytes"))
+    assert proof.how is ProofMethod.STORE_SHA256
+    found = objects.head(bucket, key)
+    assert (found.size, found.etag, found.content_type) == (5, proof.etag, "text/x")
+    assert found.metadata == metadata
+    assert found.sha256 == sha256(b"bytes")
+    assert is_set(found.last_modified)
+    assert objects.read(bucket, key) == b"bytes"
+    assert objects.read(bucket, key, start=1, length=3, etag=proof.etag) == b"yte"
+    assert objects.read(bucket, key, start=2) == b"tes"
+
+
+def test_an_empty_object(objects: Objects, bucket: str, key: str) -> None:
+    objects.put(Body(Target(bucket, key), b""))
+    assert objects.head(bucket, key).size == 0
+    assert objects.read(bucket, key) == b""
+    assert list(objects.stream(bucket, key)) == []
+    assert objects.put_stream(Target(bucket, key), [], size=0, sha256=sha256(b"")).size == 0
+
+
+def test_a_put_replaces_and_may_be_repeated(objects: Objects, bucket: str, key: str) -> None:
+    put(objects, bucket, key, b"old")
+    put(objects, bucket, key, b"new")
+    put(objects, bucket, key, b"new")
+    assert objects.read(bucket, key) == b"new"
+
+
+def test_bytes_with_another_digest_are_not_sent(objects: Objects, bucket: str, key: str) -> None:
+    with pytest.raises(ProofFailed):
+        objects.put(Body(Target(bucket, key), b"bytes", sha256(b"other")))
+    with pytest.raises(Gone):
+        objects.head(bucket, key)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        " a",
+        "a ",
+        "a  b",
+        "a\tb",
+        "a\nb",
+        "a\r\nx-amz-acl: public",
+        "é",
+        "\u202f",
+        "\x7f",
+        "x" * 2_050,
+    ],
+)
+def test_metadata_that_would_not_arrive_is_not_sent(
+    objects: Objects, bucket: str, key: str, value: str
+) -> None:
+    target = Target(bucket, key, metadata={"bagpath": value})
+    for send in (
+        lambda: objects.put(Body(target, b"x")),
+        lambda: objects.put_stream(target, [b"x"], size=1, sha256=sha256(b"x")),
+        lambda: objects.copy_range(RangeCopy(bucket, "any", "", 0, 1, target, sha256(b"x"))),
+    ):
+        with pytest.raises(ValueError, match="metadata"):
+            send()
+
+
+@pytest.mark.parametrize("name", ["a  b", "", "é", "a:b", "a\nb"])
+def test_metadata_names_too(objects: Objects, bucket: str, key: str, name: str) -> None:
+    with pytest.raises(ValueError, match="metadata name"):
+        objects.put(Body(Target(bucket, key, metadata={name: "x"}), b"x"))
+
+
+@pytest.mark.parametrize(
+    "odd", ["", "a//b", "/a", "a/", "..", "a/../b", "a/./b", "a\nb", "a\x00", "\udcff", "é" * 513]
+)
+def test_keys_that_name_no_object_are_not_sent(objects: Objects, bucket: str, odd: str) -> None:
+    for ask in (
+        lambda: objects.put(Body(Target(bucket, odd), b"x")),
+        lambda: objects.read(bucket, odd),
+        lambda: objects.head(bucket, odd),
+        lambda: objects.delete(bucket, odd),
+        lambda: objects.delete_many(bucket, [odd]),
+        lambda: list(objects.stream(bucket, odd)),
+    ):
+        with pytest.raises(ValueError, match="key"):
+            ask()
+
+
+def test_keys_of_every_printable_kind(objects: Objects, bucket: str) -> None:
+    prefix = fresh_name("odd")
+    names = [
+        f"{prefix}/{name}"
+        for name in ("a%2Fb", "sp ace", "plus+", "q?&=#", "é", "…", "~!@$^*()'\"<>")
+    ]
+    for name in names:
+        put(objects, bucket, name, name.encode())
+    assert sorted(keys(objects, bucket, prefix)) == sorted(names)
+    assert [objects.read(bucket, name) for name in names] == [name.encode() for name in names]
+    assert objects.delete_many(bucket, names) == len(names)
+    assert keys(objects, bucket, prefix) == []
+
+
+# -- what is not there, or is another
+def test_a_missing_key_is_gone_and_a_missing_bucket_refused(objects: Objects, bucket: str) -> None:
+    nowhere = fresh_name("nowhere")
+    asks: list[Callable[[str], object]] = [
+        lambda b: objects.head(b, "absent"),
+        lambda b: objects.read(b, "absent"),
+        lambda b: objects.read(b, "absent", length=1),
+        lambda b: list(objects.stream(b, "absent")),
+        lambda b: objects.read_many(b, [Piece("absent")]),
+        lambda b: objects.verify(b, "absent", size=1, sha256=sha256(b"x")),
+        lambda b: objects.copy_range(
+            RangeCopy(b, "absent", "", 0, 1, Target(b, "copy"), sha256(b"x"))
+        ),
+    ]
+    for ask in asks:
+        with pytest.raises(Gone):
+            ask(bucket)
+        with pytest.raises(Refused, match="bucket"):
+            ask(nowhere)
+    for ask in (
+        lambda b: objects.put(Body(Target(b, "k"), b"x")),
+        lambda b: list(objects.list(b)),
+        lambda b: objects.delete(b, "k"),
+        lambda b: objects.delete_many(b, ["k"]),
+        lambda b: objects.abort_uploads(b, ""),
+    ):
+        with pytest.raises(Refused, match="bucket"):
+            ask(nowhere)
+
+
+def test_reads_are_pinned(objects: Objects, bucket: str, key: str) -> None:
+    old = put(objects, bucket, key, BLOB)
+    put(objects, bucket, key, BLOB[:-1] + b"!")
+    for ask in (
+        lambda: objects.read(bucket, key, etag=old.etag),
+        lambda: objects.read(bucket, key, start=3, length=5, etag=old.etag),
+        lambda: list(objects.stream(bucket, key, etag=old.etag)),
+        lambda: list(objects.stream(bucket, key, start=len(BLOB), etag=old.etag)),
+    ):
+        with pytest.raises(Replaced):
+            ask()
+
+
+def test_an_object_replaced_in_the_middle_of_a_stream(
+    objects: Objects, bucket: str, key: str
+) -> None:
+    put(objects, bucket, key, BLOB * 4)
+    chunks = objects.stream(bucket, key)
+    next(chunks)
+    put(objects, bucket, key, b"another")
+    with pytest.raises(Replaced):
+        list(chunks)
+
+
+def test_a_range_past_the_end_is_not_taken_for_a_short_one(
+    objects: Objects, bucket: str, key: str
+) -> None:
+    found = put(objects, bucket, key, b"0123456789")
+    for start, length in ((0, 11), (9, 2), (10, 1), (50, 1)):
+        with pytest.raises(BrokenState):
+            objects.read(bucket, key, start=start, length=length, etag=found.etag)
+        with pytest.raises(BrokenState):
+            list(objects.stream(bucket, key, start=start, length=length))
+
+
+# -- many and large
+def test_many_puts_and_reads_keep_their_order(objects: Objects, bucket: str) -> None:
+    prefix = fresh_name("many")
+    view = memoryview(BLOB)
+    bodies = [
+        Body(Target(bucket, f"{prefix}/{n}"), view[n : n + n], sha256(BLOB[n : n + n]))
+        for n in range(150)
+    ]
+    proofs = objects.put_many(iter(bodies), in_flight=16)
+    assert [proof.key for proof in proofs] == [body.target.key for body in bodies]
+    pieces = [Piece(f"{prefix}/{n}", 0, n) for n in range(150)]
+    assert objects.read_many(bucket, pieces) == [bytes(body.data) for body in bodies]
+    assert objects.read_many(bucket, []) == []
+
+
+def test_all_are_tried_before_the_gravest_fault_is_raised(objects: Objects, bucket: str) -> None:
+    prefix = fresh_name("tried")
+    good = [Body(Target(bucket, f"{prefix}/{n}"), b"x") for n in range(5)]
+    wrong = Body(Target(bucket, f"{prefix}/wrong"), b"x", sha256(b"y"))
+    nowhere = Body(Target(fresh_name("nowhere"), "k"), b"x")
+    with pytest.raises(Refused):
+        objects.put_many([wrong, nowhere, *good], in_flight=2)
+    assert len(keys(objects, bucket, prefix)) == 5
+
+
+@pytest.mark.parametrize("size", [1, 8 * MIB, 16 * MIB, 16 * MIB + 1, 40 * MIB + 3])
+def test_streams_in_and_out(objects: Objects, bucket: str, key: str, size: int) -> None:
+    data = (BLOB * 4)[:size]
+    chunks = [data[at : at + 777_777] for at in range(0, size, 777_777)]
+    metadata = {"bag": "test.edu/b"}
+    target = Target(bucket, key, "image/tiff", metadata)
+    proof = objects.put_stream(target, iter(chunks), size=size, sha256=sha256(data))
+    assert (proof.size, proof.sha256) == (size, sha256(data))
+    found = objects.head(bucket, key)
+    assert (found.size, found.etag, found.metadata) == (size, proof.etag, metadata)
+    assert found.content_type == "image/tiff"
+    assert b"".join(objects.stream(bucket, key)) == data
+    middle = objects.stream(bucket, key, start=size // 3, length=size // 2, etag=found.etag)
+    assert b"".join(middle) == data[size // 3 : size // 3 + size // 2]
+    assert objects.read(bucket, key) == data
+
+
+@pytest.mark.parametrize("size", [MIB, 20 * MIB])
+def test_a_stream_of_other_bytes_leaves_nothing(
+    objects: Objects, bucket: str, key: str, boto: Any, size: int
+) -> None:
+    data = (BLOB * 2)[:size]
+    halves = [data[: size // 2], data[size // 2 :]]
+
+    def breaks() -> Iterator[bytes]:
+        yield halves[0]
+        raise Replaced("the source was replaced")
+
+    target = Target(bucket, key)
+    for chunks, announced, digest, error in (
+        (iter(halves), size, sha256(b"other"), ProofFailed),
+        (iter([*halves, b"!"]), size, sha256(data), ProofFailed),
+        (iter(halves[:1]), size, sha256(data), ProofFailed),
+        (breaks(), size, sha256(data), Replaced),
+    ):
+        with pytest.raises(error):
+            objects.put_stream(target, chunks, size=announced, sha256=digest)
+        assert keys(objects, bucket, key) == []
+    assert unfinished(boto, bucket) == []
+
+
+def test_streams_pass_in_bounded_memory(objects: Objects, bucket: str, key: str) -> None:
+    size, chunk = 192 * MIB, BLOB[:MIB]
+    digest = hashlib.sha256(chunk * 192).hexdigest()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    objects.put_stream(Target(bucket, key), (chunk for _ in range(192)), size=size, sha256=digest)
+    read = hashlib.sha256()
+    for some in objects.stream(bucket, key):
+        read.update(some)
+    assert read.hexdigest() == digest
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert grown < 128 * MIB
+    objects.delete(bucket, key)
+
+
+# -- copies
+@pytest.mark.parametrize(
+    ("start", "length"), [(0, 1), (513, 7 * MIB // 2 + 1), (0, PART_COPY), (12 * MIB + 16, 1)]
+)
+def test_the_store_copies_a_range_and_proves_it(
+    objects: Objects, bucket: str, key: str, start: int, length: int
+) -> None:
+    source = put(objects, bucket, key, BLOB)
+    target = Target(bucket, key + ".copy", "text/x", {"bag": "test.edu/b"})
+    proof = objects.copy_range(copy_of(source, target, start, length))
+    assert proof.how is ProofMethod.STORE_SHA256
+    assert (proof.size, proof.sha256) == (length, sha256(BLOB[start : start + length]))
+    found = objects.head(bucket, target.key)
+    assert (found.etag, found.content_type) == (proof.etag, "text/x")
+    assert found.metadata == {"bag": "test.edu/b"}
+    assert objects.read(bucket, target.key) == BLOB[start : start + length]
+    verified = objects.verify(bucket, target.key, size=length, sha256=proof.sha256)
+    assert verified.how is ProofMethod.STORE_SHA256
+
+
+def test_a_copy_above_the_largest_part_goes_in_parts(
+    objects: Objects, bucket: str, key: str, boto: Any
+) -> None:
+    source = put(objects, bucket, key, BLOB)
+    parts = [BLOB[at : at + PART_COPY] for at in range(1, len(BLOB), PART_COPY)]
+    copy = copy_of(
+        source,
+        Target(bucket, key + ".copy"),
+        1,
+        len(BLOB) - 1,
+        part_sha256=[sha256(p) for p in parts],
+    )
+    proof = objects.copy_range(copy)
+    assert proof.how is ProofMethod.STORE_SHA256
+    told = boto.head_object(Bucket=bucket, Key=key + ".copy", ChecksumMode="ENABLED")
+    assert told["ChecksumSHA256"].endswith("-3")
+    assert objects.verify(bucket, key + ".copy", size=proof.size, sha256=proof.sha256)
+
+
+def test_without_the_parts_digests_a_large_copy_is_streamed(
+    objects: Objects, bucket: str, key: str
+) -> None:
+    source = put(objects, bucket, key, BLOB)
+    copy = copy_of(source, Target(bucket, key + ".copy"), 1, len(BLOB) - 1)
+    assert objects.copy_range(copy).sha256 == copy.sha256
+    assert objects.read(bucket, key + ".copy") == BLOB[1:]
+
+
+def test_a_copy_of_other_bytes_leaves_nothing(
+    objects: Objects, bucket: str, key: str, boto: Any
+) -> None:
+    source = put(objects, bucket, key, BLOB)
+    target = Target(bucket, key + ".copy")
+    for wrong in (
+        copy_of(source, target, 0, 100, sha256=sha256(b"other")),
+        copy_of(source, target, 0, len(BLOB), part_sha256=[sha256(b"a")] * 3, sha256=sha256(b"x")),
+    ):
+        with pytest.raises(ProofFailed):
+            objects.copy_range(wrong)
+        assert keys(objects, bucket, target.key) == []
+    assert unfinished(boto, bucket) == []
+
+
+def test_copies_are_pinned_and_leave_nothing(
+    objects: Objects, bucket: str, key: str, boto: Any
+) -> None:
+    source = put(objects, bucket, key, BLOB)
+    put(objects, bucket, key, b"another")
+    with pytest.raises(Replaced):
+        objects.copy_range(copy_of(source, Target(bucket, key + ".copy"), 0, 100))
+    assert keys(objects, bucket, key + ".copy") == []
+    assert unfinished(boto, bucket) == []
+
+
+def test_a_copy_past_the_end_and_one_of_nothing(objects: Objects, bucket: str, key: str) -> None:
+    source = put(objects, bucket, key, b"short")
+    with pytest.raises(BrokenState):
+        objects.copy_range(copy_of(source, Target(bucket, key + ".copy"), 0, 50))
+    with pytest.raises(ValueError, match="at least one byte"):
+        objects.copy_range(copy_of(source, Target(bucket, key + ".copy"), 0, 0))
+
+
+def test_many_copies_keep_their_order(objects: Objects, bucket: str, key: str) -> None:
+    source = put(objects, bucket, key, BLOB)
+    copies = [copy_of(source, Target(bucket, f"{key}.{n}"), n, 1_000) for n in range(12)]
+    proofs = objects.copy_many(iter(copies), in_flight=4)
+    assert [proof.sha256 for proof in proofs] == [copy.sha256 for copy in copies]
+
+
+# -- proof of what is there
+def test_verify_by_sha256_by_md5_and_by_reading_back(
+    objects: Objects, bucket: str, key: str, boto: Any
+) -> None:
+    data = BLOB[:1000]
+    digest, md5 = sha256(data), hashlib.md5(data).hexdigest()
+    boto.put_object(Bucket=bucket, Key=key, Body=data, ChecksumSHA256=b64(data))
+    assert objects.verify(bucket, key, size=1000, sha256=digest).how is ProofMethod.STORE_SHA256
+    boto.put_object(Bucket=bucket, Key=key, Body=data, ChecksumAlgorithm="CRC32")
+    assert (
+        objects.verify(bucket, key, size=1000, sha256=digest, md5=md5).how is ProofMethod.STORE_MD5
+    )
+    assert objects.verify(bucket, key, size=1000, sha256=digest).how is ProofMethod.READ_BACK
+    put(objects, bucket, key, data)
+    for wrong in ({"size": 999}, {"sha256": sha256(b"x")}):
+        with pytest.raises(ProofFailed):
+            objects.verify(bucket, key, **({"size": 1000, "sha256": digest} | wrong))
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(data).digest()).decode()
+
+
+def test_verify_finds_other_bytes_of_the_same_size(
+    objects: Objects, bucket: str, key: str, boto: Any
+) -> None:
+    data = b"x" * 100
+    boto.put_object(Bucket=bucket, Key=key, Body=b"y" * 100, ChecksumAlgorithm="CRC32")
+    md5 = hashlib.md5(data).hexdigest()
+    with pytest.raises(ProofFailed):
+        objects.verify(bucket, key, size=100, sha256=sha256(data), md5=md5)
+
+
+def test_what_the_store_can_prove_is_found_once_and_leaves_nothing(
+    objects: Objects, bucket: str
+) -> None:
+    found = objects.abilities(bucket)
+    assert found.put_proof is ProofMethod.STORE_SHA256
+    assert found.range_copy_proof is ProofMethod.STORE_SHA256
+    assert found.head_tells_sha256
+    assert objects.abilities(bucket) is found
+    assert keys(objects, bucket, "bagline-probe/") == []
+
+
+# -- keeping house
+def test_lists_by_prefix_and_top_level(objects: Objects, bucket: str) -> None:
+    prefix = fresh_name("list")
+    names = [f"{prefix}/12/a", f"{prefix}/12/deep/b", f"{prefix}/120/c", f"{prefix}/top"]
+    for name in names:
+        put(objects, bucket, name, b"x")
+    assert keys(objects, bucket, f"{prefix}/12/") == names[:2]
+    top = list(objects.list(bucket, f"{prefix}/", top_level=True))
+    assert [found.key for found in top] == [f"{prefix}/top"]
+    assert (top[0].size, top[0].etag) == (1, hashlib.md5(b"x").hexdigest())
+    assert is_set(top[0].last_modified)
+
+
+def test_lists_and_deletes_of_more_than_a_page(objects: Objects, bucket: str) -> None:
+    prefix = fresh_name("page")
+    names = [f"{prefix}/{n:04}" for n in range(1_003)]
+    objects.put_many((Body(Target(bucket, name), b"") for name in names), in_flight=16)
+    assert keys(objects, bucket, prefix) == names
+    assert objects.delete_many(bucket, (name for name in names)) == len(names)
+    assert objects.delete_many(bucket, names[:3]) == 3
+    assert keys(objects, bucket, prefix) == []
+
+
+def test_delete_only_the_version_that_was_meant(objects: Objects, bucket: str, key: str) -> None:
+    old = put(objects, bucket, key, b"old")
+    new = put(objects, bucket, key, b"new")
+    with pytest.raises(Replaced):
+        objects.delete(bucket, key, etag=old.etag)
+    assert objects.read(bucket, key) == b"new"
+    objects.delete(bucket, key, etag=new.etag)
+    objects.delete(bucket, key, etag=new.etag)
+    objects.delete(bucket, key)
+    assert keys(objects, bucket, key) == []
+
+
+def test_unfinished_uploads_are_swept_by_prefix(objects: Objects, bucket: str, boto: Any) -> None:
+    prefix = fresh_name("sweep")
+    for name in (f"{prefix}/12/a", f"{prefix}/12/b", f"{prefix}/12/a", f"{prefix}/120/c"):
+        boto.create_multipart_upload(Bucket=bucket, Key=name)
+    assert objects.abort_uploads(bucket, f"{prefix}/12/") == 3
+    assert objects.abort_uploads(bucket, f"{prefix}/12/") == 0
+    assert unfinished(boto, bucket) == [f"{prefix}/120/c"]
+    assert objects.abort_uploads(bucket, prefix) == 1
+
+
+def test_buckets_are_made_once(objects: Objects) -> None:
+    name = fresh_name("made")
+    assert not objects.has_bucket(name)
+    objects.ensure_bucket(name)
+    objects.ensure_bucket(name)
+    assert objects.has_bucket(name)
+
+
+# -- faults
+def test_a_dead_port_is_unreachable_and_no_secret_is_said(engines: EngineAddresses) -> None:
+    objects = s3(engines, endpoint=f"http://127.0.0.1:{closed_port()}", secret_key="hidden-word")
+    for ask in all_asks(objects):
+        with pytest.raises(Unreachable) as caught:
+            ask()
+        assert "hidden-word" not in f"{caught.value} {objects!r} {objects.__dict__}"
+
+
+def test_wrong_credentials_are_refused(engines: EngineAddresses, bucket: str) -> None:
+    for wrong in ({"secret_key": "wrong-word"}, {"access_key": "nobody"}):
+        objects = s3(engines, **wrong)
+        for ask in all_asks(objects, bucket):
+            with pytest.raises(Refused) as caught:
+                ask()
+            assert "wrong-word" not in str(caught.value)
+
+
+def all_asks(objects: Objects, bucket: str = "bucket") -> list[Callable[[], object]]:
+    return [
+        lambda: objects.head(bucket, "k"),
+        lambda: objects.read(bucket, "k", length=1),
+        lambda: objects.put(Body(Target(bucket, "k"), b"x")),
+        lambda: objects.put_many([Body(Target(bucket, "k"), b"x")]),
+        lambda: objects.copy_range(
+            RangeCopy(bucket, "k", "e", 0, 1, Target(bucket, "c"), sha256(b"x"))
+        ),
+        lambda: list(objects.list(bucket)),
+        lambda: objects.delete(bucket, "k"),
+        lambda: objects.delete_many(bucket, ["k"]),
+        lambda: objects.abort_uploads(bucket, ""),
+        lambda: objects.has_bucket(bucket),
+        lambda: objects.ensure_bucket(bucket),
+        lambda: objects.abilities(bucket),
+    ]
+
+
+@pytest.mark.parametrize("endpoint", ["", "localhost:9000", "ftp://host", "http://host"])
+def test_an_endpoint_that_is_none_is_misconfigured(engines: EngineAddresses, endpoint: str) -> None:
+    with pytest.raises(Misconfigured):
+        s3(engines, endpoint=endpoint, allow_http=False)
+
+
+def test_a_body_that_breaks_off_is_unreachable_and_a_stream_goes_on(
+    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy
+) -> None:
+    direct = s3(engines)
+    found = put(direct, bucket, key, BLOB)
+    objects = s3(engines, endpoint=proxy.url)
+    objects.read(bucket, key, length=1)
+    proxy.faults = [Fault(after=600_000)]
+    with pytest.raises(Unreachable):
+        objects.read(bucket, key, length=3 * MIB, etag=found.etag)
+    proxy.faults = [Fault(after=600_000), Fault(after=2 * MIB), Fault(instead=SLOW_DOWN)]
+    assert b"".join(objects.stream(bucket, key, length=len(BLOB), etag=found.etag)) == BLOB
+    assert proxy.faults == []
+
+
+def test_a_silent_body_is_unreachable(
+    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy
+) -> None:
+    put(s3(engines), bucket, key, BLOB)
+    objects = s3(engines, endpoint=proxy.url, silence_seconds=0.5)
+    for ask in (
+        lambda: objects.read(bucket, key, length=3 * MIB),
+        lambda: objects.head(bucket, key),
+        lambda: objects.has_bucket(bucket),
+    ):
+        proxy.faults = [Fault(after=20, hang=True)]
+        began = time.monotonic()
+        with pytest.raises(Unreachable):
+            ask()
+        assert time.monotonic() - began < 3.0
+
+
+def test_slow_down_is_tried_again_only_by_the_wrapper(
+    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy
+) -> None:
+    plain = s3(engines, endpoint=proxy.url)
+    plain.abilities(bucket)
+    slept: list[float] = []
+    objects = RetryingObjects(plain, tries=4, sleep=slept.append)
+    body = Body(Target(bucket, key), b"bytes")
+    for ask in (
+        lambda o: o.put(body),
+        lambda o: o.put_many([body]),
+        lambda o: o.head(bucket, key),
+        lambda o: o.read(bucket, key, length=2),
+        lambda o: o.verify(bucket, key, size=5, sha256=sha256(b"bytes")),
+    ):
+        proxy.faults = [Fault(instead=SLOW_DOWN)] * 3
+        ask(objects)
+        assert proxy.faults == []
+        proxy.faults = [Fault(instead=SLOW_DOWN)]
+        with pytest.raises(Unreachable, match="503"):
+            ask(plain)
+        proxy.faults = [Fault(instead=SLOW_DOWN)] * 9
+        with pytest.raises(Unreachable):
+            ask(objects)
+        assert len(proxy.faults) == 5  # four tries, no more
+    assert slept
+    assert all(0 <= pause <= 0.1 * 2**3 for pause in slept)
+
+
+def test_what_a_repeat_does_not_cure_is_not_repeated(bucket: str, engines: EngineAddresses) -> None:
+    def no_sleep(_: float) -> None:
+        raise AssertionError("it was tried again")
+
+    objects = RetryingObjects(s3(engines), sleep=no_sleep)
+    found = put(objects, bucket, fresh_name("key"), b"x")
+    with pytest.raises(Gone):
+        objects.head(bucket, "absent")
+    with pytest.raises(Refused):
+        objects.head(fresh_name("nowhere"), "k")
+    with pytest.raises(Replaced):
+        objects.read(bucket, found.key, etag="other")
+    with pytest.raises(ProofFailed):
+        objects.verify(bucket, found.key, size=1, sha256=sha256(b"y"))
+
+
+def test_no_try_begins_after_the_total_time() -> None:
+    now = [0.0]
+
+    def sleep(pause: float) -> None:
+        now[0] += pause
+
+    class Down(S3Objects):
+        tried = 0
+
+        def head(self, bucket: str, key: str) -> ObjectInfo:
+            Down.tried += 1
+            now[0] += 4.0
+            raise Unreachable("down")
+
+    inner = Down("http://127.0.0.1:1", "a", "b", allow_http=True)
+    objects = RetryingObjects(inner, tries=100, sleep=sleep, clock=lambda: now[0])
+    with pytest.raises(Unreachable):
+        objects.head("b", "k")
+    assert Down.tried <= 6
+    assert now[0] < 25.0

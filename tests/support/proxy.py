@@ -1,0 +1,134 @@
+"""A TCP proxy on the loopback that can cut, silence or answer in a server's place."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+CHUNK = 64 * 1024
+CONNECTIONS = 10_000
+IDLE_SECONDS = 60.0
+
+SLOW_DOWN = (
+    b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 60\r\n"
+    b"Connection: close\r\n\r\n"
+    + b"<Error><Code>SlowDown</Code><Message>x</Message></Error>".ljust(60)
+)
+
+
+@dataclass
+class Fault:
+    """What happens to an answer after `after` of its bytes: it is cut, or hangs, or is
+    `instead` of the server's."""
+
+    after: int = 0
+    hang: bool = False
+    instead: bytes = b""
+
+
+@dataclass
+class Proxy:
+    """`faults` are met one by one by the requests that come next."""
+
+    target: tuple[str, int]
+    url: str = ""
+    faults: list[Fault] = field(default_factory=list)
+    requests: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _open: set[socket.socket] = field(default_factory=set)
+    _closing: threading.Event = field(default_factory=threading.Event)
+
+    def _next_fault(self) -> Fault | None:
+        with self._lock:
+            self.requests += 1
+            return self.faults.pop(0) if self.faults else None
+
+    def serve(self, listener: socket.socket) -> None:
+        for _ in range(CONNECTIONS):
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+
+    def _carry(self, client: socket.socket) -> None:
+        with (
+            contextlib.suppress(OSError),
+            client,
+            socket.create_connection(self.target, IDLE_SECONDS) as server,
+        ):
+            with self._lock:
+                self._open |= {client, server}
+            _Exchange(self, client, server).run()
+
+    def close(self) -> None:
+        self._closing.set()
+        with self._lock:
+            for sock in self._open:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Exchange:
+    """One connection: requests go through; an answer may meet a fault."""
+
+    def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket) -> None:
+        self.proxy, self.client, self.server = proxy, client, server
+        self.asked = False
+        self.fault: Fault | None = None
+        self.answered = 0
+
+    def run(self) -> None:
+        upward = threading.Thread(target=self._up, daemon=True)
+        upward.start()
+        with contextlib.suppress(OSError):
+            self._down()
+        for sock in (self.client, self.server):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        upward.join(5)
+
+    def _up(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := self.client.recv(CHUNK):
+                if not self.asked:
+                    self.asked, self.answered = True, 0
+                    self.fault = self.proxy._next_fault()
+                    if self.fault and self.fault.instead:
+                        self.client.sendall(self.fault.instead)
+                        break
+                self.server.sendall(data)
+        with contextlib.suppress(OSError):
+            self.server.shutdown(socket.SHUT_RDWR)
+
+    def _down(self) -> None:
+        while data := self.server.recv(CHUNK):
+            self.asked = False
+            if self.fault:
+                data = data[: max(0, self.fault.after - self.answered)]
+            self.answered += len(data)
+            self.client.sendall(data)
+            if self.fault and self.answered >= self.fault.after:
+                if self.fault.hang:
+                    self.proxy._closing.wait(IDLE_SECONDS)
+                return
+
+
+@contextmanager
+def proxy_before(endpoint: str) -> Iterator[Proxy]:
+    """A proxy before the endpoint; its `url` is the endpoint's through it."""
+    parts = urlsplit(endpoint)
+    assert parts.hostname
+    assert parts.port
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        proxy = Proxy((parts.hostname, parts.port), f"http://127.0.0.1:{listener.getsockname()[1]}")
+        threading.Thread(target=proxy.serve, args=(listener,), daemon=True).start()
+        try:
+            yield proxy
+        finally:
+            proxy.close()

@@ -47,6 +47,8 @@ class S3Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     access_key: Secret = Secret()
     secret_key: Secret = Secret()
     region: str = "us-east-1"
+    allow_http: bool = False
+    """Whether an endpoint without TLS is meant."""
 
 
 class BucketSettings(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -148,6 +148,7 @@ def embedded_settings(settings: Settings, addresses: EngineAddresses) -> Setting
         access_key=Secret(addresses.s3_access_key),
         secret_key=Secret(addresses.s3_secret_key),
         region=settings.s3.region,
+        allow_http=True,  # loopback only
     )
     return structs.replace(
         settings,
@@ -186,6 +187,7 @@ def build_objects(s3: S3Settings) -> Objects:
             access_key=s3.access_key.reveal(),
             secret_key=s3.secret_key.reveal(),
             region=s3.region,
+            allow_http=s3.allow_http,
         )
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
 import valkey
 from msgspec import structs
 
@@ -145,6 +146,7 @@ def line_under_test(
             endpoint=engines.s3_endpoint,
             access_key=Secret(engines.s3_access_key),
             secret_key=Secret(engines.s3_secret_key),
+            allow_http=True,
         ),
         redis_url=Secret(redis_url),
         buckets=BucketSettings(staging=f"{name}-staging"),
@@ -155,6 +157,7 @@ def line_under_test(
     )
     settings.work = structs.replace(settings.work, busy_delay_seconds=0.2, **work)
     services = build_services(settings)
+    faults = _watch_for_faults()
     try:
         institution = services.registry.save_institution(
             Institution(
@@ -170,6 +173,28 @@ def line_under_test(
         yield LineUnderTest(House(settings, services), institution)
     finally:
         services.close()
+        structlog.reset_defaults()
+    # A retry would hide a fault of ours: a stage may only fail by its services or its bag.
+    assert not faults, faults[0].get("trace", faults[0])
+
+
+OUR_FAULTS = {"stage_fault", "worker_fault", "stage_did_not_drain"}
+
+
+def _watch_for_faults() -> list[dict[str, object]]:
+    """Collects every logged event that can only be a fault of ours."""
+    faults: list[dict[str, object]] = []
+
+    def collect(_: object, __: str, event: dict[str, object]) -> dict[str, object]:
+        if event["event"] in OUR_FAULTS:
+            faults.append(dict(event))
+        return event
+
+    structlog.configure(
+        processors=[collect, structlog.processors.add_log_level, structlog.dev.ConsoleRenderer()],
+        cache_logger_on_first_use=False,
+    )
+    return faults
 
 
 def _fresh_database(engines: EngineAddresses) -> str:

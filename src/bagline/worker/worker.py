@@ -50,7 +50,7 @@ from bagline.worker.settling import Settlement, hand_back, settle
 
 log = structlog.get_logger(__name__)
 
-RECEIVE_SECONDS = 1.0
+RECEIVE_SECONDS = 0.5
 FAULT_PAUSE_SECONDS = 1.0
 
 

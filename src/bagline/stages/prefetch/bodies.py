@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 
 from bagline.config import MIB
@@ -15,21 +14,38 @@ KEPT_BYTES = 2 * MIB
 KEPT_IN_ALL = 32 * MIB
 
 
+class KeptBody:
+    """A sink of the scan that keeps what it is given; open ones count as not kept."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self.is_whole = False
+
+    def write(self, data: memoryview) -> None:
+        self._data += data
+
+    def close(self) -> None:
+        self.is_whole = True
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._data)
+
+
 class Bodies:
     """The bodies of one bag's manifests and tag files, by path."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._kept: dict[str, io.BytesIO] = {}
+        self._kept: dict[str, KeptBody] = {}
         self._held = 0
 
-    def keep(self, path: str, sink: io.BytesIO) -> io.BytesIO | None:
-        """Where the pass writes the body, or None when memory is for others."""
-        if self._held > KEPT_IN_ALL:
+    def keep(self, path: str, size: int) -> KeptBody | None:
+        """Where the pass writes the body; None when it is too large, or memory is for others."""
+        if size > KEPT_BYTES or self._held + size > KEPT_IN_ALL:
             return None
-        self._held += KEPT_BYTES // 8
-        self._kept[path] = sink
-        return sink
+        self._held += size
+        self._kept[path] = KeptBody()
+        return self._kept[path]
 
     def entry(self, path: str) -> tuple[IngestFile, TarSpan]:
         """The record and byte range of a path the pass recorded."""
@@ -45,8 +61,8 @@ class Bodies:
     def chunks(self, path: str) -> Iterator[bytes]:
         """The body, in chunks. Raises Gone or Replaced when it must be read again."""
         kept = self._kept.get(path)
-        if kept is not None:
-            yield kept.getvalue()
+        if kept is not None and kept.is_whole:
+            yield bytes(kept)
             return
         file, span = self.entry(path)
         bag = self._job.object
@@ -58,8 +74,8 @@ class Bodies:
     def whole(self, path: str, *, most_bytes: int) -> bytes | None:
         """The body in one piece; None when it is longer than `most_bytes`."""
         kept = self._kept.get(path)
-        if kept is not None:
-            body = kept.getvalue()
+        if kept is not None and kept.is_whole:
+            body = bytes(kept)
             return body if len(body) <= most_bytes else None
         file, _ = self.entry(path)
         if file.size > most_bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import mimetypes
 from collections.abc import Iterator
 
@@ -20,7 +19,7 @@ from bagline.model.ingest import (
 from bagline.services.state.base import BATCH_FILES, FileEntry
 from bagline.stages.base import Job
 from bagline.stages.notes import PreFetchNotes
-from bagline.stages.prefetch.bodies import KEPT_BYTES, Bodies
+from bagline.stages.prefetch.bodies import Bodies
 from bagline.stages.rules import named_uuid
 
 PARSABLE = ("bagit.txt", "bag-info.txt", "aptrust-info.txt")
@@ -36,9 +35,7 @@ def scan(job: Job, notes: PreFetchNotes) -> Bodies:
     bodies = Bodies(job)
 
     def tap(path: str, role: Role, size: int) -> ByteSink | None:
-        if role is Role.PAYLOAD or size > KEPT_BYTES:
-            return None
-        return bodies.keep(path, io.BytesIO())
+        return None if role is Role.PAYLOAD else bodies.keep(path, size)
 
     start = notes.scan.next_offset if notes.scan else 0
     chunks = job.services.objects.stream(bag.s3_bucket, bag.s3_key, start=start, etag=bag.etag)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from bagline import problems
 from bagline.bagit.encodings import UTF_8, effective_encoding, known_encoding, marked_encoding
-from bagline.bagit.paths import BAGIT_TXT
+from bagline.bagit.paths import BAGIT_TXT, MAIN_TAG_FILES
 from bagline.model.ingest import Tag
-from bagline.problems import WARNING, Problem
+from bagline.problems import ERROR, WARNING, Problem
 
 TAG_FILE_BYTES = 16 * 1024 * 1024
 """Tags are read from files up to this size."""
@@ -77,8 +77,10 @@ def _decoded(data: bytes, path: str, declared: str) -> tuple[str, list[Problem]]
     try:
         return body.decode(encoding), []
     except UnicodeDecodeError as fault:
+        # Other tag files are only guessed to be such; a guess must not reject a bag.
+        severity = ERROR if path in MAIN_TAG_FILES else WARNING
         problem = problems.TAG_FILE_UNDECODABLE.about(
-            path, encoding=declared, offset=mark + fault.start
+            path, severity, encoding=encoding.upper(), offset=mark + fault.start
         )
         return body.decode(encoding, "replace"), [problem]
 

@@ -145,9 +145,7 @@ class TarReader:
         rest = self._left + self._padding
         if rest:
             missing = self.stream.skip(rest)
-            # A last file whose padding was cut off has all its bytes: the missing end
-            # mark is what gets reported.
-            if missing > self._padding:
+            if missing:
                 self._truncated(missing)
             self._left = self._padding = 0
         self._current = None

@@ -223,10 +223,9 @@ def test_a_missing_end_mark_is_a_warning() -> None:
         assert scan.problems == [problems.NO_END_MARK.about(offset=1024)]
 
 
-def test_a_last_file_without_its_padding_has_all_its_bytes() -> None:
-    scan, files = scanned(header(b"bag/a", 3) + b"abc")
-    assert files["a"].size == 3
-    assert codes(scan) == [problems.NO_END_MARK.code]
+def test_a_tar_cut_off_in_the_padding_of_a_file_is_truncated() -> None:
+    found = rejection(header(b"bag/a", 3) + b"abc")
+    assert found == problems.TRUNCATED.about(offset=515, where="the file bag/a", missing=509)
 
 
 def test_garbage_after_the_end_mark() -> None:

@@ -1,0 +1,87 @@
+"""Lanes and batches: right digests whatever the sizes, cores and order."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from bagline.bagit import digests
+from bagline.bagit.digests import (
+    BATCH_FILE_BYTES,
+    GROUP_BYTES,
+    LANE_GROUPS,
+    Digester,
+    as_hex,
+    digests_of,
+    from_hex,
+    lanes_for,
+)
+from bagline.model.ingest import DIGEST_ALGORITHMS
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 4, 16])
+def test_each_algorithm_has_exactly_one_lane(cores: int) -> None:
+    names = [name for lane in lanes_for(cores) for name in lane]
+    assert sorted(names) == sorted(DIGEST_ALGORITHMS)
+    assert tuple(digests.LENGTHS) == DIGEST_ALGORITHMS
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 4])
+def test_digests_of_files_of_all_sizes_in_any_order(cores: int) -> None:
+    rng = random.Random(cores)
+    sizes = [0, 1, 2047, 2048, 4096, BATCH_FILE_BYTES, 3 * GROUP_BYTES + 5] * 4
+    rng.shuffle(sizes)
+    bodies = [rng.randbytes(size) for size in sizes]
+    with Digester(cores) as digester:
+        pending = []
+        for body in bodies:
+            view = memoryview(body)
+            if len(body) <= BATCH_FILE_BYTES:
+                pending.append(digester.small(view))
+            else:
+                pieces = (view[i : i + 70_000] for i in range(0, len(view), 70_000))
+                pending.append(digester.large(pieces))
+        found = [each.result() for each in pending]
+        assert all(each.done for each in pending)
+    assert found == [digests_of(body) for body in bodies]
+
+
+def test_hex_and_back() -> None:
+    raw = digests_of(b"abc")
+    assert from_hex(as_hex(raw)) == raw
+    assert as_hex(raw)["sha512"] == hashlib.sha512(b"abc").hexdigest()
+
+
+def test_a_slow_reader_of_results_bounds_what_is_in_flight() -> None:
+    """A fast source waits for the lanes: no more than their queues hold is ahead."""
+    hashed = threading.Event()
+    ahead: list[int] = []
+
+    def pieces() -> Iterator[memoryview]:
+        block = memoryview(bytes(GROUP_BYTES))
+        for number in range(3 * LANE_GROUPS):
+            ahead.append(number)
+            yield block
+        hashed.set()
+
+    with Digester(2) as digester:
+        pending = digester.large(pieces())
+        assert hashed.wait(30)
+        waiting = max(lane.queue.qsize() for lane in digester._lanes)
+        assert waiting <= LANE_GROUPS
+        pending.result()
+    assert len(ahead) == 3 * LANE_GROUPS
+
+
+def test_what_fails_in_a_thread_is_raised_where_it_is_waited_for() -> None:
+    with Digester(2) as digester:
+        batch = digester.small("no bytes")  # type: ignore[arg-type]
+        lane = digester.large(iter(["no bytes either"]))  # type: ignore[list-item]
+        for pending in (batch, lane):
+            with pytest.raises(TypeError):
+                pending.result()
+        assert digester.large(iter([memoryview(b"abc")])).result() == digests_of(b"abc")

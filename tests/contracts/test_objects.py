@@ -33,8 +33,11 @@ from bagline.services.objects.base import (
     RangeCopy,
     Target,
 )
+from bagline.services.objects.connection import Connection, Endpoint
+from bagline.services.objects.reading import Reader
 from bagline.services.objects.retrying import RetryingObjects
 from bagline.services.objects.s3 import S3Objects
+from bagline.services.objects.writing import Writer
 from support.engines import closed_port, fresh_name
 from support.proxy import SLOW_DOWN, Fault, Proxy, proxy_before
 
@@ -557,6 +560,111 @@ def test_buckets_are_made_once(objects: Objects) -> None:
     objects.ensure_bucket(name)
     objects.ensure_bucket(name)
     assert objects.has_bucket(name)
+
+
+# -- stores that prove less, or lie
+NO_SHA256 = [
+    (b"ChecksumSHA256", b"ChecksumSHA25x"),
+    (b"X-Amz-Checksum-Sha256", b"X-Amz-Checksum-Sha25x"),
+]
+NO_ETAG_OF_PARTS = [(b"<ETag>", b"<Etag>"), (b"</ETag>", b"</Etag>")]
+
+
+def test_a_store_that_answers_only_an_md5_copies_and_is_believed(
+    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy
+) -> None:
+    source = put(s3(engines), bucket, key, BLOB)
+    proxy.swaps = NO_SHA256
+    objects = s3(engines, endpoint=proxy.url)
+    found = objects.abilities(bucket)
+    assert found.range_copy_proof is ProofMethod.STORE_MD5
+    assert not found.head_tells_sha256
+    target = Target(bucket, key + ".copy")
+    md5 = hashlib.md5(BLOB[5:105]).hexdigest()
+    proof = objects.copy_range(copy_of(source, target, 5, 100, md5=md5))
+    assert proof.how is ProofMethod.STORE_MD5
+    assert objects.read(bucket, target.key) == BLOB[5:105]
+    verified = objects.verify(bucket, target.key, size=100, sha256=proof.sha256)
+    assert verified.how is ProofMethod.READ_BACK
+
+
+def test_a_store_that_proves_no_copy_gets_the_bytes_from_us(
+    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy, boto: Any
+) -> None:
+    source = put(s3(engines), bucket, key, BLOB)
+    proxy.swaps = NO_SHA256 + NO_ETAG_OF_PARTS
+    objects = s3(engines, endpoint=proxy.url)
+    found = objects.abilities(bucket)
+    assert found.range_copy_proof is None
+    assert any("streamed" in remark for remark in found.remarks)
+    proof = objects.copy_range(copy_of(source, Target(bucket, key + ".copy"), 5, 100))
+    assert (proof.size, proof.sha256) == (100, sha256(BLOB[5:105]))
+    assert objects.read(bucket, key + ".copy") == BLOB[5:105]
+    assert unfinished(boto, bucket) == []
+
+
+def test_a_copy_with_a_wrong_answer_is_taken_back_and_streamed(
+    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy, boto: Any
+) -> None:
+    source = put(s3(engines), bucket, key, BLOB)
+    objects = s3(engines, endpoint=proxy.url)
+    objects.abilities(bucket)
+    right = b64(BLOB[5:105]).encode()
+    proxy.swaps = [(right, b"A" * len(right))]
+    proof = objects.copy_range(copy_of(source, Target(bucket, key + ".copy"), 5, 100))
+    assert proof.sha256 == sha256(BLOB[5:105])
+    assert objects.read(bucket, key + ".copy") == BLOB[5:105]
+    assert "-" not in proof.etag  # put by us, not copied in parts
+    assert unfinished(boto, bucket) == []
+
+
+def test_a_completed_object_that_is_another_is_removed_and_streamed(
+    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy
+) -> None:
+    source = put(s3(engines), bucket, key, BLOB)
+    objects = s3(engines, endpoint=proxy.url)
+    objects.abilities(bucket)
+    inner = hashlib.sha256(hashlib.sha256(BLOB[5:105]).digest()).digest()
+    right = base64.b64encode(inner)
+    proxy.swaps = [(right, b"A" * len(right))]
+    proof = objects.copy_range(copy_of(source, Target(bucket, key + ".copy"), 5, 100))
+    assert "-" not in proof.etag
+    assert objects.read(bucket, key + ".copy") == BLOB[5:105]
+
+
+def test_an_upload_that_ran_out_is_begun_again_by_the_wrapper(
+    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy, boto: Any
+) -> None:
+    source = put(s3(engines), bucket, key, BLOB)
+    plain = s3(engines, endpoint=proxy.url)
+    plain.abilities(bucket)
+    copy = copy_of(source, Target(bucket, key + ".copy"), 5, 100)
+    body = b"<Error><Code>NoSuchUpload</Code><Message>x</Message></Error>"
+    gone = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    create, copy_part = Fault(after=1 << 30), Fault(instead=gone)
+    proxy.faults = [create, copy_part]
+    with pytest.raises(Unreachable):
+        plain.copy_range(copy)
+    proxy.faults = [create, copy_part]
+    assert RetryingObjects(plain, sleep=lambda _: None).copy_range(copy).size == 100
+    assert unfinished(boto, bucket) == []
+
+
+@pytest.mark.parametrize("size", [1_000, 17 * MIB])
+def test_a_put_the_store_does_not_prove_is_read_back(
+    engines: EngineAddresses, bucket: str, key: str, size: int
+) -> None:
+    connection = Connection(
+        Endpoint(engines.s3_endpoint, engines.s3_access_key, engines.s3_secret_key, allow_http=True)
+    )
+    data = (BLOB * 2)[:size]
+    for how in (ProofMethod.STORE_MD5, ProofMethod.READ_BACK):
+        writer = Writer(connection, Reader(connection), lambda _, how=how: how)  # type: ignore[misc]
+        proof = writer.put(Body(Target(bucket, key), data))
+        assert (proof.how, proof.sha256) == (how, sha256(data))
+        proof = writer.put_stream(Target(bucket, key), [data], size, sha256(data))
+        assert proof.how is (how if size <= 16 * MIB else ProofMethod.READ_BACK)
+    connection.close()
 
 
 # -- faults

@@ -33,11 +33,13 @@ class Fault:
 
 @dataclass
 class Proxy:
-    """`faults` are met one by one by the requests that come next."""
+    """`faults` are met one by one by the requests that come next. `swaps` are words that
+    every answer has replaced by others of the same length."""
 
     target: tuple[str, int]
     url: str = ""
     faults: list[Fault] = field(default_factory=list)
+    swaps: list[tuple[bytes, bytes]] = field(default_factory=list)
     requests: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: set[socket.socket] = field(default_factory=set)
@@ -109,6 +111,8 @@ class _Exchange:
     def _down(self) -> None:
         while data := self.server.recv(CHUNK):
             self.asked = False
+            for word, other in self.proxy.swaps:
+                data = data.replace(word, other)
             if self.fault:
                 data = data[: max(0, self.fault.after - self.answered)]
             self.answered += len(data)

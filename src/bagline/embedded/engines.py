@@ -190,6 +190,8 @@ class Engines:
     def _dead(self) -> list[Engine]:
         self._reap()
         running = self._house.running()
+        if not running:  # somebody removed the record; what runs under it still runs
+            return []
         return [e for e in self._engines if not e.is_alive(running.get(e.name))]
 
     def _restart_dead(self) -> None:

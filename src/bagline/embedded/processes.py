@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
-TERM_SECONDS = 6.0
+TERM_SECONDS = 4.0
 """How long a process may take to end after SIGTERM; then SIGKILL."""
 KILL_SECONDS = 5.0
 POLL_SECONDS = 0.01

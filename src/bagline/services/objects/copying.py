@@ -91,6 +91,8 @@ class Copier:
         try:
             answers = self._copy_parts(copy, upload, parts)
             how = _proof_of(parts, answers)
+            for part, answer in zip(parts, answers, strict=True):
+                answer["ChecksumSHA256"] = from_hex(part.sha256)  # the store compares once more
             with self._connection.asking("complete", target.bucket, target.key):
                 done = client.complete_multipart_upload(
                     **where, UploadId=upload, MultipartUpload={"Parts": answers}

@@ -36,11 +36,12 @@ Digests = bytes
 """The digests of one file joined in that order: DIGESTS_BYTES bytes."""
 
 GROUP_BYTES = 1 * MIB
+GROUP_PIECES = 256
 LANE_GROUPS = 16
-"""A lane's queue holds so many groups of at most GROUP_BYTES each."""
+"""A lane's queue holds so many groups of at most GROUP_BYTES in GROUP_PIECES views."""
 
-BATCH_BYTES = 1 * MIB
-BATCH_FILES = 256
+BATCH_BYTES = 256 * 1024
+BATCH_FILES = 64
 BATCH_FILE_BYTES = 256 * 1024
 """Files up to this size are hashed in batches, larger ones in lanes."""
 
@@ -259,7 +260,7 @@ class Digester:
         for piece in pieces:
             for start in range(0, len(piece), GROUP_BYTES):
                 part = piece[start : start + GROUP_BYTES]
-                if size + len(part) > GROUP_BYTES or len(group) >= BATCH_FILES:
+                if size + len(part) > GROUP_BYTES or len(group) >= GROUP_PIECES:
                     self._feed(group)
                     group, size = [], 0
                 group.append(part)

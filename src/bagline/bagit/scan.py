@@ -159,7 +159,8 @@ class BagScan:
         self._special = {
             path.decode("utf-8", "surrogateescape"): kind for path, kind in start.special
         }
-        self._strays: set[str] = set()
+        several = problems.SEVERAL_TOP_DIRECTORIES.code
+        self._strays = {p.subject for p in start.problems if p.code == several}
         self._tapped: set[str] = set()
         self._waiting: deque[_Entry] = deque()
         self._notes: list[Problem] = []
@@ -320,9 +321,11 @@ class BagScan:
         return ""
 
     def _stray(self, top: str) -> None:
-        if top not in self._strays and len(self._strays) < problems.LISTED_PER_KIND:
-            self._strays.add(top)
-            self._report(problems.SEVERAL_TOP_DIRECTORIES.about(top, top=self._top))
+        problem = problems.SEVERAL_TOP_DIRECTORIES.about(top, top=self._top)
+        if problem.subject not in self._strays:
+            if len(self._strays) < problems.LISTED_PER_KIND:
+                self._strays.add(problem.subject)
+            self._report(problem)
 
     def _read(self, member: Member, path: str, role: Role, digester: Digester) -> Pending:
         """Hash the member's bytes, and let the tap have them."""

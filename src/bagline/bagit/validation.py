@@ -35,7 +35,8 @@ _FILE_PREFIX = {SOURCE_MANIFEST: "manifest-", SOURCE_TAG_MANIFEST: "tagmanifest-
 class BagFacts:
     """What there is to know of a bag as a whole; the counts may be added up in it.
 
-    `manifests` and `tag_manifests` are algorithms as their files' names give them;
+    `manifests` and `tag_manifests` are algorithms as their files' names give them, in
+    any case;
     `tag_files` the paths of tag files that are there; `special_entries` path → kind of
     what was skipped in the tar. `bag_name` and `top_directory`: "" when not to be compared.
     """
@@ -110,7 +111,7 @@ def _fetch(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
 
 
 def _manifests(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
-    present = sorted(facts.manifests)
+    present = sorted({name.lower() for name in facts.manifests})
     if not present:
         yield problems.NO_PAYLOAD_MANIFEST.about()
     for algorithm in profile.manifests_required:
@@ -128,10 +129,11 @@ def _manifests(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
 
 
 def _tag_manifests(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
+    present = sorted({name.lower() for name in facts.tag_manifests})
     for algorithm in profile.tag_manifests_required:
-        if algorithm not in facts.tag_manifests:
+        if algorithm not in present:
             yield problems.TAG_MANIFEST_REQUIRED.about(algorithm=algorithm)
-    for algorithm in sorted(facts.tag_manifests):
+    for algorithm in present:
         name = f"tagmanifest-{algorithm}.txt"
         if algorithm not in LENGTHS:
             yield problems.MANIFEST_NOT_VERIFIED.about(name, algorithm=algorithm)
@@ -217,8 +219,8 @@ def file_problems(file: FileFacts, facts: BagFacts, profile: Profile) -> Iterato
     if len(file.listed) > 1:
         yield from _repeats(file)
     for algorithm, digest, source in file.listed:
-        calculated = file.calculated.get(algorithm)
-        if calculated is not None and calculated != digest:
+        calculated = file.calculated.get(algorithm.lower())
+        if calculated is not None and calculated != digest.lower():
             yield problems.DIGEST_DIFFERS.about(
                 file.path,
                 algorithm=algorithm,
@@ -246,8 +248,9 @@ def _listings(file: FileFacts, facts: BagFacts, profile: Profile) -> Iterator[Pr
         severity = WARNING if profile.unlisted_manifests_warn else ERROR
     else:
         return
-    listed = {algorithm for algorithm, _, where in file.listed if where == source}
-    missing = [name for name in wanted if name in LENGTHS and name not in listed]
+    listed = {algorithm.lower() for algorithm, _, where in file.listed if where == source}
+    names = (name.lower() for name in wanted)
+    missing = [name for name in names if name in LENGTHS and name not in listed]
     if not missing:
         return
     # Before 1.0 a payload file must stand in one manifest, not in all; profiles that
@@ -273,7 +276,7 @@ def _missing(file: FileFacts, facts: BagFacts) -> Problem:
 def _repeats(file: FileFacts) -> Iterator[Problem]:
     digests: dict[tuple[str, str], list[str]] = {}
     for algorithm, digest, source in file.listed:
-        digests.setdefault((algorithm, source), []).append(digest)
+        digests.setdefault((algorithm.lower(), source), []).append(digest.lower())
     for (algorithm, source), found in digests.items():
         if len(found) > 1:
             kind = problems.LISTED_TWICE

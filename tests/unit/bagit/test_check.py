@@ -306,3 +306,9 @@ def test_progress_is_told_after_every_chunk() -> None:
     check_bag(chunked(raw, 1000), len(raw), on_progress=lambda *at: told.append(at))
     assert told[-1][0] == len(raw)
     assert [at for at, _ in told] == sorted(at for at, _ in told)
+
+
+def test_the_algorithm_in_a_manifests_name_may_be_in_upper_case() -> None:
+    bag = valid_bag().manifest("MD5").tag_manifest()
+    assert checked(bag).problems == []
+    assert codes(checked(bag.wrong_digest("data/empty"))) == [problems.DIGEST_DIFFERS.code]

@@ -179,8 +179,10 @@ def checkpoints(raw: bytes) -> Iterator[tuple[list[ScannedFile], ScanCheckpoint]
 
 def test_a_scan_goes_on_from_every_checkpoint_as_if_it_had_not_stopped() -> None:
     bag = big_bag().symlink("data/s", "x").hard_link("data/h", "data/3").payload("z/last")
-    bag.member("bag/data/3", b"other").member("stray/x").member("bag/data/caf\udce9")
-    bag.hard_link("data/h2", "data/gone").member("bag/data/4", bytes([4]) * 148)
+    bag.member("bag/data/3", b"other").member("stray/x").member("stray/y").member(
+        "bag/data/caf\udce9"
+    )
+    bag.member("stray/z").hard_link("data/h2", "data/gone").member("bag/data/4", bytes([4]) * 148)
     raw = bag.tar()
     whole = scan_of(raw)
     expected = list(whole.files())

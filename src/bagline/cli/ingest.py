@@ -71,7 +71,7 @@ def ingest(
             stack.enter_context(running_line(house, settings, config))
         except WorkersRunElsewhere:
             err.print("The line is running already; the bags join it.")
-        items = [_deposit(house, depositor, bag) for bag in bags]
+        items = [deposit(house, depositor, bag) for bag in bags]
         ended = watch(house, items, quiet=json)
         code = _report(house, ended, as_json=json)
     raise typer.Exit(code)
@@ -91,7 +91,7 @@ def _check_files(bags: list[Path]) -> None:
             )
 
 
-def _deposit(house: House, depositor: Institution, bag: Path) -> WorkItem:
+def deposit(house: House, depositor: Institution, bag: Path) -> WorkItem:
     """Put the bag where depositors put theirs, and its work item on the line."""
     key = bag.name if bag.name.endswith(".tar") else f"{bag.name}.tar"
     target = Target(bucket=depositor.receiving_bucket, key=key, content_type="application/x-tar")

@@ -28,8 +28,9 @@ DOWN_SECONDS = 30.0
 
 def up(
     processes: Annotated[
-        int, typer.Option(min=1, max=64, help="Worker processes; each works on every stage.")
-    ] = 0,
+        int | None,
+        typer.Option(min=1, max=64, help="Worker processes; each works on every stage."),
+    ] = None,
     institution: Annotated[
         list[str] | None,
         typer.Option(help="An institution to receive bags for (repeat for more)."),
@@ -61,7 +62,7 @@ def up(
 
 @contextmanager
 def running_line(
-    house: House, settings: Settings, config: Path | None, *, processes: int = 0
+    house: House, settings: Settings, config: Path | None, *, processes: int | None = None
 ) -> Iterator[None]:
     """Worker processes for every stage; what dead ones held is freed first.
 

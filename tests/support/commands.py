@@ -1,0 +1,109 @@
+"""The `bagline` command as anybody runs it: processes of their own, on a data directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+COMMAND = [sys.executable, "-m", "bagline"]
+
+
+class Bagline:
+    """Runs subcommands with one `--data-dir`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+
+    def run(self, *argv: object, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """To its end, with what it printed."""
+        return subprocess.run(
+            self._argv(*argv),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def json(self, *argv: object, expect: int = 0) -> Any:
+        """What it printed, decoded; its exit code must be `expect`."""
+        ended = self.run(*argv, "--json")
+        assert ended.returncode == expect, ended.stdout + ended.stderr
+        return json.loads(ended.stdout)
+
+    @contextmanager
+    def running(self, *argv: object) -> Iterator[subprocess.Popen[bytes]]:
+        """In the background; killed with its children at the end, if it still runs."""
+        log = (self.data_dir.parent / f"{self.data_dir.name}-{argv[0]}.log").open("ab")
+        process = subprocess.Popen(
+            self._argv(*argv), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        )
+        try:
+            yield process
+        finally:
+            kill_family(process.pid)
+            process.wait(timeout=30)
+            log.close()
+
+    def _argv(self, *argv: object) -> list[str]:
+        return [*COMMAND, *map(str, argv), "--data-dir", str(self.data_dir)]
+
+
+def kill_family(pid: int) -> None:
+    """kill -9 of the process and of the worker processes it started, at one instant.
+
+    Engines are left alone: they have been handed to the init process' care.
+    """
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        if not _is_engine(member):
+            _signal(member.pid, signal.SIGKILL)
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    """The worker processes under that process."""
+    return [
+        child
+        for child in psutil.Process(pid).children(recursive=True)
+        if not _is_engine(child) and "worker" in " ".join(child.cmdline())
+    ]
+
+
+def _is_engine(process: psutil.Process) -> bool:
+    try:
+        name = process.name()
+    except psutil.Error:
+        return False
+    return name.startswith(("valkey", "weed"))
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def until(ask: Any, what: str, *, seconds: float = 60.0) -> Any:
+    """The first true answer; an AssertionError when none comes in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = ask()
+        if answer:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds} s for {what}")

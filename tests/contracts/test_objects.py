@@ -81,6 +81,14 @@ def bucket(objects: Objects) -> str:
     return name
 
 
+@pytest.fixture(scope="module")
+def plain_bucket(engines: EngineAddresses) -> str:
+    """For tests that build what they ask by themselves, and run once."""
+    name = fresh_name("bucket")
+    s3(engines).ensure_bucket(name)
+    return name
+
+
 @pytest.fixture
 def key() -> str:
     return fresh_name("some/key é")
@@ -362,18 +370,23 @@ def test_a_stream_of_other_bytes_leaves_nothing(
     assert unfinished(boto, bucket) == []
 
 
-def test_streams_pass_in_bounded_memory(objects: Objects, bucket: str, key: str) -> None:
+def test_streams_pass_in_bounded_memory(
+    engines: EngineAddresses, plain_bucket: str, key: str
+) -> None:
+    objects = s3(engines)
     size, chunk = 160 * MIB, BLOB[:MIB]
     digest = hashlib.sha256(chunk * 160).hexdigest()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    objects.put_stream(Target(bucket, key), (chunk for _ in range(160)), size=size, sha256=digest)
+    objects.put_stream(
+        Target(plain_bucket, key), (chunk for _ in range(160)), size=size, sha256=digest
+    )
     read = hashlib.sha256()
-    for some in objects.stream(bucket, key):
+    for some in objects.stream(plain_bucket, key):
         read.update(some)
     assert read.hexdigest() == digest
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     assert grown < 96 * MIB
-    objects.delete(bucket, key)
+    objects.delete(plain_bucket, key)
 
 
 # -- copies
@@ -571,74 +584,74 @@ NO_ETAG_OF_PARTS = [(b"<ETag>", b"<Etag>"), (b"</ETag>", b"</Etag>")]
 
 
 def test_a_store_that_answers_only_an_md5_copies_and_is_believed(
-    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy
 ) -> None:
-    source = put(s3(engines), bucket, key, BLOB)
+    source = put(s3(engines), plain_bucket, key, BLOB)
     proxy.swaps = NO_SHA256
     objects = s3(engines, endpoint=proxy.url)
-    found = objects.abilities(bucket)
+    found = objects.abilities(plain_bucket)
     assert found.range_copy_proof is ProofMethod.STORE_MD5
     assert not found.head_tells_sha256
-    target = Target(bucket, key + ".copy")
+    target = Target(plain_bucket, key + ".copy")
     md5 = hashlib.md5(BLOB[5:105]).hexdigest()
     proof = objects.copy_range(copy_of(source, target, 5, 100, md5=md5))
     assert proof.how is ProofMethod.STORE_MD5
-    assert objects.read(bucket, target.key) == BLOB[5:105]
-    verified = objects.verify(bucket, target.key, size=100, sha256=proof.sha256)
+    assert objects.read(plain_bucket, target.key) == BLOB[5:105]
+    verified = objects.verify(plain_bucket, target.key, size=100, sha256=proof.sha256)
     assert verified.how is ProofMethod.READ_BACK
 
 
 def test_a_store_that_proves_no_copy_gets_the_bytes_from_us(
-    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy, boto: Any
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy, boto: Any
 ) -> None:
-    source = put(s3(engines), bucket, key, BLOB)
+    source = put(s3(engines), plain_bucket, key, BLOB)
     proxy.swaps = NO_SHA256 + NO_ETAG_OF_PARTS
     objects = s3(engines, endpoint=proxy.url)
-    found = objects.abilities(bucket)
+    found = objects.abilities(plain_bucket)
     assert found.range_copy_proof is None
     assert any("streamed" in remark for remark in found.remarks)
-    proof = objects.copy_range(copy_of(source, Target(bucket, key + ".copy"), 5, 100))
+    proof = objects.copy_range(copy_of(source, Target(plain_bucket, key + ".copy"), 5, 100))
     assert (proof.size, proof.sha256) == (100, sha256(BLOB[5:105]))
-    assert objects.read(bucket, key + ".copy") == BLOB[5:105]
-    assert unfinished(boto, bucket) == []
+    assert objects.read(plain_bucket, key + ".copy") == BLOB[5:105]
+    assert unfinished(boto, plain_bucket) == []
 
 
 def test_a_copy_with_a_wrong_answer_is_taken_back_and_streamed(
-    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy, boto: Any
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy, boto: Any
 ) -> None:
-    source = put(s3(engines), bucket, key, BLOB)
+    source = put(s3(engines), plain_bucket, key, BLOB)
     objects = s3(engines, endpoint=proxy.url)
-    objects.abilities(bucket)
+    objects.abilities(plain_bucket)
     right = b64(BLOB[5:105]).encode()
     proxy.swaps = [(right, b"A" * len(right))]
-    proof = objects.copy_range(copy_of(source, Target(bucket, key + ".copy"), 5, 100))
+    proof = objects.copy_range(copy_of(source, Target(plain_bucket, key + ".copy"), 5, 100))
     assert proof.sha256 == sha256(BLOB[5:105])
-    assert objects.read(bucket, key + ".copy") == BLOB[5:105]
+    assert objects.read(plain_bucket, key + ".copy") == BLOB[5:105]
     assert "-" not in proof.etag  # put by us, not copied in parts
-    assert unfinished(boto, bucket) == []
+    assert unfinished(boto, plain_bucket) == []
 
 
 def test_a_completed_object_that_is_another_is_removed_and_streamed(
-    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy
 ) -> None:
-    source = put(s3(engines), bucket, key, BLOB)
+    source = put(s3(engines), plain_bucket, key, BLOB)
     objects = s3(engines, endpoint=proxy.url)
-    objects.abilities(bucket)
+    objects.abilities(plain_bucket)
     inner = hashlib.sha256(hashlib.sha256(BLOB[5:105]).digest()).digest()
     right = base64.b64encode(inner)
     proxy.swaps = [(right, b"A" * len(right))]
-    proof = objects.copy_range(copy_of(source, Target(bucket, key + ".copy"), 5, 100))
+    proof = objects.copy_range(copy_of(source, Target(plain_bucket, key + ".copy"), 5, 100))
     assert "-" not in proof.etag
-    assert objects.read(bucket, key + ".copy") == BLOB[5:105]
+    assert objects.read(plain_bucket, key + ".copy") == BLOB[5:105]
 
 
 def test_an_upload_that_ran_out_is_begun_again_by_the_wrapper(
-    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy, boto: Any
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy, boto: Any
 ) -> None:
-    source = put(s3(engines), bucket, key, BLOB)
+    source = put(s3(engines), plain_bucket, key, BLOB)
     plain = s3(engines, endpoint=proxy.url)
-    plain.abilities(bucket)
-    copy = copy_of(source, Target(bucket, key + ".copy"), 5, 100)
+    plain.abilities(plain_bucket)
+    copy = copy_of(source, Target(plain_bucket, key + ".copy"), 5, 100)
     body = b"<Error><Code>NoSuchUpload</Code><Message>x</Message></Error>"
     gone = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     create, copy_part = Fault(after=1 << 30), Fault(instead=gone)
@@ -647,12 +660,12 @@ def test_an_upload_that_ran_out_is_begun_again_by_the_wrapper(
         plain.copy_range(copy)
     proxy.faults = [create, copy_part]
     assert RetryingObjects(plain, sleep=lambda _: None).copy_range(copy).size == 100
-    assert unfinished(boto, bucket) == []
+    assert unfinished(boto, plain_bucket) == []
 
 
 @pytest.mark.parametrize("size", [1_000, 17 * MIB])
 def test_a_put_the_store_does_not_prove_is_read_back(
-    engines: EngineAddresses, bucket: str, key: str, size: int
+    engines: EngineAddresses, plain_bucket: str, key: str, size: int
 ) -> None:
     connection = Connection(
         Endpoint(engines.s3_endpoint, engines.s3_access_key, engines.s3_secret_key, allow_http=True)
@@ -660,9 +673,9 @@ def test_a_put_the_store_does_not_prove_is_read_back(
     data = (BLOB * 2)[:size]
     for how in (ProofMethod.STORE_MD5, ProofMethod.READ_BACK):
         writer = Writer(connection, Reader(connection), lambda _, how=how: how)  # type: ignore[misc]
-        proof = writer.put(Body(Target(bucket, key), data))
+        proof = writer.put(Body(Target(plain_bucket, key), data))
         assert (proof.how, proof.sha256) == (how, sha256(data))
-        proof = writer.put_stream(Target(bucket, key), [data], size, sha256(data))
+        proof = writer.put_stream(Target(plain_bucket, key), [data], size, sha256(data))
         assert proof.how is (how if size <= 16 * MIB else ProofMethod.READ_BACK)
     connection.close()
 
@@ -676,10 +689,10 @@ def test_a_dead_port_is_unreachable_and_no_secret_is_said(engines: EngineAddress
         assert "hidden-word" not in f"{caught.value} {objects!r} {objects.__dict__}"
 
 
-def test_wrong_credentials_are_refused(engines: EngineAddresses, bucket: str) -> None:
+def test_wrong_credentials_are_refused(engines: EngineAddresses, plain_bucket: str) -> None:
     for wrong in ({"secret_key": "wrong-word"}, {"access_key": "nobody"}):
         objects = s3(engines, **wrong)
-        for ask in all_asks(objects, bucket):
+        for ask in all_asks(objects, plain_bucket):
             with pytest.raises(Refused) as caught:
                 ask()
             assert "wrong-word" not in str(caught.value)
@@ -711,29 +724,29 @@ def test_an_endpoint_that_is_none_is_misconfigured(engines: EngineAddresses, end
 
 
 def test_a_body_that_breaks_off_is_unreachable_and_a_stream_goes_on(
-    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy
 ) -> None:
     direct = s3(engines)
-    found = put(direct, bucket, key, BLOB)
+    found = put(direct, plain_bucket, key, BLOB)
     objects = s3(engines, endpoint=proxy.url)
-    objects.read(bucket, key, length=1)
+    objects.read(plain_bucket, key, length=1)
     proxy.faults = [Fault(after=600_000)]
     with pytest.raises(Unreachable):
-        objects.read(bucket, key, length=3 * MIB, etag=found.etag)
+        objects.read(plain_bucket, key, length=3 * MIB, etag=found.etag)
     proxy.faults = [Fault(after=600_000), Fault(after=2 * MIB), Fault(instead=SLOW_DOWN)]
-    assert b"".join(objects.stream(bucket, key, length=len(BLOB), etag=found.etag)) == BLOB
+    assert b"".join(objects.stream(plain_bucket, key, length=len(BLOB), etag=found.etag)) == BLOB
     assert proxy.faults == []
 
 
 def test_a_silent_body_is_unreachable(
-    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy
 ) -> None:
-    put(s3(engines), bucket, key, BLOB)
+    put(s3(engines), plain_bucket, key, BLOB)
     objects = s3(engines, endpoint=proxy.url, silence_seconds=0.5)
     for ask in (
-        lambda: objects.read(bucket, key, length=3 * MIB),
-        lambda: objects.head(bucket, key),
-        lambda: objects.has_bucket(bucket),
+        lambda: objects.read(plain_bucket, key, length=3 * MIB),
+        lambda: objects.head(plain_bucket, key),
+        lambda: objects.has_bucket(plain_bucket),
     ):
         proxy.faults = [Fault(after=20, hang=True)]
         began = time.monotonic()
@@ -743,19 +756,19 @@ def test_a_silent_body_is_unreachable(
 
 
 def test_slow_down_is_tried_again_only_by_the_wrapper(
-    engines: EngineAddresses, bucket: str, key: str, proxy: Proxy
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy
 ) -> None:
     plain = s3(engines, endpoint=proxy.url)
-    plain.abilities(bucket)
+    plain.abilities(plain_bucket)
     slept: list[float] = []
     objects = RetryingObjects(plain, tries=4, sleep=slept.append)
-    body = Body(Target(bucket, key), b"bytes")
+    body = Body(Target(plain_bucket, key), b"bytes")
     for ask in (
         lambda o: o.put(body),
         lambda o: o.put_many([body]),
-        lambda o: o.head(bucket, key),
-        lambda o: o.read(bucket, key, length=2),
-        lambda o: o.verify(bucket, key, size=5, sha256=sha256(b"bytes")),
+        lambda o: o.head(plain_bucket, key),
+        lambda o: o.read(plain_bucket, key, length=2),
+        lambda o: o.verify(plain_bucket, key, size=5, sha256=sha256(b"bytes")),
     ):
         proxy.faults = [Fault(instead=SLOW_DOWN)] * 3
         ask(objects)
@@ -771,20 +784,22 @@ def test_slow_down_is_tried_again_only_by_the_wrapper(
     assert all(0 <= pause <= 0.1 * 2**3 for pause in slept)
 
 
-def test_what_a_repeat_does_not_cure_is_not_repeated(bucket: str, engines: EngineAddresses) -> None:
+def test_what_a_repeat_does_not_cure_is_not_repeated(
+    plain_bucket: str, engines: EngineAddresses
+) -> None:
     def no_sleep(_: float) -> None:
         raise AssertionError("it was tried again")
 
     objects = RetryingObjects(s3(engines), sleep=no_sleep)
-    found = put(objects, bucket, fresh_name("key"), b"x")
+    found = put(objects, plain_bucket, fresh_name("key"), b"x")
     with pytest.raises(Gone):
-        objects.head(bucket, "absent")
+        objects.head(plain_bucket, "absent")
     with pytest.raises(Refused):
         objects.head(fresh_name("nowhere"), "k")
     with pytest.raises(Replaced):
-        objects.read(bucket, found.key, etag="other")
+        objects.read(plain_bucket, found.key, etag="other")
     with pytest.raises(ProofFailed):
-        objects.verify(bucket, found.key, size=1, sha256=sha256(b"y"))
+        objects.verify(plain_bucket, found.key, size=1, sha256=sha256(b"y"))
 
 
 def test_no_try_begins_after_the_total_time() -> None:

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
-
-from msgspec import Struct, structs
+from typing import Protocol
 
 from bagline import problems
-from bagline.bagit import digests as digesting
-from bagline.bagit.digests import BATCH_FILE_BYTES, Digester, Digests, Pending
+from bagline.bagit.digests import BATCH_FILE_BYTES, Digester, Pending
 from bagline.bagit.index import FileIndex
 from bagline.bagit.member import LIMITS, Limits, Member, MemberKind
 from bagline.bagit.paths import (
@@ -27,34 +24,24 @@ from bagline.bagit.paths import (
     role_of,
     split_name,
 )
+from bagline.bagit.scanned import Entry, ScanCheckpoint, ScannedFile
+from bagline.bagit.settling import SPECIAL_ENTRIES, Settler
 from bagline.bagit.stream import Chunk
 from bagline.bagit.tar import TarReader
 from bagline.errors import BaglineError, BagRejected
-from bagline.model.ingest import TarSpan
-from bagline.model.times import Timestamp, from_nanoseconds
-from bagline.problems import Problem, ProblemLog
+from bagline.problems import Problem
 
-SPECIAL_ENTRIES = 1_000
-"""So many symlinks, devices and FIFOs are remembered by name."""
+__all__ = [
+    "SPECIAL_ENTRIES",
+    "BagScan",
+    "ByteSink",
+    "ScanCheckpoint",
+    "ScannedFile",
+    "Tap",
+]
 
 _WAITING = 4_096
 _QUIET = (MemberKind.DIRECTORY, MemberKind.LABEL)
-
-
-class ScannedFile(Struct, frozen=True, gc=False):
-    """One file of the bag, read whole.
-
-    `path` is below the top directory, UTF-8 with surrogateescape; `size` the expanded
-    bytes; `digests` the four of DIGEST_ALGORITHMS in lower hex; `span` where its bytes
-    lie in the tar (a hard link has all three of its target).
-    """
-
-    path: str
-    role: Role
-    size: int
-    modified: Timestamp
-    digests: dict[str, str]
-    span: TarSpan
 
 
 class ByteSink(Protocol):
@@ -71,47 +58,6 @@ Called when the file's header is read, in tar order; the sink is closed after th
 byte, before `files()` yields the file. When reading breaks off, open sinks stay open.
 A second entry of the same path is not offered again.
 """
-
-
-class ScanCheckpoint(Struct, frozen=True, kw_only=True):
-    """Where a scan stood after the last file it yielded; small, and goes through JSON.
-
-    Resume with chunks that begin at byte `next_offset` and with the files yielded until
-    then (BagScan's `known`). Bytes-valued fields are raw names (base64 in JSON).
-    """
-
-    next_offset: int = 0
-    members: int = 0
-    files: int = 0
-    file_members: int = 0
-    sparse_bytes: int = 0
-    link_bytes: int = 0
-    top_directory: bytes = b""
-    pax_globals: dict[str, bytes] = {}
-    problems: list[Problem] = []
-    problem_counts: dict[str, int] = {}
-    special: list[tuple[bytes, str]] = []
-
-
-class _Entry(Struct, frozen=True, gc=False):
-    """A member that was read and waits for its turn to be settled, in tar order.
-
-    `path` is "" when it is no file of the bag; then only its notes count. The second
-    half says how things stood when the member had been read.
-    """
-
-    member: Member
-    path: str
-    role: Role
-    pending: Pending | None
-    special: str
-    notes: list[Problem]
-
-    pax_globals: Mapping[str, bytes]
-    members: int
-    file_members: int
-    sparse_bytes: int
-    top: str
 
 
 class BagScan:
@@ -151,39 +97,22 @@ class BagScan:
         self._tap = tap
         self._limits = limits
         self._cores = cores
-        self._index = FileIndex() if index is None else index
-        self._recall(start, known)
-        self._log = ProblemLog()
-        self._log.restore(start.problems, start.problem_counts)
+        index = FileIndex() if index is None else index
+        self._settler = Settler(start, index, self._expanded_limit)
+        self._settler.recall(known)
         self._top = start.top_directory.decode("utf-8", "surrogateescape")
-        self._special = {
-            path.decode("utf-8", "surrogateescape"): kind for path, kind in start.special
-        }
         several = problems.SEVERAL_TOP_DIRECTORIES.code
         self._strays = {p.subject for p in start.problems if p.code == several}
         self._tapped: set[str] = set()
-        self._waiting: deque[_Entry] = deque()
+        self._waiting: deque[Entry] = deque()
         self._notes: list[Problem] = []
-        self._link_bytes = start.link_bytes
-        self._files = start.files
         self._file_members = start.file_members
         self._sparse_bytes = start.sparse_bytes
-        self._start = start
-        self._settled: _Entry | None = None
-        self._time: tuple[int, Timestamp] = (0, from_nanoseconds(0))
-
-    def _recall(self, start: ScanCheckpoint, known: Iterable[ScannedFile] | None) -> None:
-        if start.files and known is None:
-            raise ValueError("a resumed scan needs the files that were yielded before")
-        for file in known or ():
-            if file.span.header_offset < start.next_offset and self._index.find(file.path) is None:
-                raw = digesting.from_hex(file.digests)
-                self._index.add(file.path, raw, file.size, file.span)
 
     @property
     def problems(self) -> list[Problem]:
         """Errors and warnings up to the last file yielded; all, when `files` has ended."""
-        return self._log.all()
+        return self._settler.log.all()
 
     @property
     def top_directory(self) -> str | None:
@@ -198,7 +127,7 @@ class BagScan:
     @property
     def special_entries(self) -> Mapping[str, str]:
         """Path → kind of what was skipped (the first SPECIAL_ENTRIES): symlinks, FIFOs …"""
-        return self._special
+        return self._settler.special
 
     def files(self) -> Iterator[ScannedFile]:
         """The files in tar order, each when its digests are complete. Once only.
@@ -213,7 +142,7 @@ class BagScan:
                 while (member := self._reader.next_member()) is not None:
                     self._admit(member, digester)
                     while waiting and self._is_ready(waiting[0]):
-                        file = self._settle(waiting.popleft())
+                        file = self._settler.settle(waiting.popleft())
                         if file is not None:
                             yield file
                 if not self._file_members:
@@ -228,26 +157,7 @@ class BagScan:
 
     def checkpoint(self) -> ScanCheckpoint:
         """Valid for exactly the files yielded so far. Costs a copy of the Problems."""
-        settled, start = self._settled, self._start
-        special = [(_raw(path), kind) for path, kind in self._special.items()]
-        progress: dict[str, Any] = {
-            "files": self._files,
-            "link_bytes": self._link_bytes,
-            "problems": list(self._log.listed),
-            "problem_counts": self._log.counts,
-            "special": special,
-        }
-        if settled is None:
-            return structs.replace(start, **progress)
-        return ScanCheckpoint(
-            next_offset=settled.member.end_offset,
-            members=settled.members,
-            file_members=settled.file_members,
-            sparse_bytes=settled.sparse_bytes,
-            top_directory=_raw(settled.top),
-            pax_globals=dict(settled.pax_globals),
-            **progress,
-        )
+        return self._settler.checkpoint()
 
     def _report(self, problem: Problem) -> None:
         self._notes.append(problem)
@@ -272,7 +182,7 @@ class BagScan:
             self._report(problems.SPECIAL_SKIPPED.about(special, entry=kind.value))
         notes, self._notes = self._notes, []
         self._waiting.append(
-            _Entry(
+            Entry(
                 member,
                 path,
                 role,
@@ -316,7 +226,7 @@ class BagScan:
                 self._stray(name)
         elif member.kind is not MemberKind.LABEL:
             if name in MAIN_TAG_FILES or manifest_algorithm(name):
-                raise BagRejected([*self._notes, problems.NO_TOP_DIRECTORY.about(name)])
+                raise BagRejected([problems.NO_TOP_DIRECTORY.about(name)])
             self._report(problems.OUTSIDE_TOP_DIRECTORY.about(name))
         return ""
 
@@ -331,7 +241,7 @@ class BagScan:
         """Hash the member's bytes, and let the tap have them."""
         if member.is_sparse:
             self._sparse_bytes += member.size
-            self._bound_expanded(path, self._sparse_bytes + self._link_bytes)
+            self._bound_sparse(path)
         sink = self._sink(path, role, member.size)
         if member.size <= BATCH_FILE_BYTES:
             view = self._reader.take()
@@ -351,7 +261,7 @@ class BagScan:
         if self._tap is None:
             return None
         if role is not Role.PAYLOAD and (
-            path in self._tapped or self._index.find(path) is not None
+            path in self._tapped or self._settler.index.find(path) is not None
         ):
             return None
         sink = self._tap(path, role, size)
@@ -359,104 +269,34 @@ class BagScan:
             self._tapped.add(path)
         return sink
 
-    def _bound_expanded(self, path: str, expanded: int) -> None:
-        tar_bytes = self._reader.stream.offset if self._length is None else self._length
-        limit = self._limits.expanded(tar_bytes)
+    def _bound_sparse(self, path: str) -> None:
+        expanded = self._sparse_bytes + self._settler.link_bytes
+        limit = self._expanded_limit()
         if expanded > limit:
             problem = problems.EXPANDS_TOO_FAR.about(path, size=expanded, limit=limit)
             raise BagRejected([problem])
 
+    def _expanded_limit(self) -> int:
+        return self._limits.expanded(
+            self._reader.stream.offset if self._length is None else self._length
+        )
+
     # Settling: in tar order, when a member's digests are there.
 
-    def _is_ready(self, entry: _Entry) -> bool:
+    def _is_ready(self, entry: Entry) -> bool:
         pending = entry.pending
         return pending is None or pending.done or len(self._waiting) > _WAITING
 
     def _rest(self) -> Iterator[ScannedFile]:
         while self._waiting:
-            file = self._settle(self._waiting.popleft())
+            file = self._settler.settle(self._waiting.popleft())
             if file is not None:
                 yield file
-        self._log.extend(self._notes)
+        self._settler.log.extend(self._notes)
         self._notes = []
-
-    def _settle(self, entry: _Entry) -> ScannedFile | None:
-        digests = entry.pending.result() if entry.pending is not None else b""
-        if entry.notes:
-            self._log.extend(entry.notes)
-        if entry.special and len(self._special) < SPECIAL_ENTRIES:
-            self._special[entry.special] = entry.member.kind.value
-        self._settled = entry
-        if not entry.path:
-            return None
-        member = entry.member
-        if member.kind is MemberKind.HARD_LINK:
-            return self._settle_link(entry)
-        span = TarSpan(member.header_offset, member.data_offset, member.stored, member.stretches)
-        return self._settle_file(entry, digests, member.size, span)
-
-    def _settle_link(self, entry: _Entry) -> ScannedFile | None:
-        """A hard link takes digests, size and span of its target in the same tar."""
-        target = entry.member.link
-        row, reason = self._link_target(target, entry.top)
-        if row is None:
-            self._log.add(
-                problems.LINK_TARGET_MISSING.about(entry.path, target=target, reason=reason)
-            )
-            return None
-        size = self._index.size(row)
-        self._link_bytes += size
-        try:
-            self._bound_expanded(entry.path, self._link_bytes + entry.sparse_bytes)
-        except BagRejected as fault:
-            self._log.extend(fault.problems)
-            return None
-        if entry.role in (Role.MANIFEST, Role.TAG_MANIFEST) or entry.path in MAIN_TAG_FILES:
-            self._log.add(problems.LINKED_TAG_FILE.about(entry.path, target=target))
-        return self._settle_file(entry, self._index.digests(row), size, self._index.span(row))
-
-    def _link_target(self, target: str, top: str) -> tuple[int | None, str]:
-        """The row of a link's target; None with the reason why there is none."""
-        try:
-            target_top, path = split_name(target)
-        except UnsafePath as reason:
-            return None, str(reason)
-        if target_top != top:
-            return None, "that is outside the bag"
-        if path in self._special:
-            return None, f"that is a {self._special[path]}"
-        return self._index.find(path), "no such file stands before it in the tar"
-
-    def _settle_file(
-        self, entry: _Entry, digests: Digests, size: int, span: TarSpan
-    ) -> ScannedFile | None:
-        path = entry.path
-        row = self._index.add(path, digests, size, span)
-        if row is not None:
-            self._duplicate(entry, row, digests)
-            return None
-        self._files += 1
-        modified = self._timestamp(entry.member.mtime)
-        return ScannedFile(path, entry.role, size, modified, digesting.as_hex(digests), span)
-
-    def _duplicate(self, entry: _Entry, row: int, digests: Digests) -> None:
-        if self._index.digests(row) == digests:
-            self._log.add(problems.DUPLICATE_SAME.about(entry.path))
-            return
-        first, second = self._index.span(row).header_offset, entry.member.header_offset
-        self._log.add(problems.DUPLICATE_DIFFERS.about(entry.path, first=first, second=second))
-
-    def _timestamp(self, nanoseconds: int) -> Timestamp:
-        if self._time[0] != nanoseconds:
-            self._time = (nanoseconds, from_nanoseconds(nanoseconds))
-        return self._time[1]
 
 
 def _shared(pieces: Iterator[memoryview], sink: ByteSink) -> Iterator[memoryview]:
     for piece in pieces:
         sink.write(piece)
         yield piece
-
-
-def _raw(path: str) -> bytes:
-    return path.encode("utf-8", "surrogateescape")

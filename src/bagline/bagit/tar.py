@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NoReturn
 
 from bagline import problems
-from bagline.bagit import tarheader
+from bagline.bagit import sparse, tarheader
 from bagline.bagit.diagnosis import not_a_tar
 from bagline.bagit.member import LIMITS, MIB, Limits, Member, MemberKind
 from bagline.bagit.stream import ByteStream, Chunk
-from bagline.bagit.tarheader import BLOCK, ZERO_BLOCK, BadField, RawHeader, Stretch
+from bagline.bagit.tarheader import BLOCK, ZERO_BLOCK, BadField, RawHeader
 from bagline.errors import BagRejected
 from bagline.problems import Kind, Problem
 
@@ -268,9 +268,9 @@ class TarReader:
         if overrides is not None or self.pax_globals:
             records = self._apply(member, overrides or _Overrides(), header)
         if header.type == b"S":
-            self._old_sparse(member)
+            self._expand(member, {}, None)
         elif "GNU.sparse.major" in records or "GNU.sparse.size" in records:
-            self._pax_sparse(member, records, overrides or _Overrides())
+            self._expand(member, records, overrides)
         return member
 
     def _apply(self, member: Member, overrides: _Overrides, header: RawHeader) -> dict[str, bytes]:
@@ -312,75 +312,30 @@ class TarReader:
             )
         return name.decode("utf-8", "surrogateescape")
 
-    def _old_sparse(self, member: Member) -> None:
-        """Read the map of an old-GNU sparse file: in its header and blocks that follow."""
-        try:
-            stretches, more, size = tarheader.old_sparse(self._old_sparse_block)
-            while more:
-                self._bound_map(len(stretches))
-                block = self.stream.read(BLOCK)
-                if len(block) < BLOCK:
-                    self._truncated(BLOCK - len(block))
-                further, more = tarheader.old_sparse_more(block)
-                stretches += further
-                member.data_offset += BLOCK
-            self._set_sparse(member, stretches, size)
-        except BadField as fault:
-            self._bad_map(member, str(fault))
-
-    def _pax_sparse(
-        self, member: Member, records: Mapping[str, bytes], overrides: _Overrides
+    def _expand(
+        self, member: Member, records: Mapping[str, bytes], overrides: _Overrides | None
     ) -> None:
+        """Read the map of a sparse file, which may lie before its data."""
         try:
-            size = records.get("GNU.sparse.realsize") or records.get("GNU.sparse.size") or b""
-            if records.get("GNU.sparse.major") == b"1":
-                stretches = self._map_in_data(member)
+            if records:
+                own = overrides.records if overrides else []
+                read = sparse.read_pax(self.stream, member.stored, records, own, self._limits)
             else:
-                stretches = tarheader.pax_sparse(overrides.records)
-            self._set_sparse(member, stretches, tarheader.decimal(size, "the expanded size"))
+                read = sparse.read_old_gnu(self.stream, self._old_sparse_block, self._limits)
+            member.data_offset += read.map_bytes
+            member.stored -= read.map_bytes_of_data
+            if not 0 <= read.size <= tarheader.MAX_SIZE:
+                self._reject(problems.BAD_SIZE, offset=member.header_offset, size=read.size)
+            member.stretches = sparse.checked(read, member.stored, self._limits)
+        except sparse.CutOff as cut:
+            self._truncated(cut.missing)
         except BadField as fault:
-            self._bad_map(member, str(fault))
-
-    def _map_in_data(self, member: Member) -> list[Stretch]:
-        """PAX sparse 1.0: decimal lines before the data, padded to whole blocks."""
-        numbers: list[int] = []
-        wanted, rest = 1, b""
-        while len(numbers) < wanted:
-            if member.stored < BLOCK:
-                raise BadField("it is longer than the file")
-            block = bytes(self.stream.read(BLOCK))
-            if len(block) < BLOCK:
-                self._truncated(BLOCK - len(block))
-            member.data_offset += BLOCK
-            member.stored -= BLOCK
-            *lines, rest = (rest + block).split(b"\n")
-            for line in lines[: wanted - len(numbers)] if numbers else lines:
-                numbers.append(tarheader.decimal(line, "an entry"))
-                wanted = 1 + 2 * numbers[0]
-                self._bound_map(numbers[0])
-                if len(numbers) == wanted:
-                    break
-            if len(rest) > BLOCK:
-                raise BadField("a line is too long")
-        return tarheader.paired(numbers[1:])
-
-    def _bound_map(self, stretches: int) -> None:
-        if stretches > self._limits.sparse_stretches:
-            raise BadField(f"more than {self._limits.sparse_stretches} stretches")
-
-    def _set_sparse(self, member: Member, stretches: list[Stretch], size: int) -> None:
-        if not 0 <= size <= tarheader.MAX_SIZE:
-            self._reject(problems.BAD_SIZE, offset=member.header_offset, size=size)
-        self._bound_map(len(stretches))
-        member.stretches = tarheader.checked_stretches(stretches, size, member.stored)
-        member.size = size
+            problem = problems.BAD_SPARSE_MAP.about(
+                member.name, offset=member.header_offset, reason=fault
+            )
+            raise BagRejected([problem]) from None
+        member.size = read.size
         member.is_sparse = True
-
-    def _bad_map(self, member: Member, reason: str) -> NoReturn:
-        problem = problems.BAD_SPARSE_MAP.about(
-            member.name, offset=member.header_offset, reason=reason
-        )
-        raise BagRejected([problem])
 
     def _truncated(self, missing: int) -> NoReturn:
         where = f"the file {self._current.name}" if self._current else "a header"

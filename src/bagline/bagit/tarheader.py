@@ -1,4 +1,4 @@
-"""The 512-byte tar header and its numbers, PAX records and sparse maps.
+"""The 512-byte tar header, its numbers, and PAX records.
 
 V7, ustar, GNU and star headers. Nothing here reads a stream; what cannot be read
 raises BadField, which the tar reader turns into a Problem with an offset.
@@ -18,13 +18,12 @@ MAX_SIZE = 2**63 - 1
 
 # name, size, mtime, checksum, type, link name, magic and version, prefix, star's trailer
 _FIELDS = Layout("100s24x12s12s8sc100s8s80x155s12s")
-_OLD_SPARSE_HEADER = Layout("386x" + "12s12s" * 4 + "c12s17x")
-_OLD_SPARSE_BLOCK = Layout("12s12s" * 21 + "c7x")
 
 _GNU_MAGIC = b"ustar  "
 _PAX_TIME = re.compile(r"(-?)(\d{1,30})(?:\.(\d*))?")
 
 Stretch = tuple[int, int]
+"""(offset in the expanded file, length) of bytes that are stored."""
 
 
 class BadField(Exception):
@@ -141,56 +140,3 @@ def decimal(value: bytes, what: str) -> int:
     if not value.isdigit() or len(value) > 30:
         raise BadField(f"{what} is '{value[:40].decode('latin-1')}', not a number")
     return int(value)
-
-
-def old_sparse(block: memoryview) -> tuple[list[Stretch], bool, int]:
-    """Stretches of an old-GNU sparse header, whether more follow, the expanded size."""
-    *fields, more, real_size = _OLD_SPARSE_HEADER.unpack(block)
-    return _stretches(fields), more != b"\0", number(real_size)
-
-
-def old_sparse_more(block: memoryview) -> tuple[list[Stretch], bool]:
-    """Stretches of an extension block, and whether another one follows."""
-    *fields, more = _OLD_SPARSE_BLOCK.unpack(block)
-    return _stretches(fields), more != b"\0"
-
-
-def _stretches(fields: list[bytes]) -> list[Stretch]:
-    pairs = zip(fields[::2], fields[1::2], strict=True)
-    return [(number(o), number(n)) for o, n in pairs if o[0] or n[0]]
-
-
-def pax_sparse(records: list[tuple[str, bytes]]) -> list[Stretch]:
-    """Stretches of PAX sparse 0.0 (repeated keywords) or 0.1 (one list).
-
-    Raises BadField when they do not pair.
-    """
-    for keyword, value in records:
-        if keyword == "GNU.sparse.map":
-            numbers = [decimal(n, "the sparse map") for n in value.split(b",")] if value else []
-            return paired(numbers)
-    numbers = [
-        decimal(value, keyword)
-        for keyword, value in records
-        if keyword in ("GNU.sparse.offset", "GNU.sparse.numbytes")
-    ]
-    return paired(numbers)
-
-
-def paired(numbers: list[int]) -> list[Stretch]:
-    if len(numbers) % 2:
-        raise BadField("an offset has no length")
-    return list(zip(numbers[::2], numbers[1::2], strict=True))
-
-
-def checked_stretches(stretches: list[Stretch], size: int, stored: int) -> tuple[Stretch, ...]:
-    """The stretches that hold bytes, when they fit the file. Raises BadField."""
-    position = total = 0
-    for offset, count in stretches:
-        if offset < position or count < 0 or offset + count > size:
-            raise BadField(f"the stretch at {offset} of {count} bytes does not fit")
-        position = offset + count
-        total += count
-    if total != stored:
-        raise BadField(f"its stretches hold {total} bytes, and {stored} are stored")
-    return tuple(stretch for stretch in stretches if stretch[1])

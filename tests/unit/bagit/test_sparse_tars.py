@@ -152,3 +152,19 @@ def test_hard_links_count_towards_what_a_tar_may_expand_to() -> None:
     scan = BagScan(chunked(raw), length=len(raw), limits=limits)
     assert [file.path for file in scan.files()] == ["a", "l0", "l1", "l2"]
     assert {p.code for p in scan.problems} == {problems.EXPANDS_TOO_FAR.code}
+
+
+def test_a_negative_expanded_size() -> None:
+    raw = old_gnu([], b"", 0)
+
+    def negative(block: bytearray) -> None:
+        block[483:495] = b"\xff" * 12
+
+    assert rejection(patched_header(raw, 0, negative) + END).code == problems.BAD_SIZE.code
+
+
+def test_a_tar_that_ends_inside_a_map() -> None:
+    raw = old_gnu([(10 * n, 1) for n in range(60)], b"x" * 60, 600)
+    assert rejection(raw[:700]).code == problems.TRUNCATED.code
+    raw = pax_1_0([(10 * n, 1) for n in range(60)], b"x" * 60, 600)
+    assert rejection(raw[:-700]).code == problems.TRUNCATED.code

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bagline.errors import Misconfigured
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
     Checksum,
@@ -20,7 +21,8 @@ from bagline.model.times import NEVER, Timestamp
 from bagline.model.workitem import STATUS_CANCELLED, STATUS_PENDING, STATUS_STARTED, WorkItem
 from bagline.problems import ERROR, Problem
 from bagline.services.registry.base import Registry, WorkItemFilter
-from bagline.services.registry.database import Database, sqlite_url
+from bagline.services.registry.database import HEAD, Database, sqlite_url
+from bagline.services.registry.migrating import newest
 from bagline.services.registry.sql import SqlRegistry
 
 MOMENT = Timestamp("2026-01-02T03:04:05.123456Z")
@@ -243,6 +245,20 @@ def test_writers_side_by_side_never_find_the_database_locked(
         thread.join()
     assert faults == []
     assert len(registry.work_items(WorkItemFilter())) == 120
+
+
+def test_the_schema_that_the_code_works_with_is_the_newest() -> None:
+    assert newest() == HEAD
+
+
+def test_a_schema_from_the_future_is_left_alone(tmp_path: Path) -> None:
+    database = Database(sqlite_url(tmp_path / "r.db"))
+    database.migrate()
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Misconfigured, match="9999"):
+        database.migrate()
+    database.close()
 
 
 def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:

@@ -8,31 +8,61 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command_from_info
+from typer.models import CommandInfo
 
-from bagline.cli import check, control, doctor, ingest, items, up, worker
 from bagline.cli.common import complain
 from bagline.errors import BaglineError, Misconfigured
 
+COMMANDS = {
+    "ingest": "ingest",
+    "check": "check",
+    "up": "up",
+    "down": "up",
+    "worker": "worker",
+    "items": "items",
+    "show": "items",
+    "requeue": "control",
+    "cancel": "control",
+    "doctor": "doctor",
+}
+"""Command → its module in `bagline.cli`, imported when the command is called: `check` must
+not wait for the clients of services it never speaks to."""
+
+
+class _Commands(TyperGroup):
+    """Looks commands up in COMMANDS."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"bagline.cli.{COMMANDS[cmd_name]}")
+        info = CommandInfo(name=cmd_name, callback=getattr(module, cmd_name))
+        return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode="rich")
+
+
 app = typer.Typer(
     name="bagline",
+    cls=_Commands,
     help="The ingest line of a digital preservation repository.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command("ingest")(ingest.ingest)
-app.command("check")(check.check)
-app.command("up")(up.up)
-app.command("down")(up.down)
-app.command("worker")(worker.worker)
-app.command("items")(items.items)
-app.command("show")(items.show)
-app.command("requeue")(control.requeue)
-app.command("cancel")(control.cancel)
-app.command("doctor")(doctor.doctor)
+
+
+@app.callback()
+def _bagline() -> None:
+    """The ingest line of a digital preservation repository."""
 
 
 def run() -> None:

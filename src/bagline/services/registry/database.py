@@ -11,17 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from bagline.errors import Misconfigured, Refused, Unreachable
+from bagline.errors import Refused, Unreachable
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = "0001"
+"""The schema that this version works with."""
 BUSY_SECONDS = 30
 _WRITING = "bagline_writing"
 
@@ -51,26 +48,21 @@ class Database:
 
         Raises Misconfigured when the schema is newer than this version knows.
         """
-        script = ScriptDirectory.from_config(_alembic())
-        head = script.get_current_head()
-        with self.reading() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
-        if current == head:
+        current = self.schema()
+        if current == HEAD:
             return
-        if current is not None and current not in {s.revision for s in script.walk_revisions()}:
-            raise Misconfigured(
-                f"the Registry's database has schema {current}, newer than this version "
-                "of Bagline knows: install the version that made it, or a newer one"
-            )
+        from bagline.services.registry.migrating import upgrade
+
         with self.writing() as connection:
-            config = _alembic()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade(connection, current)
 
     def schema(self) -> str:
         """The schema's revision; "" before the first migration."""
         with self.reading() as connection:
-            return MigrationContext.configure(connection).get_current_revision() or ""
+            if not inspect(connection).has_table("alembic_version"):
+                return ""
+            found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return str(found or "")
 
     def close(self) -> None:
         self.engine.dispose()
@@ -78,12 +70,6 @@ class Database:
 
 def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
-
-
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return config
 
 
 def _engine(url: str) -> Engine:

@@ -761,7 +761,7 @@ def test_slow_down_is_tried_again_only_by_the_wrapper(
     plain = s3(engines, endpoint=proxy.url)
     plain.abilities(plain_bucket)
     slept: list[float] = []
-    objects = RetryingObjects(plain, tries=4, sleep=slept.append)
+    objects = RetryingObjects(plain, tries=4, first_seconds=0.2, sleep=slept.append)
     body = Body(Target(plain_bucket, key), b"bytes")
     for ask in (
         lambda o: o.put(body),
@@ -781,7 +781,7 @@ def test_slow_down_is_tried_again_only_by_the_wrapper(
             ask(objects)
         assert len(proxy.faults) == 5  # four tries, no more
     assert slept
-    assert all(0 <= pause <= 0.1 * 2**3 for pause in slept)
+    assert all(0 <= pause <= 0.2 * 2**2 for pause in slept)
 
 
 def test_what_a_repeat_does_not_cure_is_not_repeated(

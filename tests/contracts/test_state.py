@@ -17,6 +17,7 @@ from bagline.model.workitem import WorkResult
 from bagline.services.state.base import BATCH_FILES, FileEntry, Lease, State
 from bagline.services.state.redis import RedisState
 from support.engines import closed_port, fresh_id
+from support.proxy import Fault, Proxy, proxy_before
 
 pytestmark = pytest.mark.engines
 
@@ -238,7 +239,7 @@ def test_a_hundred_thousand_files_pass_in_bounded_memory(state: State, lease: Le
     for start in range(0, count, BATCH_FILES):
         entries = [an_entry(n) for n in range(start, start + BATCH_FILES)]
         for entry in entries:
-            entry.file.checksums = [checksum] * 4
+            entry.file.checksums = [checksum]
         state.commit(lease, files=entries)
     assert state.count_files(lease.item_id) == count
     process = psutil.Process()
@@ -372,6 +373,44 @@ def test_a_dead_port_is_unreachable_and_no_secret_is_said() -> None:
     with pytest.raises(Unreachable) as caught:
         state.take_lease(1, owner="a", seconds=1)
     assert "hidden-word" not in f"{caught.value} {state!r} {state.__dict__}"
+
+
+@pytest.fixture
+def proxied(engines: EngineAddresses) -> Iterator[tuple[Proxy, State]]:
+    """A state that goes through a proxy, and soon loses patience."""
+    with proxy_before(engines.redis_url) as proxy:
+        port = proxy.url.rpartition(":")[2]
+        url = engines.redis_url.rpartition(":")[0] + f":{port}/0"
+        state = RedisState(url, read_seconds=0.5)
+        yield proxy, state
+        state.close()
+
+
+def test_a_silent_redis_is_unreachable_and_then_is_there_again(
+    proxied: tuple[Proxy, State],
+) -> None:
+    proxy, state = proxied
+    assert not state.has_item(1)
+    proxy.faults = [Fault(hang=True)]
+    with pytest.raises(Unreachable):
+        state.has_item(1)
+    assert not state.has_item(1)
+
+
+def test_after_a_lost_answer_the_write_is_whole_and_a_repeat_lists_nothing_twice(
+    proxied: tuple[Proxy, State],
+) -> None:
+    proxy, state = proxied
+    lease = take(state, fresh_id())
+    entries = [an_entry(n) for n in range(50)]
+    state.commit(lease, files=entries[:10], checkpoint=b"10")
+    proxy.faults = [Fault()]
+    with pytest.raises(Unreachable):
+        state.commit(lease, files=entries[10:], object=an_object(), checkpoint=b"50")
+    assert state.load_checkpoint(lease.item_id) == b"50"
+    assert state.load_object(lease.item_id) == an_object()
+    state.commit(lease, files=entries[10:], checkpoint=b"50")
+    assert paths(state, lease.item_id) == [entry.file.path_in_bag for entry in entries]
 
 
 def test_wrong_credentials_are_refused(engines: EngineAddresses) -> None:

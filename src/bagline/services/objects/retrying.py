@@ -38,12 +38,15 @@ class RetryingObjects(Objects):
         inner: Objects,
         *,
         tries: int = 5,
-        first_seconds: float = 0.1,
+        first_seconds: float = 0.6,
         total_seconds: float = 20.0,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """At most `tries` tries; none begins later than `total_seconds` after the first."""
+        """At most `tries` tries; none begins later than `total_seconds` after the first.
+
+        The first pause is up to `first_seconds`, each that follows up to twice as long.
+        """
         self._inner = inner
         self._tries = tries
         self._first_seconds = first_seconds
@@ -61,7 +64,7 @@ class RetryingObjects(Objects):
             try:
                 return ask()
             except Unreachable as fault:
-                pause = random.uniform(0, self._first_seconds * 2**attempt)
+                pause = random.uniform(0, self._first_seconds * 2 ** (attempt - 1))
                 if attempt == self._tries or self._clock() + pause > deadline:
                     raise
                 self._log.info("objects_retry", what=what, attempt=attempt, why=str(fault))

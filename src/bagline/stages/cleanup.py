@@ -22,18 +22,25 @@ class Cleanup(Stage):
 
     def run(self, job: Job) -> Outcome:
         if job.item.status not in (STATUS_FAILED, STATUS_CANCELLED):
-            if job.bag is None:
-                return self._was_finished(job)
-            if not is_set(job.object.deleted_from_receiving_at):
-                self._check_registry(job)
-                self._delete_received(job)
-            job.object_id = job.object.id
+            self._after_ingest(job)
         self._empty_staging(job)
         job.services.state.delete_item(job.lease)
         return Done()
 
-    def _was_finished(self, job: Job) -> Outcome:
-        """The working records are gone: fine if the Registry has the object of this bag."""
+    def _after_ingest(self, job: Job) -> None:
+        if job.bag is None:
+            job.object_id = self._finished_before(job)
+            return
+        if not is_set(job.object.deleted_from_receiving_at):
+            self._check_registry(job)
+            self._delete_received(job)
+        job.object_id = job.object.id
+
+    def _finished_before(self, job: Job) -> int:
+        """The working records are gone: fine if the Registry has the object of this bag.
+
+        Returns the object's id.
+        """
         identifier = object_identifier(job.institution.identifier, job.item.name)
         known = job.services.registry.intellectual_object(identifier)
         if known is None or known.etag != job.item.etag:
@@ -41,9 +48,7 @@ class Cleanup(Stage):
                 f"work item {job.item.id} has no working record in Redis, and the Registry has no "
                 "object of this bag; requeue it at Receive to read the bag again"
             )
-        job.object_id = known.id
-        self._empty_staging(job)
-        return Done()
+        return known.id
 
     def _check_registry(self, job: Job) -> None:
         """Raises BrokenState unless every file and every copy of it is on record."""

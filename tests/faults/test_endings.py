@@ -1,0 +1,241 @@
+"""How items end when the world changes under them: each ending made to happen for real."""
+
+from __future__ import annotations
+
+import pytest
+
+from bagline.errors import LeaseLost
+from bagline.model.workitem import WorkItem
+from bagline.pipeline import INGEST_LINE
+from bagline.services.objects.base import Body, Target
+from support.bags import BagBuilder
+from support.line import LineUnderTest
+
+AFTER = {
+    "Validate": ("pre-fetch",),
+    "Copy To Staging": ("pre-fetch", "validator", "reingest-manager"),
+    "Format Identification": ("pre-fetch", "validator", "reingest-manager", "staging-uploader"),
+    "Store": (
+        "pre-fetch",
+        "validator",
+        "reingest-manager",
+        "staging-uploader",
+        "format-identifier",
+    ),
+    "Cleanup": tuple(step.name for step in INGEST_LINE)[:-1],
+}
+
+
+def a_bag(text: bytes = b"Dear reader,\n") -> BagBuilder:
+    return BagBuilder().payload("one.txt", text).payload("two.txt", b"too")
+
+
+def advance(line: LineUnderTest, item: WorkItem, stage: str) -> None:
+    """Work until the item waits at `stage`, and no further."""
+    with line.working(only=AFTER[stage]):
+        line.until(lambda: line.item(item.id).stage == stage, f"stage {stage}", item=item.id)
+
+
+def put_received(line: LineUnderTest, body: bytes) -> None:
+    target = Target(line.institution.receiving_bucket, "bag.tar")
+    line.services.objects.put(Body(target, body))
+
+
+def assert_clean(line: LineUnderTest, item: WorkItem) -> None:
+    assert line.staged(item.id) == []
+    assert line.redis_keys() == []
+
+
+@pytest.mark.parametrize(
+    "stage", ["Receive", "Validate", "Copy To Staging", "Format Identification"]
+)
+def test_a_bag_deleted_before_it_was_stored_fails_in_words(line: LineUnderTest, stage: str) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    if stage != "Receive":
+        advance(line, item, stage)
+    line.services.objects.delete(line.institution.receiving_bucket, "bag.tar")
+    (ended,) = line.run(item)
+    assert ended.status == "Failed"
+    assert "deleted from the receiving bucket" in ended.note
+    assert_clean(line, item)
+
+
+@pytest.mark.parametrize(
+    "stage", ["Receive", "Validate", "Copy To Staging", "Format Identification"]
+)
+def test_a_bag_replaced_before_it_was_stored_is_cancelled(line: LineUnderTest, stage: str) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    if stage != "Receive":
+        advance(line, item, stage)
+    put_received(line, a_bag(b"Another letter\n").tar())
+    (ended,) = line.run(item)
+    assert ended.status == "Cancelled"
+    assert_clean(line, item)
+    assert line.keys(line.institution.receiving_bucket) == ["bag.tar"]
+
+
+def test_a_newer_bag_under_the_same_key_is_not_deleted_with_the_older_one(
+    line: LineUnderTest,
+) -> None:
+    older = line.deposit("bag.tar", a_bag().tar())
+    advance(line, older, "Store")
+    newer = line.deposit("bag.tar", a_bag(b"Another letter\n").tar())
+    with line.working():
+        assert line.until_ended(older.id).status == "Success"
+        assert line.until_ended(newer.id).status == "Success"
+    known = line.services.registry.files(["test.edu/bag/data/one.txt"])
+    file = known["test.edu/bag/data/one.txt"]
+    bucket = line.preservation_buckets()[0]
+    assert line.services.objects.read(bucket, file.uuid) == b"Another letter\n"
+
+
+def test_the_same_name_twice_in_a_minute_the_older_one_gives_way(line: LineUnderTest) -> None:
+    older = line.deposit("bag.tar", a_bag().tar())
+    newer = line.deposit("bag.tar", a_bag(b"Another letter\n").tar())
+    with line.working():
+        assert line.until_ended(older.id).status == "Cancelled"
+        assert line.until_ended(newer.id).status == "Success"
+
+
+def test_a_missing_bucket_calls_an_operator_and_keeps_everything(line: LineUnderTest) -> None:
+    from msgspec import structs
+
+    item = line.deposit("bag.tar", a_bag().tar())
+    right = line.settings.buckets
+    line.settings.buckets = structs.replace(right, staging="bagline-no-such-staging")
+    with line.working():
+        suspended = line.until_ended(item.id)
+    assert (suspended.status, suspended.needs_admin_review) == ("Suspended", True)
+    assert "bagline-no-such-staging" in suspended.note
+    assert f"bagline requeue {item.id}" in suspended.note
+    assert line.services.state.has_item(item.id)
+    line.settings.buckets = right
+    suspended.status, suspended.retry = "Pending", True
+    line.services.registry.save_work_item(suspended)
+    assert line.house.reconciler().look(min_age_seconds=0) == [item.id]
+    (ended,) = line.run(item)
+    assert ended.status == "Success"
+
+
+def test_an_item_saved_but_never_published_is_found(line: LineUnderTest) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    line.services.queue.discard("ingest01_prefetch", item.id)
+    reconciler = line.house.reconciler()
+    assert reconciler.look(min_age_seconds=3600) == []
+    assert reconciler.look(min_age_seconds=0) == [item.id]
+    assert reconciler.look(min_age_seconds=0) == []
+    (ended,) = line.run(item)
+    assert ended.status == "Success"
+
+
+def test_a_clean_up_that_got_lost_is_found(line: LineUnderTest) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    advance(line, item, "Copy To Staging")
+    line.services.queue.discard("ingest04_staging", item.id)
+    cancelled = line.item(item.id)
+    cancelled.status, cancelled.retry = "Cancelled", False
+    line.services.registry.save_work_item(cancelled)
+    assert line.house.reconciler().look(min_age_seconds=0) == [item.id]
+    line.run(item)
+    assert_clean(line, item)
+
+
+def test_a_crash_after_the_last_record_was_removed_ends_in_success(line: LineUnderTest) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    advance(line, item, "Cleanup")
+    lease = line.services.state.take_lease(item.id, owner="crashed", seconds=30)
+    assert lease is not None
+    line.services.state.delete_item(lease)
+    line.services.state.drop_lease(lease)
+    (ended,) = line.run(item)
+    assert ended.status == "Success"
+    assert ended.intellectual_object_id > 0
+    assert_clean(line, item)
+
+
+def test_records_lost_in_the_middle_call_an_operator(line: LineUnderTest) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    advance(line, item, "Store")
+    lease = line.services.state.take_lease(item.id, owner="mischief", seconds=30)
+    assert lease is not None
+    line.services.state.delete_item(lease)
+    line.services.state.drop_lease(lease)
+    with line.working():
+        ended = line.until_ended(item.id)
+    assert ended.status == "Suspended"
+    assert "requeue" in ended.note
+    assert line.keys(line.institution.receiving_bucket) == ["bag.tar"]
+
+
+def test_a_second_delivery_of_an_item_in_work_changes_nothing(line: LineUnderTest) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    lease = line.services.state.take_lease(item.id, owner="another worker", seconds=30)
+    assert lease is not None
+    with line.working():
+        line.until(
+            lambda: line.services.queue.depth(["ingest01_prefetch"])[0].delayed, "it to go back"
+        )
+        assert line.item(item.id).status == "Pending"
+        line.services.state.drop_lease(lease)
+        assert line.until_ended(item.id).status == "Success"
+
+
+@pytest.mark.parametrize("topic", ["ingest01_prefetch", "ingest04_staging", "ingest09_cleanup"])
+def test_a_message_for_a_finished_item_is_dropped(line: LineUnderTest, topic: str) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    (before,) = line.run(item)
+    line.services.queue.publish(topic, item.id)
+    with line.working():
+        line.until(lambda: not line.services.queue.is_queued(topic, item.id), "it to be dropped")
+    assert line.item(item.id) == before
+    assert line.redis_keys() == []
+
+
+def test_cleaning_one_item_leaves_the_next_ones_files(line: LineUnderTest) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    neighbour = f"{item.id}0/{'0' * 8}"
+    staging = line.settings.buckets.staging
+    line.services.objects.put(Body(Target(staging, neighbour), b"not yours"))
+    line.run(item)
+    assert line.keys(staging) == [neighbour]
+
+
+def test_a_worker_without_its_lease_writes_nothing(line: LineUnderTest) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    state = line.services.state
+    lease = state.take_lease(item.id, owner="slow", seconds=30)
+    assert lease is not None
+    state.drop_lease(lease)
+    taken = state.take_lease(item.id, owner="quick", seconds=30)
+    assert taken is not None
+    with pytest.raises(LeaseLost):
+        state.commit(lease, checkpoint=b"late")
+    assert state.load_checkpoint(item.id) is None
+    state.drop_lease(taken)
+
+
+def test_requeued_at_receive_the_bag_is_read_again(line: LineUnderTest) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    advance(line, item, "Copy To Staging")
+    uuids = {path: file.uuid for path, file in line.files(item.id).items()}
+    line.services.queue.discard("ingest04_staging", item.id)
+    back = line.item(item.id)
+    back.stage = "Receive"
+    line.services.registry.save_work_item(back)
+    line.services.queue.publish("ingest01_prefetch", item.id)
+    advance(line, item, "Validate")
+    bag = line.services.state.load_object(item.id)
+    assert bag is not None
+    assert bag.file_count == len(uuids)
+    assert len(bag.tag_files) == len(set(bag.tag_files))
+    assert {path: file.uuid for path, file in line.files(item.id).items()} == uuids
+    (ended,) = line.run(item)
+    assert ended.status == "Success"
+
+
+def test_a_stale_manifest_in_staging_does_not_spoil_a_good_bag(line: LineUnderTest) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    stale = Target(line.settings.buckets.staging, f"{item.id}/manifest-md5.txt")
+    line.services.objects.put(Body(stale, b"00000000000000000000000000000000  data/one.txt\n"))
+    (ended,) = line.run(item)
+    assert ended.status == "Success"

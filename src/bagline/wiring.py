@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
-from bagline.config import S3Settings, Secret, Settings
+from bagline.config import S3Settings, Secret, Settings, load_settings
 from bagline.embedded import EngineAddresses, Engines, check_room, running_engines
 from bagline.errors import Misconfigured
 from bagline.model.registry import Institution
@@ -139,6 +139,31 @@ def _closing(house: House) -> Iterator[House]:
         yield house
     finally:
         house.services.close()
+
+
+def open_s3_bag(url: str) -> tuple[Iterator[bytes], int]:
+    """The chunks and the length in bytes of `s3://bucket/key`, for `bagline check`.
+
+    From the store of the settings; on a machine with engines of its own, from theirs, if
+    they run. The reads are pinned to the version that was found. Raises Misconfigured,
+    Refused, Unreachable or Gone.
+    """
+    bucket, slash, key = url.removeprefix("s3://").partition("/")
+    if not slash or not key:
+        raise Misconfigured(f"{url} must look like s3://bucket/key")
+    settings = load_settings()
+    if settings.is_embedded:
+        addresses = running_engines(settings.data_dir)
+        if addresses is None:
+            raise Misconfigured(
+                "no store is set (BAGLINE_S3_ENDPOINT), and no engines run in "
+                f"{settings.data_dir}: set one, start `bagline up`, or name another "
+                "BAGLINE_DATA_DIR"
+            )
+        settings = embedded_settings(settings, addresses)
+    objects = build_objects(settings.s3)
+    found = objects.head(bucket, key)
+    return objects.stream(bucket, key, etag=found.etag), found.size
 
 
 def embedded_settings(settings: Settings, addresses: EngineAddresses) -> Settings:

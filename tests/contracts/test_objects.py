@@ -26,9 +26,11 @@ from bagline.errors import (
 from bagline.model.times import is_set
 from bagline.services.objects.base import (
     Body,
+    Check,
     ObjectInfo,
     Objects,
     Piece,
+    Proof,
     ProofMethod,
     RangeCopy,
     Target,
@@ -495,6 +497,25 @@ def test_verify_by_sha256_by_md5_and_by_reading_back(
     for wrong in ({"size": 999}, {"sha256": sha256(b"x")}):
         with pytest.raises(ProofFailed):
             objects.verify(bucket, key, **({"size": 1000, "sha256": digest} | wrong))
+
+
+def test_verify_many_answers_for_each_what_is_wrong(
+    objects: Objects, bucket: str, key: str
+) -> None:
+    data = BLOB[:1000]
+    put(objects, bucket, key, data)
+    right, wrong = sha256(data), sha256(b"other")
+    checks = [
+        Check(key, 1000, right),
+        Check(key, 1000, wrong),
+        Check(f"{key} elsewhere", 1000, right),
+        Check(key, 999, right),
+    ]
+    kinds = [type(answer) for answer in objects.verify_many(bucket, checks, in_flight=3)]
+    assert kinds == [Proof, ProofFailed, Gone, ProofFailed]
+    with pytest.raises(Refused):
+        objects.verify_many("bagline-no-such-bucket", checks)
+    assert objects.verify_many(bucket, []) == []
 
 
 def b64(data: bytes) -> str:

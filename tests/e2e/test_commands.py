@@ -140,6 +140,31 @@ def test_doctor_says_what_is_reachable_and_what_the_store_can_prove(bagline: Bag
     assert findings["state"]["remedies"] == []
 
 
+def test_check_reads_a_bag_where_depositors_put_it(
+    bagline: Bagline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import subprocess
+
+    from bagline.cli.ingest import deposit
+    from support.commands import COMMAND
+
+    monkeypatch.setenv("BAGLINE_DATA_DIR", str(bagline.data_dir))
+
+    def check(url: str) -> int:
+        return subprocess.run([*COMMAND, "check", url], capture_output=True, check=False).returncode
+
+    with open_house(load_settings(data_dir=bagline.data_dir)) as house:
+        depositor = house.ensure_institution("test.edu")
+        deposit(house, depositor, a_bag().write(tmp_path / "bag.tar"))
+        deposit(house, depositor, bad_files(tmp_path)["truncated"])
+        bucket = depositor.receiving_bucket
+        assert check(f"s3://{bucket}/bag.tar") == 0
+        assert check(f"s3://{bucket}/truncated.tar") == 2
+        assert check(f"s3://{bucket}/nowhere.tar") == 1
+        assert check("s3://bucket-without-key") == 1
+    assert check(f"s3://{bucket}/bag.tar") == 1
+
+
 def test_two_worker_processes_a_stage_ingest_twenty_bags_once_each(
     bagline: Bagline, tmp_path: Path
 ) -> None:

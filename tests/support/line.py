@@ -155,7 +155,9 @@ def line_under_test(
             StorageOption(name="Glacier-OH", targets=targets[:1]),
         ),
     )
-    settings.work = structs.replace(settings.work, busy_delay_seconds=0.2, **work)
+    settings.work = structs.replace(
+        settings.work, **{"busy_delay_seconds": 0.2, "earlier_bag_delay_seconds": 0.5} | work
+    )
     services = build_services(settings)
     faults = _watch_for_faults()
     try:

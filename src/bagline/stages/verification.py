@@ -6,13 +6,16 @@ etag, size and `verified_at` of each StorageRecord; a tally of how copies were p
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 
-from bagline.errors import Gone, ProofFailed
 from bagline.model.ingest import IngestFile, StorageRecord
 from bagline.model.times import is_set
+from bagline.services.objects.base import Check, Proof
 from bagline.stages.base import Done, Halt, Job, Outcome, Stage, expect_count
 from bagline.stages.rules import TALLY_PREFIX, must_be_kept
+
+Copy = tuple[IngestFile, StorageRecord]
 
 
 class PreservationVerifier(Stage):
@@ -24,9 +27,10 @@ class PreservationVerifier(Stage):
         faults: list[str] = []
         for batch in job.iter_files():
             files = [entry.file for entry in batch if must_be_kept(entry.file)]
-            tally: Counter[str] = Counter()
-            changed = [file for file in files if self._verify_file(job, file, tally, faults)]
-            job.commit(files=changed, tally=tally)
+            waiting = [w for file in files for w in self._waiting(job, file)]
+            tally = self._verify(job, waiting, faults)
+            changed = {file.path_in_bag: file for file, _ in waiting}
+            job.commit(files=list(changed.values()), tally=tally)
             job.progress.add(files=len(batch), bytes=sum(e.file.size for e in batch))
         if faults:
             shown = "; ".join(faults[:5])
@@ -36,45 +40,32 @@ class PreservationVerifier(Stage):
             )
         return Done()
 
-    def _verify_file(
-        self, job: Job, file: IngestFile, tally: Counter[str], faults: list[str]
-    ) -> bool:
-        """Whether any of the file's records changed."""
+    def _waiting(self, job: Job, file: IngestFile) -> list[Copy]:
+        """The file's copies that are not proven yet. Raises BrokenState unless all are there."""
         option = job.settings.storage_option(file.storage_option)
         wanted = {(t.provider, t.bucket) for t in option.targets}
         records = [r for r in file.storage_records if (r.provider, r.bucket) in wanted]
         expect_count(len(records), len(wanted), f"copies of {file.identifier!r}")
-        waiting = [record for record in records if not is_set(record.verified_at)]
-        for record in waiting:
-            self._verify(job, file, record, tally, faults)
-        return bool(waiting)
+        return [(file, record) for record in records if not is_set(record.verified_at)]
 
-    def _verify(
-        self,
-        job: Job,
-        file: IngestFile,
-        record: StorageRecord,
-        tally: Counter[str],
-        faults: list[str],
-    ) -> None:
-        store = job.services.provider(record.provider)
-        try:
-            proof = store.verify(
-                record.bucket,
-                file.uuid,
-                size=file.size,
-                sha256=file.calculated("sha256"),
-                md5=file.calculated("md5"),
-            )
-        except (Gone, ProofFailed) as fault:
-            record.error = str(fault)
-            # Stored again when the item is requeued at Store.
-            file.storage_records.remove(record)
-            faults.append(f"{record.url}: {fault}")
-            return
-        record.error = ""
-        record.etag = proof.etag
-        record.size = proof.size
-        record.verified_at = job.clock()
-        tally[TALLY_PREFIX + proof.how] += 1
-        job.progress.moved()
+    def _verify(self, job: Job, copies: Sequence[Copy], faults: list[str]) -> Counter[str]:
+        """Ask each bucket for its copies, many at once; returns how they were proven."""
+        by_bucket: dict[tuple[str, str], list[Copy]] = defaultdict(list)
+        for file, record in copies:
+            by_bucket[record.provider, record.bucket].append((file, record))
+        tally: Counter[str] = Counter()
+        for (provider, bucket), group in by_bucket.items():
+            checks = [
+                Check(f.uuid, f.size, f.calculated("sha256"), f.calculated("md5")) for f, _ in group
+            ]
+            answers = job.services.provider(provider).verify_many(bucket, checks)
+            job.progress.moved()
+            for (file, record), answer in zip(group, answers, strict=True):
+                if isinstance(answer, Proof):
+                    record.etag, record.size = answer.etag, answer.size
+                    record.error, record.verified_at = "", job.clock()
+                    tally[TALLY_PREFIX + answer.how] += 1
+                else:  # stored again when the item is requeued at Store
+                    file.storage_records.remove(record)
+                    faults.append(f"{record.url}: {answer}")
+        return tally

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bagline.errors import Gone, ProofFailed
 from bagline.model.times import NEVER, Timestamp
 
 PART_COPY_BYTES = 5 * 1024**3
@@ -108,6 +109,16 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """An object that is to hold `size` bytes with these digests (hex; `md5` may be "")."""
+
+    key: str
+    size: int
+    sha256: str
+    md5: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Abilities:
     """What a store proved able to do when it was asked (never assumed from its name)."""
 
@@ -186,6 +197,12 @@ class Objects(ABC):
         By its SHA-256 (of the whole, or of its only part), else by an ETag that is an MD5,
         else by reading it back. Raises ProofFailed (other bytes) or Gone.
         """
+
+    @abstractmethod
+    def verify_many(
+        self, bucket: str, checks: Sequence[Check], *, in_flight: int = 16
+    ) -> list[Proof | Gone | ProofFailed]:
+        """`verify` for many, in order of `checks`; what is gone or wrong is an answer here."""
 
     @abstractmethod
     def list(

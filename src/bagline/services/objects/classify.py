@@ -22,6 +22,7 @@ from bagline.errors import (
     Replaced,
     Unreachable,
 )
+from bagline.services.objects.heads import HeadFailed
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]{1,80})</Code>")
@@ -70,6 +71,8 @@ def fault_of(error: BaseException) -> Fault | None:
             int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)),
             str(answer.get("Error", {}).get("Code", "")),
         )
+    if isinstance(error, HeadFailed):
+        return Fault(error.status, "")
     if isinstance(error, NoCredentialsError):
         return Fault(403, "NoCredentials")
     if isinstance(error, ParamValidationError):

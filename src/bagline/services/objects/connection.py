@@ -19,6 +19,7 @@ from obstore.store import S3Store
 
 from bagline.errors import Misconfigured
 from bagline.services.objects.classify import MISSING_KEY, classify, fault_of, gravest
+from bagline.services.objects.heads import HeadRequests
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -84,6 +85,15 @@ class Connection:
             region_name=endpoint.region,
         )
         self._clients: dict[float, Any] = {}
+        self.heads = HeadRequests(
+            endpoint.url,
+            endpoint.access_key,
+            endpoint.secret_key,
+            endpoint.region,
+            seconds=(endpoint.connect_seconds, endpoint.silence_seconds),
+            connections=CONNECTIONS,
+            is_loopback=endpoint.is_loopback,
+        )
 
     @property
     def boto(self) -> Any:
@@ -230,3 +240,4 @@ class Connection:
                 client.close()
             self._clients.clear()
             self._stores.clear()
+        self.heads.close()

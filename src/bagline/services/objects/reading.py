@@ -12,9 +12,7 @@ from typing import Any
 import obstore
 
 from bagline.errors import BrokenState, Replaced, Unreachable
-from bagline.model.times import from_datetime
 from bagline.services.objects.base import ObjectInfo, Piece
-from bagline.services.objects.checksums import to_hex
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_key
 
@@ -40,19 +38,7 @@ class Reader:
         """Also the SHA-256 as the store tells it: of the whole, a composite, or ""."""
         check_key(key)
         with self._connection.asking("look at", bucket, key):
-            told = self._connection.boto.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
-        checksum = told.get("ChecksumSHA256", "")
-        info = ObjectInfo(
-            bucket=bucket,
-            key=key,
-            size=told["ContentLength"],
-            etag=told.get("ETag", "").strip('"'),
-            last_modified=from_datetime(told["LastModified"]),
-            content_type=told.get("ContentType", ""),
-            metadata=told.get("Metadata", {}),
-            sha256=to_hex(checksum),
-        )
-        return info, checksum
+            return self._connection.heads.head(bucket, key)
 
     def read(self, bucket: str, key: str, start: int, length: int | None, etag: str) -> bytes:
         check_key(key)

@@ -9,10 +9,11 @@ from typing import TypeVar
 
 import structlog
 
-from bagline.errors import Unreachable
+from bagline.errors import Gone, ProofFailed, Unreachable
 from bagline.services.objects.base import (
     Abilities,
     Body,
+    Check,
     ObjectInfo,
     Objects,
     Piece,
@@ -115,6 +116,13 @@ class RetryingObjects(Objects):
     def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
         return self._again(
             "verify", lambda: self._inner.verify(bucket, key, size=size, sha256=sha256, md5=md5)
+        )
+
+    def verify_many(
+        self, bucket: str, checks: Sequence[Check], *, in_flight: int = 16
+    ) -> list[Proof | Gone | ProofFailed]:
+        return self._again(
+            "verify_many", lambda: self._inner.verify_many(bucket, checks, in_flight=in_flight)
         )
 
     def list(

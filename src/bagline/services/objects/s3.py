@@ -9,10 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 
+from bagline.errors import Gone, ProofFailed
 from bagline.services.objects.base import (
     PART_COPY_BYTES,
     Abilities,
     Body,
+    Check,
     ObjectInfo,
     Objects,
     Piece,
@@ -106,6 +108,17 @@ class S3Objects(Objects):
 
     def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
         return self._verifier.verify(bucket, key, size, sha256, md5)
+
+    def verify_many(
+        self, bucket: str, checks: Sequence[Check], *, in_flight: int = 16
+    ) -> list[Proof | Gone | ProofFailed]:
+        def one(check: Check) -> Proof | Gone | ProofFailed:
+            try:
+                return self._verifier.verify(bucket, check.key, check.size, check.sha256, check.md5)
+            except (Gone, ProofFailed) as fault:
+                return fault
+
+        return self._connection.many(one, checks, in_flight)
 
     def list(
         self, bucket: str, prefix: str = "", *, top_level: bool = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -45,24 +44,6 @@ engines.stop()
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_socket_left() -> Iterator[None]:
-    before = set(Path("/tmp").glob("seaweedfs-*.sock"))
-    yield
-    assert not {
-        path for path in set(Path("/tmp").glob("seaweedfs-*.sock")) - before if is_dead(path)
-    }
-
-
-def is_dead(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as sock:
-        try:
-            sock.connect(str(path))
-        except OSError:
-            return True
-    return False
-
-
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "data dir"
@@ -76,6 +57,20 @@ def pids(data_dir: Path) -> dict[str, int]:
     if not record.exists():
         return {}
     return {name: entry["pid"] for name, entry in json.loads(record.read_text()).items()}
+
+
+def sockets_of(ports: list[int]) -> list[Path]:
+    """Sockets that SeaweedFS leaves in the temporary directory, by the port in their name."""
+    return [
+        path
+        for path in Path("/tmp").glob("seaweedfs-*.sock")
+        if path.stem.endswith(tuple(map(str, ports)))
+    ]
+
+
+def ports_of(data_dir: Path) -> list[int]:
+    record = json.loads((data_dir / "engines" / "running.json").read_text())
+    return [port for entry in record.values() for port in entry["ports"].values()]
 
 
 def is_engine_of(pid: int, place: Path) -> bool:
@@ -274,3 +269,15 @@ def test_room_is_four_times_the_bag(tmp_path: Path) -> None:
     check_room(place, free_bytes(place) // 8)
     with pytest.raises(Refused, match="--data-dir"):
         check_room(place, free_bytes(place))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_socket_is_left_in_the_temporary_directory(data_dir: Path, number: int) -> None:
+    engines = Engines(data_dir)
+    engines.start()
+    ports = ports_of(data_dir)
+    assert sockets_of(ports)
+    if number == signal.SIGKILL:
+        os.kill(pids(data_dir)["seaweedfs"], number)
+    engines.stop()
+    assert sockets_of(ports) == []

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import fields
 
 from bagline.errors import Misconfigured
 from bagline.model.storage import DEFAULT_OPTIONS, StorageOption
@@ -103,7 +104,7 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     storage_options: tuple[StorageOption, ...] = DEFAULT_OPTIONS
     user: str = "system@bagline.local"
     has_own_engines: bool = False
-    """Set by the wiring when `s3` and `redis_url` are those of the embedded engines."""
+    """Set by the wiring, never by hand: `s3` and `redis_url` are the embedded engines'."""
 
     @property
     def is_embedded(self) -> bool:
@@ -139,14 +140,32 @@ def load_settings(
     directory) and the environment. Raises Misconfigured, naming the setting."""
     document = _read_file(file, data_dir, environ)
     _overlay(document, environ)
-    if data_dir is not None:
-        document["data_dir"] = str(data_dir)
+    named = data_dir or (
+        Path(environ["BAGLINE_DATA_DIR"]) if environ.get("BAGLINE_DATA_DIR") else None
+    )
+    if named is not None:
+        document["data_dir"] = str(named)
+    if "has_own_engines" in document:
+        raise Misconfigured("has_own_engines is not for the settings file: leave it out")
     try:
         settings = msgspec.convert(document, Settings, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as fault:
         raise Misconfigured(f"a setting makes no sense: {fault}") from None
     settings.data_dir = settings.data_dir.expanduser().absolute()
+    _check(settings)
     return settings
+
+
+def _check(settings: Settings) -> None:
+    """Raises Misconfigured for numbers that no worker could work with."""
+    for item in fields(settings.work):
+        value = getattr(settings.work, item.name)
+        if not isinstance(value, bool) and value <= 0:
+            raise Misconfigured(f"work.{item.name} is {value}: it must be more than 0")
+    if settings.data_dir.exists() and not settings.data_dir.is_dir():
+        raise Misconfigured(
+            f"the data directory {settings.data_dir} is a file: name another with --data-dir"
+        )
 
 
 def _from_text(kind: type, value: Any) -> Any:
@@ -166,13 +185,20 @@ def _read_file(
         if named:
             raise Misconfigured(f"the settings file {path} does not exist") from None
         return {}
+    except NotADirectoryError:
+        return {}  # the data directory is a file; `_check` says so
     except OSError as fault:
         raise Misconfigured(f"the settings file {path} cannot be read: {fault.strerror}") from None
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise Misconfigured(f"the settings file {path} is not TOML: {fault}") from None
-    for holder in (document, document.get("s3", {}), *document.get("providers", {}).values()):
+    providers = document.get("providers", {})
+    sections = [
+        document.get("s3", {}),
+        *(providers.values() if isinstance(providers, dict) else []),
+    ]
+    for holder in (document, *(s for s in sections if isinstance(s, dict))):
         for name in ("access_key", "secret_key", "redis_url", "database_url"):
             if isinstance(holder.get(name), str):
                 holder[name] = {"value": holder[name]}
@@ -186,7 +212,9 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
         words = name.removeprefix("BAGLINE_").lower()
         section, _, rest = words.partition("_")
         if section in {"s3", "buckets", "work"} and rest:
-            document.setdefault(section, {})[rest] = _secret_or(rest, value)
+            held = document.setdefault(section, {})
+            if isinstance(held, dict):  # if not, converting says what is wrong
+                held[rest] = _secret_or(rest, value)
         elif words in {"redis_url", "database_url", "user"}:
             document[words] = _secret_or(words, value)
 

@@ -76,7 +76,14 @@ class CalledOff(BaglineError):
 
 
 class BrokenState(BaglineError):
-    """Working state contradicts itself, or is gone where it must not be."""
+    """Working state contradicts itself, or is gone where it must not be.
+
+    `requeue_at` names the WorkItem stage at which the item can begin again.
+    """
+
+    def __init__(self, message: str, *, requeue_at: str = "Receive") -> None:
+        super().__init__(message)
+        self.requeue_at = requeue_at
 
 
 class Misconfigured(BaglineError):

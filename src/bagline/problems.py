@@ -44,13 +44,13 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
 
 
-def shown(text: str) -> str:
+def shown(text: str, most: int = SHOWN_CHARACTERS) -> str:
     """The text, safe to print: what could deceive or drive a terminal is escaped.
 
-    Bounded to SHOWN_CHARACTERS by leaving out the middle. Safe text stays as it is.
+    Bounded to `most` characters by leaving out the middle. Safe text stays as it is.
     """
-    if len(text) > SHOWN_CHARACTERS:
-        half = SHOWN_CHARACTERS // 2
+    if len(text) > most:
+        half = most // 2
         text = f"{text[:half]}…({len(text)} characters)…{text[-half:]}"
     return _UNSAFE.sub(_escaped, text)
 
@@ -547,6 +547,12 @@ BAG_DELETED = _kind(
     ERROR,
     "The bag was deleted from the receiving bucket before it could be read.",
     "Upload it again if it is still to be preserved.",
+)
+BAG_NAME_UNUSABLE = _kind(
+    "BAG094",
+    ERROR,
+    "The bag cannot be read under the name '{subject}': {reason}.",
+    "Upload it under a name of letters, digits, dots, dashes and underscores, ending in .tar.",
 )
 MORE_OF_A_KIND = _kind(
     "BAG099",

@@ -99,7 +99,7 @@ def open_house(settings: Settings) -> Iterator[House]:
         with _closing(House(settings, build_services(settings))) as house:
             yield house
         return
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_dir(settings)
     with Engines(settings.data_dir) as addresses:
         local = embedded_settings(settings, addresses)
         with _closing(House(local, build_services(local))) as house:
@@ -221,11 +221,22 @@ def build_registry(settings: Settings) -> SqlRegistry:
     """The Registry's database, at this version's schema."""
     url = settings.database_url.reveal()
     if not url:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_data_dir(settings)
         url = sqlite_url(settings.data_dir / "registry.db")
     database = Database(url)
     database.migrate()
     return SqlRegistry(database)
+
+
+def make_data_dir(settings: Settings) -> None:
+    """Make the data directory unless it is there. Raises Misconfigured with the remedy."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise Misconfigured(
+            f"the data directory {settings.data_dir} cannot be made ({fault.strerror}): "
+            "mend the permissions, or name another with --data-dir"
+        ) from None
 
 
 def _prepare_buckets(house: House) -> None:

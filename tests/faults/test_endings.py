@@ -239,3 +239,83 @@ def test_a_stale_manifest_in_staging_does_not_spoil_a_good_bag(line: LineUnderTe
     line.services.objects.put(Body(stale, b"00000000000000000000000000000000  data/one.txt\n"))
     (ended,) = line.run(item)
     assert ended.status == "Success"
+
+
+def test_credentials_that_fail_before_the_stage_call_an_operator(
+    line: LineUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bagline.config import S3Settings, Secret
+    from bagline.wiring import House, build_objects
+
+    item = line.deposit("bag.tar", a_bag().tar())
+    from dataclasses import replace
+
+    wrong = S3Settings(
+        endpoint=line.settings.s3.endpoint,
+        access_key=Secret("nobody"),
+        secret_key=Secret("nothing"),
+        allow_http=True,
+    )
+    right = line.house
+    line.house = House(line.settings, replace(line.services, objects=build_objects(wrong)))
+    with line.working():
+        suspended = line.until_ended(item.id)
+    line.house.services.objects.close()
+    assert (suspended.status, suspended.needs_admin_review) == ("Suspended", True)
+    assert "credentials" in suspended.note
+    line.house = right
+
+
+def test_a_name_that_no_client_can_ask_for_is_rejected_in_words(line: LineUnderTest) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    odd = line.item(item.id)
+    odd.name = "two//slashes/../bag.tar"
+    line.services.registry.save_work_item(odd)
+    (ended,) = line.run(odd)
+    assert ended.status == "Failed"
+    (problem,) = line.services.registry.problems(item.id)
+    assert problem.code == "BAG094"
+    assert "Upload it under a name" in problem.message
+
+
+def test_a_bag_that_kills_its_workers_is_not_tried_for_ever(line: LineUnderTest) -> None:
+    from bagline.model.workitem import WorkResult
+
+    item = line.deposit("bag.tar", a_bag().tar())
+    step = INGEST_LINE.first
+    lease = line.services.state.take_lease(item.id, owner="killed", seconds=30)
+    assert lease is not None
+    result = WorkResult(operation=step.topic, attempt=step.retry.attempts)
+    line.services.state.commit(lease, result=result)
+    line.services.state.drop_lease(lease)
+    with line.working():
+        suspended = line.until_ended(item.id)
+    assert suspended.status == "Suspended"
+    assert "its worker died" in suspended.note
+
+
+@pytest.mark.parametrize("stage", ["Receive", "Store"])
+def test_a_record_that_cannot_be_read_calls_an_operator_or_is_made_anew(
+    line: LineUnderTest, stage: str
+) -> None:
+    import valkey
+
+    item = line.deposit("bag.tar", a_bag().tar())
+    advance(line, item, "Store")
+    client = valkey.Valkey.from_url(line.settings.redis_url.reveal())
+    client.hset(str(item.id), "object:test.edu/bag", b"[not an object]")
+    if stage == "Receive":
+        line.services.queue.discard("ingest06_storage", item.id)
+        back = line.item(item.id)
+        back.stage = "Receive"
+        line.services.registry.save_work_item(back)
+        line.services.queue.publish("ingest01_prefetch", item.id)
+        client.hset(str(item.id), "workresult:ingest01_prefetch", b"{")
+    client.close()
+    with line.working():
+        ended = line.until_ended(item.id)
+    if stage == "Receive":
+        assert ended.status == "Success"
+    else:
+        assert ended.status == "Suspended"
+        assert f"bagline requeue {item.id} --stage Receive" in ended.note

@@ -62,7 +62,7 @@ def _our_fault(bag: str, reason: str) -> NoReturn:
 
 
 def _checked(bag: str, profile: Profile | None) -> CheckReport:
-    chunks, length = _open(bag)
+    chunks, length = open_bag(bag)
     with ProgressBar(length) as bar:
         return check_bag(
             chunks,
@@ -80,7 +80,8 @@ def _name(bag: str) -> str:
     return bag_name(last) if last.endswith(".tar") else ""
 
 
-def _open(bag: str) -> Source:
+def open_bag(bag: str) -> Source:
+    """The tar at a path, on standard input (`-`), or at an s3:// address."""
     if bag == "-":
         return _chunks(sys.stdin.fileno(), close=False), None
     if bag.startswith("s3://"):

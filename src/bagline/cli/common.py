@@ -17,7 +17,7 @@ from bagline.model.workitem import (
     STATUS_SUCCESS,
     STATUS_SUSPENDED,
 )
-from bagline.problems import shown
+from bagline.problems import SHOWN_CHARACTERS, shown
 
 EXIT_DONE = 0
 EXIT_OUR_FAULT = 1
@@ -45,9 +45,9 @@ def settings_for(data_dir: Path | None, config: Path | None) -> Settings:
     return load_settings(data_dir=data_dir, file=config)
 
 
-def safe(text: object) -> str:
-    """Text from a bag or a record, safe on a terminal and inert as markup."""
-    return escape(shown(str(text)))
+def safe(text: object, most: int = SHOWN_CHARACTERS) -> str:
+    """Text from a bag or a record, safe on a terminal and inert as markup; bounded."""
+    return escape(shown(str(text), most))
 
 
 def complain(sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,9 +43,12 @@ from bagline.model.workitem import (
 from bagline.services.objects.base import Target
 from bagline.services.registry.base import WorkItemFilter
 from bagline.wiring import LOCAL_PROVIDER, House, open_house
-from bagline.worker.processes import WorkersRunElsewhere
+from bagline.worker.processes import WorkerProcesses, WorkersRunElsewhere, line_runner
+from bagline.worker.settling import NOTE_CHARACTERS
 
 READ_BYTES = 8 * MIB
+READER_SECONDS = 15.0
+"""How long the bucket reader may take to find a bag."""
 
 
 def ingest(
@@ -67,12 +71,20 @@ def ingest(
         if settings.is_embedded:
             check_room(settings.data_dir, sum(bag.stat().st_size for bag in bags))
         depositor = house.ensure_institution(institution)
+        workers: WorkerProcesses | None = None
         try:
-            stack.enter_context(running_line(house, settings, config))
+            workers = stack.enter_context(running_line(house, settings, config))
         except WorkersRunElsewhere:
             err.print("The line is running already; the bags join it.")
-        items = [deposit(house, depositor, bag) for bag in bags]
-        ended = watch(house, items, quiet=json)
+        reader_runs = workers is None
+        items = [deposit(house, depositor, bag, reader_runs=reader_runs) for bag in bags]
+
+        def is_served() -> bool:
+            if workers is not None:
+                return not workers.has_given_up
+            return line_runner(settings.data_dir) is not None
+
+        ended = watch(house, items, is_served, quiet=json)
         code = _report(house, ended, as_json=json)
     raise typer.Exit(code)
 
@@ -91,8 +103,14 @@ def _check_files(bags: list[Path]) -> None:
             )
 
 
-def deposit(house: House, depositor: Institution, bag: Path) -> WorkItem:
-    """Put the bag where depositors put theirs, and its work item on the line."""
+def deposit(
+    house: House, depositor: Institution, bag: Path, *, reader_runs: bool = False
+) -> WorkItem:
+    """Put the bag where depositors put theirs, and its work item on the line.
+
+    Where a bucket reader runs beside us (`reader_runs`), making the item is its part,
+    unless it would pass the bag over: then it was asked for by name, and is made here.
+    """
     key = bag.name if bag.name.endswith(".tar") else f"{bag.name}.tar"
     target = Target(bucket=depositor.receiving_bucket, key=key, content_type="application/x-tar")
     house.services.objects.put_stream(target, _chunks(bag), size=bag.stat().st_size, sha256="")
@@ -100,10 +118,16 @@ def deposit(house: House, depositor: Institution, bag: Path) -> WorkItem:
     wanted = WorkItemFilter(
         institution_id=depositor.id, name=key, etag=received.etag, action=ACTION_INGEST
     )
-    for item in house.services.registry.work_items(wanted, limit=1):
-        if not item.is_completed:
-            return item  # the bucket reader was quicker, or an earlier run was interrupted
-    return house.bucket_reader().make_item(depositor, received)
+    reader = house.bucket_reader()
+    waits_for_reader = reader_runs and not reader.is_known(depositor, received)
+    deadline = time.monotonic() + READER_SECONDS
+    while True:
+        for item in house.services.registry.work_items(wanted, limit=1):
+            if not item.is_completed:
+                return item  # the reader's, or that of an earlier run that was interrupted
+        if not waits_for_reader or time.monotonic() > deadline:
+            return reader.make_item(depositor, received)
+        time.sleep(0.1)
 
 
 def _chunks(bag: Path) -> Iterator[bytes]:
@@ -135,7 +159,7 @@ def _report(house: House, items: list[WorkItem], *, as_json: bool) -> int:
                 show_report(report)
                 _say_where(house.settings, report)
             elif item.status != STATUS_FAILED:
-                out.print(f"  {safe(item.note)}")
+                out.print(f"  {safe(item.note, NOTE_CHARACTERS)}")
             show_problems(problems)
             if item.status == STATUS_FAILED:
                 out.print("  Ingest stopped; nothing was stored. Mend the bag and ingest it again.")

@@ -24,6 +24,7 @@ from bagline.model.workitem import WorkItem
 from bagline.problems import Problem
 from bagline.services.registry.base import WorkItemFilter
 from bagline.wiring import open_registry
+from bagline.worker.settling import NOTE_CHARACTERS
 
 
 def items(
@@ -98,7 +99,7 @@ def _show_item(item: WorkItem) -> None:
         ("Changed", item.updated_at),
     ):
         if value:
-            out.print(f"  {label:<8} {safe(value)}")
+            out.print(f"  {label:<8} {safe(value, NOTE_CHARACTERS)}")
     if item.needs_admin_review:
         out.print("  [bold red]An operator must look at this item.[/]")
 
@@ -108,7 +109,8 @@ def show_problems(problems: list[Problem]) -> None:
     for problem in problems:
         style = "red" if problem.severity == "error" else "yellow"
         subject = f"{safe(problem.subject)}: " if problem.subject else ""
-        out.print(f"  [{style}]{problem.code}[/]  {subject}{safe(problem.message)}")
+        message = safe(problem.message, NOTE_CHARACTERS)
+        out.print(f"  [{style}]{problem.code}[/]  {subject}{message}")
 
 
 def show_report(report: dict[str, object]) -> None:

@@ -63,10 +63,9 @@ def up(
 @contextmanager
 def running_line(
     house: House, settings: Settings, config: Path | None, *, processes: int | None = None
-) -> Iterator[None]:
-    """Worker processes for every stage; what dead ones held is freed first.
-
-    Raises WorkersRunElsewhere.
+) -> Iterator[WorkerProcesses]:
+    """Worker processes for every stage, and a reconciler; what dead workers held is freed
+    first. Raises WorkersRunElsewhere.
     """
     reconciler = house.reconciler()
     argv = ["worker", "all", "--watch-parent", "--data-dir", str(settings.data_dir)]
@@ -78,22 +77,24 @@ def running_line(
         count=processes or settings.work.processes,
         on_death=lambda: reconciler.bury_the_dead(is_dead),
     )
+    stop = threading.Event()
+    reconciling = threading.Thread(target=keep_reconciling, args=(house, stop), name="reconciler")
     with workers:
         reconciler.bury_the_dead(is_dead)
         reconciler.look(min_age_seconds=0.0)
-        yield
+        reconciling.start()
+        try:
+            yield workers
+        finally:
+            stop.set()
+            reconciling.join()
 
 
 def _serve(house: House, stop: threading.Event) -> None:
-    threads = [
-        threading.Thread(target=duty, args=(house, stop))
-        for duty in (keep_reading_buckets, keep_reconciling)
-    ]
-    for thread in threads:
-        thread.start()
+    reading = threading.Thread(target=keep_reading_buckets, args=(house, stop), name="reader")
+    reading.start()
     stop.wait()
-    for thread in threads:
-        thread.join()
+    reading.join()
 
 
 def _announce(house: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import msgspec
 from rich.progress import (
@@ -31,10 +32,13 @@ LOOK_SECONDS = 0.1
 CLEANUP_SECONDS = 30.0
 
 
-def watch(house: House, items: list[WorkItem], *, quiet: bool = False) -> list[WorkItem]:
+def watch(
+    house: House, items: list[WorkItem], is_served: Callable[[], bool], *, quiet: bool = False
+) -> list[WorkItem]:
     """Until each item is finished, or waits for an operator; returns them as they ended.
 
-    Rejected and cancelled ones count as finished when their clean-up is done too.
+    Rejected and cancelled ones count as finished when their clean-up is done too. Raises
+    Unreachable when nobody is left to work on them (`is_served`).
     """
     columns = (
         TextColumn("{task.description}"),
@@ -53,6 +57,11 @@ def watch(house: House, items: list[WorkItem], *, quiet: bool = False) -> list[W
         ended: dict[int, WorkItem] = {}
         while len(ended) < len(items):
             time.sleep(LOOK_SECONDS)
+            if not is_served():
+                raise Unreachable(
+                    "no worker is left; the items stay on the line. Look at "
+                    f"{house.settings.data_dir / 'logs'}, then start `bagline up`"
+                )
             waiting = [item.id for item in items if item.id not in ended]
             _show_progress(house.services.state, bars, tasks, waiting)
             for item_id in waiting:

@@ -12,9 +12,11 @@ import select
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -54,6 +56,7 @@ class PronomIdentifier:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+        self._samples: tempfile.TemporaryDirectory[str] | None = None
         self._lock = threading.Lock()
 
     def warm_up(self) -> None:
@@ -121,19 +124,27 @@ class PronomIdentifier:
         if self._child is None or self._child.poll() is not None:
             self._end()
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "bagline.formats.pronom_child"],
+                [sys.executable, "-m", "bagline.formats.pronom_child", str(self._folder())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
         return self._child
 
+    def _folder(self) -> Path:
+        """Where the child keeps the samples it judges; gone with it, however it ends."""
+        self._samples = tempfile.TemporaryDirectory(prefix="bagline-formats-")
+        return Path(self._samples.name)
+
     def _end(self) -> None:
         child, self._child = self._child, None
+        samples, self._samples = self._samples, None
         if child is None:
             return
         child.kill()
         child.wait()
+        if samples is not None:
+            samples.cleanup()
         for pipe in (child.stdin, child.stdout):
             if pipe is not None:
                 try:

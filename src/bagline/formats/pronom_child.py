@@ -1,16 +1,16 @@
 """The judging process: samples in over standard input, matches out over standard output.
 
 It reads one message after another until its input closes, which also happens when its
-parent dies. Not for import: `python -m bagline.formats.pronom_child`.
+parent dies. Not for import: `python -m bagline.formats.pronom_child FOLDER`.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,14 +28,15 @@ def main() -> None:
     os.dup2(2, 1)  # a library that prints must not break the protocol
     import pygfried
 
-    with tempfile.TemporaryDirectory(prefix="bagline-formats-") as folder:
-        while (message := _receive(source)) is not None:
-            samples = msgspec.msgpack.decode(message, type=list[tuple[str, bytes]])
-            matches = _judge(pygfried, Path(folder), samples)
-            reply = msgspec.msgpack.encode(matches)
-            answers.write(LENGTH.pack(len(reply)))
-            answers.write(reply)
-            answers.flush()
+    folder = Path(sys.argv[1])
+    while (message := _receive(source)) is not None:
+        samples = msgspec.msgpack.decode(message, type=list[tuple[str, bytes]])
+        matches = _judge(pygfried, folder, samples)
+        reply = msgspec.msgpack.encode(matches)
+        answers.write(LENGTH.pack(len(reply)))
+        answers.write(reply)
+        answers.flush()
+    shutil.rmtree(folder, ignore_errors=True)  # our parent may have been killed
 
 
 def _receive(source: BinaryIO) -> bytes | None:

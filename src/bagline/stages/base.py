@@ -52,9 +52,13 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Ours: keep everything and call an operator. `reason` says what they must do."""
+    """Ours: keep everything and call an operator. `reason` says what they must do.
+
+    `requeue_at`: the stage at which the item can go on; "" is where it stopped.
+    """
 
     reason: str
+    requeue_at: str = ""
 
 
 Outcome = Done | Retry | Reject | Cancel | Halt
@@ -86,7 +90,7 @@ class Job:
         if self.bag is None:
             raise BrokenState(
                 f"work item {self.item.id} has no working record in Redis at stage "
-                f"{self.item.stage}; requeue it at Receive to read the bag again"
+                f"{self.item.stage}"
             )
         return self.bag
 
@@ -152,7 +156,4 @@ class Source(ABC):
 def expect_count(found: int, expected: int, what: str) -> None:
     """Raises BrokenState unless the records counted are the records expected."""
     if found != expected:
-        raise BrokenState(
-            f"{what}: {found} records were found where {expected} are expected; "
-            "requeue the item at Receive to read the bag again"
-        )
+        raise BrokenState(f"{what}: {found} records were found where {expected} are expected")

@@ -72,7 +72,7 @@ class BucketReader(Source):
                 self._ignored.add((found.bucket, found.key))
                 log.warning("not_a_tar_by_name", bucket=found.bucket, key=ascii(found.key))
             return None
-        if self._is_known(institution, found):
+        if self.is_known(institution, found):
             return None
         try:
             self._check_room(found.size)
@@ -89,7 +89,8 @@ class BucketReader(Source):
         log.info("work_item_made", item=item.id, bucket=found.bucket, key=ascii(found.key))
         return item
 
-    def _is_known(self, institution: Institution, found: ObjectInfo) -> bool:
+    def is_known(self, institution: Institution, found: ObjectInfo) -> bool:
+        """Whether this version of the bag has its work item, or is preserved already."""
         wanted = WorkItemFilter(
             institution_id=institution.id, name=found.key, etag=found.etag, action=ACTION_INGEST
         )

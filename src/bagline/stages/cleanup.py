@@ -46,7 +46,7 @@ class Cleanup(Stage):
         if known is None or known.etag != job.item.etag:
             raise BrokenState(
                 f"work item {job.item.id} has no working record in Redis, and the Registry has no "
-                "object of this bag; requeue it at Receive to read the bag again"
+                "object of this bag"
             )
         return known.id
 

@@ -14,6 +14,7 @@ from bagline.config import MIB
 from bagline.errors import Gone
 from bagline.formats.pronom import FormatMatch, PronomIdentifier, Sample
 from bagline.model.ingest import FORMAT_BY_SIEGFRIED, IngestFile
+from bagline.model.workitem import STAGE_RECEIVE
 from bagline.services.objects.base import Piece
 from bagline.stages.base import Done, Halt, Job, Outcome, Stage
 from bagline.stages.rules import must_be_kept
@@ -67,9 +68,7 @@ class FormatIdentifier(Stage):
                     self._judge(job, group)
                 job.progress.add(files=len(batch))
         except Gone as fault:
-            return Halt(
-                f"a staged file is gone ({fault}); requeue the item at Receive to stage it again"
-            )
+            return Halt(f"a staged file is gone ({fault})", requeue_at=STAGE_RECEIVE)
         return Done()
 
     def _plan(self, job: Job, file: IngestFile) -> _Plan:

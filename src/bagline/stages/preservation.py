@@ -17,6 +17,7 @@ from bagline.errors import Gone
 from bagline.model.ingest import IngestFile, StorageRecord
 from bagline.model.storage import StorageTarget, user_metadata
 from bagline.model.times import is_set
+from bagline.model.workitem import STAGE_RECEIVE
 from bagline.services.objects.base import Body, Objects, Piece, Proof, RangeCopy, Target
 from bagline.services.state.base import BATCH_FILES
 from bagline.stages.base import Done, Halt, Job, Outcome, Stage
@@ -37,10 +38,7 @@ class PreservationUploader(Stage):
             try:
                 self._store(job, wanted)
             except Gone as fault:
-                return Halt(
-                    f"a staged file is gone ({fault}); "
-                    "requeue the item at Receive to stage it again"
-                )
+                return Halt(f"a staged file is gone ({fault})", requeue_at=STAGE_RECEIVE)
             job.progress.add(files=len(files), bytes=sum(f.size for f in files))
         return Done()
 

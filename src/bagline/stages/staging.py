@@ -33,10 +33,9 @@ class StagingUploader(Stage):
         for batch in job.iter_files():
             in_tar = [entry for entry in batch if entry.file.was_read]
             counted += len(in_tar)
-            waiting = [entry for entry in in_tar if not entry.file.is_staged]
-            self._stage(job, waiting)
-            done = [entry for entry in in_tar if entry not in waiting]
+            done = [entry for entry in in_tar if entry.file.is_staged]
             job.progress.add(files=len(done), bytes=sum(e.file.size for e in done))
+            self._stage(job, [entry for entry in in_tar if not entry.file.is_staged])
         expect_count(counted, bag.file_count, "staging")
         bag.copied_to_staging_at = job.clock()
         job.commit(object=bag)
@@ -128,10 +127,7 @@ class StagingUploader(Stage):
 
 def _span(entry: FileEntry) -> TarSpan:
     if entry.span is None:
-        raise BrokenState(
-            f"the byte range of {entry.file.identifier!r} in the tar is not known; "
-            "requeue the item at Receive to read the bag again"
-        )
+        raise BrokenState(f"the byte range of {entry.file.identifier!r} in the tar is not known")
     return entry.span
 
 

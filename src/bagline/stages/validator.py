@@ -49,7 +49,8 @@ class Validator(Stage):
                 file = _file_facts(entry.file)
                 files.extend(file_problems(file, facts, profile))
                 if not entry.file.was_read:
-                    missing.append(file.path)
+                    if len(missing) < CASES_LOOKED_FOR:
+                        missing.append(file.path)
                     continue
                 read += 1
                 if file.role is Role.PAYLOAD:
@@ -67,7 +68,7 @@ class Validator(Stage):
 
     def _differing_in_case(self, job: Job, missing: list[str]) -> Iterator[Problem]:
         """Missing files that are there in another case: the likeliest mistake, named."""
-        wanted = {case_key(path): path for path in missing[:CASES_LOOKED_FOR]}
+        wanted = {case_key(path): path for path in missing}
         if not wanted:
             return
         for batch in job.iter_files():

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from bagline.model.ingest import IngestFile, StorageRecord
 from bagline.model.times import is_set
+from bagline.model.workitem import STAGE_STORE
 from bagline.services.objects.base import Check, Proof
 from bagline.stages.base import Done, Halt, Job, Outcome, Stage, expect_count
 from bagline.stages.rules import TALLY_PREFIX, must_be_kept
@@ -36,7 +37,8 @@ class PreservationVerifier(Stage):
             shown = "; ".join(faults[:5])
             return Halt(
                 f"{len(faults)} copies in preservation storage are not what was stored: {shown}. "
-                "Keep the bag; look at the store, then requeue the item at Store"
+                "Keep the bag and look at the store",
+                requeue_at=STAGE_STORE,
             )
         return Done()
 

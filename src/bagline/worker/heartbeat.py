@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -86,4 +87,7 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stop.wait(self._lease_seconds / 4):
-            self.beat()
+            try:
+                self.beat()
+            except Exception:  # noqa: BLE001 (without a heartbeat every lease here would run out)
+                log.error("heartbeat_fault", trace=traceback.format_exc())

@@ -53,6 +53,8 @@ class WorkerProcesses:
         self._on_death = on_death
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._restarts = 0
+        self.has_given_up = False
+        """Whether the children died so often that they are not started any more."""
         self._lock: IO[str] | None = None
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="worker-watch", daemon=True)
@@ -116,6 +118,7 @@ class WorkerProcesses:
                 log.error("worker_died", pid=child.pid, code=code)
                 if self._restarts > RESTARTS_PER_CHILD * self._count:
                     log.error("workers_keep_dying", logs=str(self._data_dir / "logs"))
+                    self.has_given_up = True
                     return
                 self._on_death()
                 if child.stdin is not None:

@@ -17,7 +17,7 @@ from bagline.model.workitem import (
     WorkItem,
 )
 from bagline.pipeline import Step
-from bagline.problems import BAG_DELETED
+from bagline.problems import BAG_DELETED, BAG_NAME_UNUSABLE
 from bagline.services.bundle import Services
 from bagline.services.registry.base import WorkItemFilter
 from bagline.stages.base import Cancel, Outcome, Reject
@@ -107,6 +107,8 @@ def _against_received(item: WorkItem, services: Services) -> Decision:
         received = services.objects.head(item.bucket, item.name)
     except Gone:
         return Reject([BAG_DELETED.about(item.name)])
+    except ValueError as fault:  # no client can ask for such a key
+        return Reject([BAG_NAME_UNUSABLE.about(item.name, reason=fault)])
     if item.etag and received.etag != item.etag:
         return Cancel("a newer version of the bag took its place in the receiving bucket")
     return Run()

@@ -15,6 +15,7 @@ from bagline.model.workitem import (
     STATUS_PENDING,
     STATUS_SUCCESS,
     STATUS_SUSPENDED,
+    ProcessingError,
     WorkItem,
 )
 from bagline.pipeline import Line, Step
@@ -62,8 +63,30 @@ def settle(
             item.note = _bounded(f"Cancelled: {reason}.")
             item.outcome = "Ingest cancelled"
             return Settlement(topic=line.cleanup.topic)
-        case Halt(reason):
-            return _halt(item, reason)
+        case Halt(reason, requeue_at):
+            return _halt(item, reason, requeue_at)
+
+
+def errors_of(item: WorkItem, step: Step, outcome: Outcome) -> list[ProcessingError] | None:
+    """What the WorkResult keeps of an outcome that is no success; None of the others."""
+    match outcome:
+        case Retry(reason) | Cancel(reason) | Halt(reason):
+            messages = [reason]
+        case Reject(problems):
+            found = [problem for problem in problems if problem.severity == ERROR]
+            messages = [problem.message for problem in found[:NOTE_PROBLEMS]]
+        case Done():
+            return None
+    return [
+        ProcessingError(
+            identifier=item.object_identifier or item.name,
+            is_fatal=not isinstance(outcome, Retry),
+            message=message,
+            source=step.name,
+            work_item_id=item.id,
+        )
+        for message in messages
+    ]
 
 
 def hand_back(item: WorkItem, host: str) -> None:
@@ -101,14 +124,16 @@ def _retry(item: WorkItem, step: Step, reason: str, attempt: int) -> Settlement:
     return Settlement(again=True, delay=delay)
 
 
-def _halt(item: WorkItem, reason: str) -> Settlement:
+def _halt(item: WorkItem, reason: str, requeue_at: str = "") -> Settlement:
     item.status = STATUS_SUSPENDED
     item.retry = False
     item.needs_admin_review = True
     item.outcome = "Waiting for an operator"
-    item.note = _bounded(
-        f"{reason}. Everything is kept. When the cause is mended: bagline requeue {item.id}"
-    )
+    command = f"bagline requeue {item.id}"
+    if requeue_at:
+        command += f' --stage "{requeue_at}"' if " " in requeue_at else f" --stage {requeue_at}"
+    remedy = f" Everything is kept. When the cause is mended: {command}"
+    item.note = _bounded(reason.rstrip("."), NOTE_CHARACTERS - len(remedy) - 1) + "." + remedy
     return Settlement()
 
 
@@ -123,5 +148,5 @@ def _problems_note(problems: Sequence[Problem]) -> str:
     return _bounded(f"Bag rejected, {count}. " + " | ".join(lines))
 
 
-def _bounded(note: str) -> str:
-    return note if len(note) <= NOTE_CHARACTERS else note[: NOTE_CHARACTERS - 1] + "…"
+def _bounded(note: str, most: int = NOTE_CHARACTERS) -> str:
+    return note if len(note) <= most else note[: most - 1] + "…"

@@ -151,6 +151,7 @@ PROVOKED: dict[str, Callable[[], list[Problem]]] = {
     "BAG091": lambda: of(valid_bag(profile="none").tag_file("fetch.txt", b""), "none"),
     "BAG092": lambda: bag_problems(FACTS, STRICT),
     "BAG093": lambda: [problems.BAG_DELETED.about("bag.tar")],
+    "BAG094": lambda: [problems.BAG_NAME_UNUSABLE.about("a\x07.tar", reason="a bell is in it")],
     "BAG099": lambda: manifest(b"x\n" * 2000),
 }
 

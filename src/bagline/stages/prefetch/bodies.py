@@ -53,9 +53,7 @@ class Bodies:
         found = job.services.state.load_files(job.item.id, job.object.identifier, [path])
         entry = found.get(path)
         if entry is None or entry.span is None:
-            raise BrokenState(
-                f"the record of {path!r} is gone from Redis; requeue the item at Receive"
-            )
+            raise BrokenState(f"the record of {path!r} is gone from Redis")
         return entry.file, entry.span
 
     def chunks(self, path: str) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from bagline.errors import BrokenState
 from bagline.model.ingest import IngestFile, IngestObject
 from bagline.model.registry import IntellectualObject
 from bagline.model.times import is_set
+from bagline.model.workitem import STAGE_REINGEST_CHECK, STAGE_STORE
 from bagline.stages.base import Done, Halt, Job, Outcome, Stage
 from bagline.stages.recording.events import object_events
 from bagline.stages.recording.records import generic_file, intellectual_object
@@ -32,7 +33,7 @@ class Recorder(Stage):
                 summary.add(file)
             fault = self._save_files(job, known, [f for f in files if not _is_saved(f)])
             if fault:
-                return Halt(fault)
+                return Halt(fault, requeue_at=STAGE_REINGEST_CHECK)
             job.progress.add(files=len(batch))
         self._save_events(job, bag, known, summary.files)
         tally = job.services.state.load_tally(job.item.id)
@@ -64,7 +65,7 @@ class Recorder(Stage):
         for file in files:
             if not all(is_set(record.verified_at) for record in file.storage_records):
                 raise BrokenState(
-                    f"a copy of {file.identifier!r} is not verified; requeue the item at Store"
+                    f"a copy of {file.identifier!r} is not verified", requeue_at=STAGE_STORE
                 )
         job.services.state.check_lease(job.lease)
         moment = job.clock()
@@ -79,7 +80,7 @@ class Recorder(Stage):
                 if saved.uuid != file.uuid:
                     return (
                         f"the Registry knows {file.identifier!r} under another UUID: another "
-                        "ingest recorded it meanwhile; requeue the item at Reingest Check"
+                        "ingest recorded it meanwhile"
                     )
                 file.id = saved.id
             file.intellectual_object_id = known.id

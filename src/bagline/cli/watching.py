@@ -68,7 +68,8 @@ def watch(
                 item = house.services.registry.work_item(item_id)
                 if item is not None and (item.is_completed or item.status == STATUS_SUSPENDED):
                     ended[item_id] = item
-                    bars.update(tasks[item_id], stage=item.status, total=1, completed=1)
+                    size = max(item.size, 1)
+                    bars.update(tasks[item_id], stage=item.status, total=size, completed=size)
     _await_cleanup(house, list(ended.values()))
     return [ended[item.id] for item in items]
 

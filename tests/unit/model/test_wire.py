@@ -124,11 +124,124 @@ EVENT = {
     "updated_at": ZERO,
 }
 
+ITEM = {
+    "id": 5,
+    "aptrust_approver": "",
+    "action": "Ingest",
+    "bag_date": "2026-03-04T05:06:07Z",
+    "bucket": "receiving.example.edu",
+    "created_at": "2026-03-04T05:06:08.000123Z",
+    "date_processed": "2026-03-04T05:06:08Z",
+    "deletion_request_id": 0,
+    "etag": "77aa",
+    "generic_file_id": 0,
+    "generic_file_identifier": "",
+    "inst_approver": "",
+    "institution_id": 12,
+    "intellectual_object_id": 0,
+    "name": "maps.tar",
+    "needs_admin_review": False,
+    "node": "worker-3",
+    "note": "Item has started stage ingest01_prefetch",
+    "object_identifier": "",
+    "outcome": "Item is pending ingest",
+    "pid": 44,
+    "queued_at": ZERO,
+    "retry": True,
+    "size": 2048,
+    "stage": "Receive",
+    "stage_started_at": "2026-03-04T05:06:09Z",
+    "status": "Started",
+    "storage_option": "",
+    "updated_at": "2026-03-04T05:06:09Z",
+    "user": "system@example.edu",
+}
+
+GENERIC_FILE = {
+    "checksums": [
+        {
+            "id": 8,
+            "algorithm": "sha256",
+            "digest": "ab" * 32,
+            "datetime": "2026-03-04T05:06:07Z",
+            "generic_file_id": 6,
+            "created_at": ZERO,
+            "updated_at": ZERO,
+        }
+    ],
+    "created_at": ZERO,
+    "file_format": "text/plain",
+    "file_modified": ZERO,
+    "id": 6,
+    "identifier": "example.edu/maps/data/abc.txt",
+    "institution_id": 12,
+    "intellectual_object_id": 9,
+    "last_fixity_check": "2026-03-04T05:06:07Z",
+    "mtime": "2025-06-07T08:09:10Z",
+    "premis_events": [EVENT],
+    "size": 3,
+    "state": "A",
+    "storage_option": "Standard",
+    "storage_records": [{"generic_file_id": 6, "id": 3, "url": "https://s3.example/u"}],
+    "updated_at": ZERO,
+    "uuid": "7f3a9d52-5a3e-4b7e-9d5e-0a9f6f6b2c11",
+}
+
+INTELLECTUAL_OBJECT = {
+    "access": "consortia",
+    "alt_identifier": "alt",
+    "bag_group_identifier": "",
+    "bagit_profile_identifier": "https://example.org/profile.json",
+    "bag_name": "maps",
+    "created_at": ZERO,
+    "description": "Maps",
+    "etag": "77aa",
+    "file_count": 4,
+    "size": 99,
+    "id": 9,
+    "identifier": "example.edu/maps",
+    "internal_sender_description": "",
+    "internal_sender_identifier": "",
+    "institution_identifier": "example.edu",
+    "institution_id": 12,
+    "payload_file_count": 1,
+    "payload_size": 3,
+    "source_organization": "Example",
+    "state": "A",
+    "storage_option": "Standard",
+    "title": "Maps",
+    "updated_at": ZERO,
+}
+
+INSTITUTION = {
+    "id": 12,
+    "identifier": "example.edu",
+    "name": "Example",
+    "state": "A",
+    "type": "MemberInstitution",
+    "receiving_bucket": "receiving.example.edu",
+    "restore_bucket": "restore.example.edu",
+    "otp_enabled": False,
+    "created_at": ZERO,
+    "updated_at": ZERO,
+}
+
+DOCUMENTS: list[tuple[dict[str, Any], type[Struct]]] = [
+    (OBJECT, IngestObject),
+    (FILE, IngestFile),
+    (RESULT, WorkResult),
+    (EVENT, PremisEvent),
+    (ITEM, WorkItem),
+    (GENERIC_FILE, GenericFile),
+    (INTELLECTUAL_OBJECT, IntellectualObject),
+    (INSTITUTION, Institution),
+]
+
 
 @pytest.mark.parametrize(
     ("document", "kind"),
-    [(OBJECT, IngestObject), (FILE, IngestFile), (RESULT, WorkResult), (EVENT, PremisEvent)],
-    ids=["object", "file", "result", "event"],
+    DOCUMENTS,
+    ids=[kind.__name__ for _, kind in DOCUMENTS],
 )
 def test_a_document_survives_reading_and_writing(
     document: dict[str, Any], kind: type[Struct]

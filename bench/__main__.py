@@ -1,4 +1,7 @@
-"""`python -m bench [name …]`: runs the named benches, or all, and prints their figures."""
+"""`python -m bench [name …] [--long]`: runs the named benches, or all, and prints figures.
+
+With `--long` also what takes many minutes and tens of GiB of disk: huge files, a million files.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,17 @@ from importlib import import_module
 
 from bench.figures import show_machine
 
+LONG = "--long"
 BENCHES = {
     "line": "engines up, and a tiny bag through the whole line",
+    "check": "`bagline check` on local tars",
+    "prefetch": "the pre-fetch stage over the embedded engines",
 }
 
 
 def main(names: list[str]) -> int:
+    options = {"long": True} if LONG in names else {}
+    names = [name for name in names if name != LONG]
     unknown = [name for name in names if name not in BENCHES]
     if unknown:
         print(f"There is no bench {unknown[0]!r}; there are:")
@@ -22,7 +30,7 @@ def main(names: list[str]) -> int:
     show_machine()
     for name in names or BENCHES:
         print(f"\n{name}: {BENCHES[name]}", flush=True)
-        for figure in import_module(f"bench.{name}").run():
+        for figure in import_module(f"bench.{name}").run(**options):
             print(f"  {figure}", flush=True)
     return 0
 

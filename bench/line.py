@@ -20,7 +20,7 @@ STARTS = 3
 BAGS = 7
 
 
-def run() -> Iterator[Figure]:
+def run(*, long: bool = False) -> Iterator[Figure]:  # noqa: ARG001 (nothing is longer)
     configure_logs(level="error")
     with tempfile.TemporaryDirectory(prefix="bagline-bench-") as folder:
         yield Figure("engines up", median_of(list(_starts(Path(folder)))), "s", goal="3 s")

@@ -4,7 +4,78 @@ from __future__ import annotations
 
 import hashlib
 import io
+import random
+import sys
 import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+BLOCK = 512
+TAGS = {
+    "bagit.txt": b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
+    "bag-info.txt": b"Source-Organization: Bench\n",
+    "aptrust-info.txt": b"Title: Bench\nAccess: Institution\nStorage-Option: Standard\n",
+}
+
+
+@dataclass(frozen=True)
+class BenchBag:
+    """A valid APTrust bag of `files` files of `file_bytes` each, payload before manifests."""
+
+    name: str
+    files: int
+    file_bytes: int
+    algorithms: tuple[str, ...] = ("md5", "sha256")
+
+    def chunks(self) -> Iterator[bytes]:
+        """The tar's bytes; in memory only one file's block and the manifests."""
+        listings = {name: bytearray() for name in self.algorithms}
+        block = random.Random(self.name).randbytes(min(self.file_bytes, MIB))
+        for path, body in TAGS.items():
+            yield self._header(path, len(body)) + _padded(body)
+        for number in range(self.files):
+            path = f"data/series-{number // 1000:04d}/item-{number:07d}.tif"
+            hashes = {n: hashlib.new(n, usedforsecurity=False) for n in self.algorithms}
+            yield self._header(path, self.file_bytes)
+            for piece in self._body(number, block):
+                for each in hashes.values():
+                    each.update(piece)
+                yield piece
+            yield bytes(-self.file_bytes % BLOCK)
+            for name, each in hashes.items():
+                listings[name] += f"{each.hexdigest()}  {path}\n".encode()
+        for name, listing in listings.items():
+            yield self._header(f"manifest-{name}.txt", len(listing)) + _padded(bytes(listing))
+        yield bytes(2 * BLOCK)
+
+    def _body(self, number: int, block: bytes) -> Iterator[bytes]:
+        mark = number.to_bytes(8, "little")
+        for start in range(0, self.file_bytes, len(block) or 1):
+            some = min(len(block), self.file_bytes - start)
+            yield mark[:some] + block[8:some]
+
+    def _header(self, path: str, size: int) -> bytes:
+        info = tarfile.TarInfo(f"{self.name}/{path}")
+        info.size, info.mtime = size, 1_700_000_000
+        return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def _padded(body: bytes) -> bytes:
+    return body + bytes(-len(body) % BLOCK)
+
+
+def gathered(chunks: Iterator[bytes], size: int = 4 * MIB) -> Iterator[bytes]:
+    """The same bytes in chunks of at least `size`, but for the last."""
+    held: list[bytes] = []
+    count = 0
+    for chunk in chunks:
+        held.append(chunk)
+        count += len(chunk)
+        if count >= size:
+            yield b"".join(held)
+            held, count = [], 0
+    yield b"".join(held)
 
 
 def tiny_bag(name: str) -> bytes:
@@ -32,3 +103,9 @@ def manifest(algorithm: str, files: dict[str, bytes]) -> bytes:
         f"{hashlib.new(algorithm, body, usedforsecurity=False).hexdigest()}  {path}\n".encode()
         for path, body in files.items()
     )
+
+
+if __name__ == "__main__":  # name, files, bytes of each, algorithm …: the tar on standard output
+    bag = BenchBag(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), tuple(sys.argv[4:]))
+    for part in gathered(bag.chunks()):
+        sys.stdout.buffer.write(part)

@@ -80,9 +80,11 @@ class WorkSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     checkpoint_bytes: int = 256 * MIB
     copy_from_bytes: int = 8 * MIB
     """Files from this size on are copied by the store itself."""
-    window_bytes: int = 8 * MIB
+    window_bytes: int = 16 * MIB
     """How much of the tar is fetched at once for small neighbouring files."""
-    puts_in_flight: int = 64
+    bytes_in_flight: int = 128 * MIB
+    """Bodies that one stage holds in memory at once."""
+    puts_in_flight: int = 128
     copies_in_flight: int = 8
     problems_kept: int = 10_000
     payload_oxum_rejects: bool = True

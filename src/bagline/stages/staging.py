@@ -11,14 +11,33 @@ objects, `copied_to_staging_at` of each file, and of the object last.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
 
 from bagline.errors import BrokenState
 from bagline.model.ingest import IngestFile, TarSpan
 from bagline.model.storage import user_metadata
-from bagline.services.objects.base import Body, RangeCopy, Target
+from bagline.services.objects.base import RangeCopy, Relay, RelayPart, Target
 from bagline.services.state.base import FileEntry
 from bagline.stages.base import Done, Job, Outcome, Stage, expect_count
+
+WINDOW_FILES = 50
+"""Files of one window. Four windows are in hand, so a crash repeats at most 200 files."""
+WINDOWS = 4
+GAP_BYTES = 64 * 1024
+"""Bytes that are read along with a window rather than beginning another one."""
+
+
+@dataclass
+class _Pass:
+    """What the first pass over the records met."""
+
+    counted: int = 0
+    large: int = 0
+    sparse: int = 0
 
 
 class StagingUploader(Stage):
@@ -27,65 +46,102 @@ class StagingUploader(Stage):
     def run(self, job: Job) -> Outcome:
         bag = job.object
         job.progress.expect(files=bag.file_count, bytes=bag.size)
-        objects, bucket = job.services.objects, job.settings.buckets.staging
-        objects.abort_uploads(bucket, job.staging_key(""))
-        counted = 0
-        for batch in job.iter_files():
-            in_tar = [entry for entry in batch if entry.file.was_read]
-            counted += len(in_tar)
-            done = [entry for entry in in_tar if entry.file.is_staged]
-            job.progress.add(files=len(done), bytes=sum(e.file.size for e in done))
-            self._stage(job, [entry for entry in in_tar if not entry.file.is_staged])
-        expect_count(counted, bag.file_count, "staging")
+        job.services.objects.abort_uploads(job.settings.buckets.staging, job.staging_key(""))
+        met = _Pass()
+        self._relay_small(job, met)
+        expect_count(met.counted, bag.file_count, "staging")
+        if met.large:
+            self._copy_large(job)
+        if met.sparse:
+            self._put_sparse(job)
         bag.copied_to_staging_at = job.clock()
         job.commit(object=bag)
         return Done()
 
-    def _stage(self, job: Job, entries: Sequence[FileEntry]) -> None:
-        """Copy, prove, mark; neighbours together."""
-        threshold = job.settings.work.copy_from_bytes
-        small: list[FileEntry] = []
-        large: list[FileEntry] = []
-        for entry in entries:
-            plain = entry.span is None or not entry.span.stretches
-            (large if entry.file.size >= threshold or not plain else small).append(entry)
-        for window in _windows(small, job.settings.work.window_bytes):
-            self._put_window(job, window)
-            self._mark(job, window)
-        copies = [entry for entry in large if not _span(entry).stretches]
-        some = job.settings.work.copies_in_flight
-        for start in range(0, len(copies), some):
-            group = copies[start : start + some]
-            job.services.objects.copy_many([self._copy(job, e) for e in group], in_flight=some)
-            self._mark(job, group)
-        for entry in large:
-            if _span(entry).stretches:
-                self._put_sparse(job, entry)
-                self._mark(job, [entry])
+    def _relay_small(self, job: Job, met: _Pass) -> None:
+        """Neighbours come in one ranged read and are put side by side, window after window."""
+        in_hand: deque[list[FileEntry]] = deque()
+        work = job.settings.work
 
-    def _put_window(self, job: Job, window: Sequence[FileEntry]) -> None:
-        """One ranged read for files that lie side by side, then many puts at once."""
+        def relays() -> Iterator[Relay]:
+            for window in _windows(self._small(job, met), work.window_bytes):
+                in_hand.append(window)
+                yield self._relay(job, window)
+
+        done = job.services.objects.relay_many(
+            relays(),
+            windows=WINDOWS,
+            puts_in_flight=work.puts_in_flight,
+            budget_bytes=work.bytes_in_flight,
+        )
+        with closing(done):
+            for _ in done:
+                self._mark(job, in_hand.popleft())
+
+    def _small(self, job: Job, met: _Pass) -> Iterator[FileEntry]:
+        """Files that wait and are small; the others are counted."""
+        for batch in job.iter_files():
+            for entry in batch:
+                if not entry.file.was_read:
+                    continue
+                met.counted += 1
+                if entry.file.is_staged:
+                    job.progress.add(files=1, bytes=entry.file.size)
+                elif _span(entry).stretches:
+                    met.sparse += 1
+                elif _is_large(job, entry):
+                    met.large += 1
+                else:
+                    yield entry
+
+    def _relay(self, job: Job, window: Sequence[FileEntry]) -> Relay:
         filled = [entry for entry in window if entry.file.size]
         start = min((_span(e).data_offset for e in filled), default=0)
         end = max((_span(e).data_offset + e.file.size for e in filled), default=0)
         bag = job.object
-        read = b""
-        if filled:
-            read = job.services.objects.read(
-                bag.s3_bucket, bag.s3_key, start=start, length=end - start, etag=bag.etag
-            )
-        view = memoryview(read)
-        bodies = []
-        for entry in window:
-            at = _span(entry).data_offset - start if entry.file.size else 0
-            bodies.append(
-                Body(
+        return Relay(
+            source_bucket=bag.s3_bucket,
+            source_key=bag.s3_key,
+            etag=bag.etag,
+            start=start,
+            length=end - start,
+            parts=[
+                RelayPart(
+                    offset=_span(entry).data_offset - start if entry.file.size else 0,
+                    length=entry.file.size,
                     target=self._target(job, entry.file),
-                    data=view[at : at + entry.file.size],
                     sha256=entry.file.calculated("sha256"),
                 )
-            )
-        job.services.objects.put_many(bodies, in_flight=job.settings.work.puts_in_flight)
+                for entry in window
+            ],
+        )
+
+    def _copy_large(self, job: Job) -> None:
+        """The store copies by itself, some at a time; each group is marked when it is proven."""
+        some = job.settings.work.copies_in_flight
+        waiting = (e for e in self._waiting(job) if not _span(e).stretches and _is_large(job, e))
+        while group := list(islice(waiting, some)):
+            copies = [self._copy(job, entry) for entry in group]
+            job.services.objects.copy_many(copies, in_flight=some)
+            self._mark(job, group)
+
+    def _put_sparse(self, job: Job) -> None:
+        """Sparse files go in expanded, as their digests were taken."""
+        for entry in self._waiting(job):
+            if _span(entry).stretches:
+                job.services.objects.put_stream(
+                    self._target(job, entry.file),
+                    _expanded(job, entry),
+                    size=entry.file.size,
+                    sha256=entry.file.calculated("sha256"),
+                )
+                self._mark(job, [entry])
+
+    def _waiting(self, job: Job) -> Iterator[FileEntry]:
+        for batch in job.iter_files():
+            for entry in batch:
+                if entry.file.was_read and not entry.file.is_staged:
+                    yield entry
 
     def _copy(self, job: Job, entry: FileEntry) -> RangeCopy:
         bag = job.object
@@ -98,15 +154,6 @@ class StagingUploader(Stage):
             target=self._target(job, entry.file),
             sha256=entry.file.calculated("sha256"),
             md5=entry.file.calculated("md5"),
-        )
-
-    def _put_sparse(self, job: Job, entry: FileEntry) -> None:
-        """A sparse file goes in expanded, as its digests were taken."""
-        job.services.objects.put_stream(
-            self._target(job, entry.file),
-            _expanded(job, entry),
-            size=entry.file.size,
-            sha256=entry.file.calculated("sha256"),
         )
 
     def _target(self, job: Job, file: IngestFile) -> Target:
@@ -131,20 +178,25 @@ def _span(entry: FileEntry) -> TarSpan:
     return entry.span
 
 
+def _is_large(job: Job, entry: FileEntry) -> bool:
+    return entry.file.size >= job.settings.work.copy_from_bytes
+
+
 def _windows(entries: Iterable[FileEntry], window_bytes: int) -> Iterator[list[FileEntry]]:
-    """Groups whose bytes, from the first to the last, lie within one window of the tar."""
+    """Neighbours in the tar: at most WINDOW_FILES, and their bytes within one window."""
     group: list[FileEntry] = []
     first = last = 0
-    for entry in sorted(entries, key=lambda e: _span(e).data_offset):
+    for entry in entries:
         begin = _span(entry).data_offset
         end = begin + entry.file.size
-        if group and max(end, last) - first > window_bytes:
+        is_neighbour = last <= begin <= last + GAP_BYTES and end - first <= window_bytes
+        if group and (not is_neighbour or len(group) == WINDOW_FILES):
             yield group
             group = []
         if not group:
-            first, last = begin, end
+            first = begin
         group.append(entry)
-        last = max(last, end)
+        last = end
     if group:
         yield group
 

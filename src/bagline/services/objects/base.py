@@ -9,7 +9,7 @@ Nothing here retries; `retrying.RetryingObjects` does.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -109,6 +109,31 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayPart:
+    """`length` bytes from `offset` in its window, and the object they become."""
+
+    offset: int
+    length: int
+    target: Target
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """One window of an object, read at once and put as many small objects.
+
+    `etag` pins the source. A `length` of 0 reads nothing: its parts are empty objects.
+    """
+
+    source_bucket: str
+    source_key: str
+    etag: str
+    start: int
+    length: int
+    parts: Sequence[RelayPart]
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """An object that is to hold `size` bytes with these digests (hex; `md5` may be "")."""
 
@@ -167,6 +192,23 @@ class Objects(ABC):
     @abstractmethod
     def put_many(self, bodies: Iterable[Body], *, in_flight: int = 64) -> list[Proof]:
         """Store many, in order of `bodies`; all are tried before the gravest fault is raised."""
+
+    @abstractmethod
+    def relay_many(
+        self,
+        relays: Iterable[Relay],
+        *,
+        windows: int = 4,
+        puts_in_flight: int = 128,
+        budget_bytes: int = 128 * 1024**2,
+    ) -> Generator[list[Proof]]:
+        """Windows become objects, in a pipeline; yields the proofs of each window, in order.
+
+        At most `windows` windows, `budget_bytes` of bodies and `puts_in_flight` requests are
+        in hand. `relays` is taken from in the caller's thread. A part whose bytes are not
+        its `sha256` raises ProofFailed. When it raises, or is closed, nothing runs on;
+        windows that were yielded stand, those in hand may stand in part. May be repeated.
+        """
 
     @abstractmethod
     def put_stream(

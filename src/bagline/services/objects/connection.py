@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,13 +18,14 @@ from botocore.exceptions import ClientError
 from obstore.store import S3Store
 
 from bagline.errors import Misconfigured
-from bagline.services.objects.classify import MISSING_KEY, classify, fault_of, gravest
+from bagline.services.objects.classify import MISSING_KEY, classify, fault_of
+from bagline.services.objects.fan import WIDTH, Fan
 from bagline.services.objects.heads import HeadRequests
 
 A = TypeVar("A")
 B = TypeVar("B")
 
-CONNECTIONS = 128
+CONNECTIONS = WIDTH
 _INSTANT = timedelta(milliseconds=1)
 _NO_RETRIES: Any = {
     "max_retries": 0,
@@ -76,7 +77,7 @@ class Connection:
         self.endpoint = endpoint
         self._stores: dict[str, S3Store] = {}
         self._lock = threading.Lock()
-        self._fan = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="objects")
+        self.fan = Fan("objects")
         self.ahead = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="objects-read")
         """For reads ahead. What runs in it waits for nothing else here."""
         self._session: Any = boto3.session.Session(
@@ -195,46 +196,13 @@ class Connection:
             raise classify(fault, f"look for bucket {bucket}") from error
         return True
 
-    # -- many at once
-    def many(self, work: Callable[[A], B], items: Iterable[A], in_flight: int) -> list[B]:
-        """`work` on each, so many at a time, results in order of `items`.
-
-        Items are taken as places come free. All are tried; then the gravest fault is raised.
-        """
-        places = threading.Semaphore(max(1, in_flight))
-        futures: list[Future[B]] = []
-
-        def one(item: A) -> B:
-            try:
-                return work(item)
-            finally:
-                places.release()
-
-        failed: list[BaseException] = []
-        try:
-            for item in items:
-                places.acquire()
-                futures.append(self._fan.submit(one, item))
-        except BaseException as error:  # noqa: BLE001 (the caller's iterable; raised below)
-            failed.append(error)
-        results = []
-        for future in futures:
-            fault = future.exception()
-            if fault is None:
-                results.append(future.result())
-            else:
-                failed.append(fault)
-        if failed:
-            raise gravest(failed)
-        return results
-
     def small_pool(self, threads: int) -> ThreadPoolExecutor:
         """For work inside work; to be closed by the one who asked."""
         return ThreadPoolExecutor(threads, thread_name_prefix="objects-parts")
 
     def close(self) -> None:
-        for pool in (self._fan, self.ahead):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self.fan.close()
+        self.ahead.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             for client in self._clients.values():
                 client.close()

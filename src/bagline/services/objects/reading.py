@@ -50,7 +50,7 @@ class Reader:
         def one(piece: Piece) -> bytes:
             return self.read(bucket, piece.key, piece.start, piece.length, "")
 
-        return self._connection.many(one, pieces, in_flight)
+        return self._connection.fan.many(one, pieces, in_flight)
 
     def stream(
         self, bucket: str, key: str, start: int, length: int | None, etag: str

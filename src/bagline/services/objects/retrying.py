@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import structlog
@@ -19,8 +19,11 @@ from bagline.services.objects.base import (
     Piece,
     Proof,
     RangeCopy,
+    Relay,
     Target,
 )
+from bagline.services.objects.fan import Fan
+from bagline.services.objects.relaying import relayed
 
 R = TypeVar("R")
 
@@ -28,9 +31,8 @@ R = TypeVar("R")
 class RetryingObjects(Objects):
     """Tries again what was Unreachable: exponential back-off, full jitter, bounded.
 
-    Refused, Gone, Replaced and ProofFailed pass at once. Of `put_many`, `copy_many` and
-    `read_many` all are done again, which is harmless; their iterables are held in a list
-    for it. `stream` and `list` are not repeated: a stream resumes by itself, and both may
+    Refused, Gone, Replaced and ProofFailed pass at once. Of many at once, each is tried
+    again by itself. `stream` and `list` are not repeated: a stream resumes by itself, and both may
     have given some away. Nor is `put_stream`: its chunks can be had only once.
     """
 
@@ -55,6 +57,7 @@ class RetryingObjects(Objects):
         self._sleep = sleep
         self._clock = clock
         self._log = structlog.get_logger("bagline.objects")
+        self._fan = Fan("objects-retrying")
 
     def __repr__(self) -> str:
         return f"RetryingObjects({self._inner!r})"
@@ -85,9 +88,10 @@ class RetryingObjects(Objects):
     def read_many(
         self, bucket: str, pieces: Sequence[Piece], *, in_flight: int = 64
     ) -> list[bytes]:
-        return self._again(
-            "read_many", lambda: self._inner.read_many(bucket, pieces, in_flight=in_flight)
-        )
+        def one(piece: Piece) -> bytes:
+            return self.read(bucket, piece.key, start=piece.start, length=piece.length)
+
+        return self._fan.many(one, pieces, in_flight)
 
     def stream(
         self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
@@ -98,8 +102,27 @@ class RetryingObjects(Objects):
         return self._again("put", lambda: self._inner.put(body))
 
     def put_many(self, bodies: Iterable[Body], *, in_flight: int = 64) -> list[Proof]:
-        held = list(bodies)
-        return self._again("put_many", lambda: self._inner.put_many(held, in_flight=in_flight))
+        return self._fan.many(self.put, bodies, in_flight)
+
+    def relay_many(
+        self,
+        relays: Iterable[Relay],
+        *,
+        windows: int = 4,
+        puts_in_flight: int = 128,
+        budget_bytes: int = 128 * 1024**2,
+    ) -> Generator[list[Proof]]:
+        return relayed(
+            relays,
+            read=lambda r: self.read(
+                r.source_bucket, r.source_key, start=r.start, length=r.length, etag=r.etag
+            ),
+            put=self.put,
+            fan=self._fan,
+            windows=windows,
+            puts_in_flight=puts_in_flight,
+            budget_bytes=budget_bytes,
+        )
 
     def put_stream(
         self, target: Target, chunks: Iterable[bytes], *, size: int, sha256: str
@@ -110,8 +133,7 @@ class RetryingObjects(Objects):
         return self._again("copy_range", lambda: self._inner.copy_range(copy))
 
     def copy_many(self, copies: Iterable[RangeCopy], *, in_flight: int = 8) -> list[Proof]:
-        held = list(copies)
-        return self._again("copy_many", lambda: self._inner.copy_many(held, in_flight=in_flight))
+        return self._fan.many(self.copy_range, copies, in_flight)
 
     def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
         return self._again(
@@ -121,9 +143,15 @@ class RetryingObjects(Objects):
     def verify_many(
         self, bucket: str, checks: Sequence[Check], *, in_flight: int = 16
     ) -> list[Proof | Gone | ProofFailed]:
-        return self._again(
-            "verify_many", lambda: self._inner.verify_many(bucket, checks, in_flight=in_flight)
-        )
+        def one(check: Check) -> Proof | Gone | ProofFailed:
+            try:
+                return self.verify(
+                    bucket, check.key, size=check.size, sha256=check.sha256, md5=check.md5
+                )
+            except (Gone, ProofFailed) as fault:
+                return fault
+
+        return self._fan.many(one, checks, in_flight)
 
     def list(
         self, bucket: str, prefix: str = "", *, top_level: bool = False
@@ -150,4 +178,5 @@ class RetryingObjects(Objects):
         return self._again("abilities", lambda: self._inner.abilities(bucket))
 
     def close(self) -> None:
+        self._fan.close()
         self._inner.close()

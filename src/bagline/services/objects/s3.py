@@ -7,7 +7,7 @@ deletes, buckets), `probing`; `connection` holds the clients, `classify` their e
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from bagline.errors import Gone, ProofFailed
 from bagline.services.objects.base import (
@@ -21,6 +21,7 @@ from bagline.services.objects.base import (
     Proof,
     ProofMethod,
     RangeCopy,
+    Relay,
     Target,
 )
 from bagline.services.objects.connection import Connection, Endpoint
@@ -28,6 +29,7 @@ from bagline.services.objects.copying import Copier
 from bagline.services.objects.keeping import Keeper
 from bagline.services.objects.probing import Probe
 from bagline.services.objects.reading import Reader
+from bagline.services.objects.relaying import relayed
 from bagline.services.objects.verifying import Verifier
 from bagline.services.objects.writing import Writer
 
@@ -95,6 +97,26 @@ class S3Objects(Objects):
     def put_many(self, bodies: Iterable[Body], *, in_flight: int = 64) -> list[Proof]:
         return self._writer.put_many(bodies, in_flight)
 
+    def relay_many(
+        self,
+        relays: Iterable[Relay],
+        *,
+        windows: int = 4,
+        puts_in_flight: int = 128,
+        budget_bytes: int = 128 * 1024**2,
+    ) -> Generator[list[Proof]]:
+        return relayed(
+            relays,
+            read=lambda r: self._reader.read(
+                r.source_bucket, r.source_key, r.start, r.length, r.etag
+            ),
+            put=self._writer.put,
+            fan=self._connection.fan,
+            windows=windows,
+            puts_in_flight=puts_in_flight,
+            budget_bytes=budget_bytes,
+        )
+
     def put_stream(
         self, target: Target, chunks: Iterable[bytes], *, size: int, sha256: str
     ) -> Proof:
@@ -104,7 +126,7 @@ class S3Objects(Objects):
         return self._copier.copy_range(copy)
 
     def copy_many(self, copies: Iterable[RangeCopy], *, in_flight: int = 8) -> list[Proof]:
-        return self._connection.many(self._copier.copy_range, copies, in_flight)
+        return self._connection.fan.many(self._copier.copy_range, copies, in_flight)
 
     def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
         return self._verifier.verify(bucket, key, size, sha256, md5)
@@ -118,7 +140,7 @@ class S3Objects(Objects):
             except (Gone, ProofFailed) as fault:
                 return fault
 
-        return self._connection.many(one, checks, in_flight)
+        return self._connection.fan.many(one, checks, in_flight)
 
     def list(
         self, bucket: str, prefix: str = "", *, top_level: bool = False

@@ -73,7 +73,7 @@ class Writer:
             )
 
     def put_many(self, bodies: Iterable[Body], in_flight: int) -> list[Proof]:
-        return self._connection.many(self.put, bodies, in_flight)
+        return self._connection.fan.many(self.put, bodies, in_flight)
 
     def put_stream(self, target: Target, chunks: Iterable[bytes], size: int, sha256: str) -> Proof:
         check_target(target)

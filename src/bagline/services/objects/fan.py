@@ -1,0 +1,70 @@
+"""Many requests at once: so many at a time, all tried, the gravest fault raised."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from bagline.services.objects.classify import gravest
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+WIDTH = 128
+"""Requests that one connection carries at once at the most."""
+
+
+class Fan:
+    """A pool of threads. What runs in it may not wait for more work in it, `limited` apart."""
+
+    def __init__(self, name: str, width: int = WIDTH) -> None:
+        self._pool = ThreadPoolExecutor(width, thread_name_prefix=name)
+
+    def submit(self, work: Callable[..., B], *arguments: Any) -> Future[B]:
+        return self._pool.submit(work, *arguments)
+
+    def limited(
+        self, work: Callable[[A], B], items: Iterable[A], places: threading.Semaphore
+    ) -> list[Future[B]]:
+        """Start `work` on each, taking a place for it and giving it back at its end.
+
+        Items are taken as places come free. Where the iterable raises, what it gave before
+        goes on, and the error stands in a future of its own at the end.
+        """
+        futures: list[Future[B]] = []
+
+        def one(item: A) -> B:
+            try:
+                return work(item)
+            finally:
+                places.release()
+
+        try:
+            for item in items:
+                places.acquire()
+                futures.append(self._pool.submit(one, item))
+        except BaseException as error:  # noqa: BLE001 (the caller's iterable; raised by `gathered`)
+            failed: Future[B] = Future()
+            failed.set_exception(error)
+            futures.append(failed)
+        return futures
+
+    def many(self, work: Callable[[A], B], items: Iterable[A], in_flight: int) -> list[B]:
+        """`work` on each, so many at a time, results in order of `items`.
+
+        All are tried; then the gravest fault is raised.
+        """
+        return gathered(self.limited(work, items, threading.Semaphore(max(1, in_flight))))
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def gathered(futures: Sequence[Future[B]]) -> list[B]:
+    """The results in order, when all are done. Raises the gravest fault among them."""
+    faults = [fault for future in futures if (fault := future.exception()) is not None]
+    if faults:
+        raise gravest(faults)
+    return [future.result() for future in futures]

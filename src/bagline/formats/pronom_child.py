@@ -56,7 +56,7 @@ def _judge(
         paths.append(str(path))
     found: dict[str, FormatMatch | None] = {}
     try:
-        for judged in pygfried.identify_many(paths).get("files", []):
+        for judged in pygfried.identify_many(paths, workers=os.cpu_count() or 1).get("files", []):
             found[judged["filename"]] = _best(judged.get("matches") or [])
     finally:
         for leftover in paths:

@@ -11,19 +11,22 @@ StorageRecord for each copy, after its proof.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 
 from bagline.errors import Gone
 from bagline.model.ingest import IngestFile, StorageRecord
 from bagline.model.storage import StorageTarget, user_metadata
 from bagline.model.times import is_set
 from bagline.model.workitem import STAGE_RECEIVE
-from bagline.services.objects.base import Body, Objects, Piece, Proof, RangeCopy, Target
-from bagline.services.state.base import BATCH_FILES
+from bagline.services.objects.base import Objects, Proof, RangeCopy, Relay, RelayPart, Target
 from bagline.stages.base import Done, Halt, Job, Outcome, Stage
 from bagline.stages.rules import must_be_kept
 
 Wanted = tuple[IngestFile, StorageTarget]
+
+FILES_IN_HAND = 48
+"""Small files that are read and put at once."""
 
 
 class PreservationUploader(Stage):
@@ -57,29 +60,43 @@ class PreservationUploader(Stage):
             store = job.services.provider(provider)
             small = [w for w in group if w[0].size < threshold]
             large = [w for w in group if w[0].size >= threshold]
-            self._put_small(job, store, small)
+            self._relay_small(job, store, small)
             if store is job.services.objects:
                 self._copy_large(job, store, large)
             else:
                 self._stream_large(job, store, large)
 
-    def _put_small(self, job: Job, store: Objects, small: Sequence[Wanted]) -> None:
-        in_flight = job.settings.work.puts_in_flight
-        for group in _groups(small, job.settings.work.window_bytes):
-            files = {file.uuid: file for file, _ in group}
-            pieces = [Piece(job.staging_key(f.uuid), length=f.size) for f in files.values()]
-            bodies = job.services.objects.read_many(
-                job.settings.buckets.staging, pieces, in_flight=in_flight
-            )
-            data = dict(zip(files, bodies, strict=True))
-            proofs = store.put_many(
-                [
-                    Body(self._target(job, f, t), data[f.uuid], f.calculated("sha256"))
-                    for f, t in group
-                ],
-                in_flight=in_flight,
-            )
-            self._record(job, group, proofs)
+    def _relay_small(self, job: Job, store: Objects, small: Sequence[Wanted]) -> None:
+        """Each staged body is read once and put for all its targets, many files at once."""
+        by_file: dict[str, list[Wanted]] = defaultdict(list)
+        for file, target in small:
+            by_file[file.uuid].append((file, target))
+        work = job.settings.work
+        done = store.relay_many(
+            [self._relay(job, group) for group in by_file.values()],
+            source=job.services.objects,
+            windows=FILES_IN_HAND,
+            puts_in_flight=work.puts_in_flight,
+            budget_bytes=work.bytes_in_flight,
+        )
+        with closing(done):
+            proofs = list(done)
+        together = [wanted for group in by_file.values() for wanted in group]
+        self._record(job, together, [proof for some in proofs for proof in some])
+
+    def _relay(self, job: Job, group: Sequence[Wanted]) -> Relay:
+        file = group[0][0]
+        return Relay(
+            source_bucket=job.settings.buckets.staging,
+            source_key=job.staging_key(file.uuid),
+            etag="",
+            start=0,
+            length=file.size,
+            parts=[
+                RelayPart(0, file.size, self._target(job, file, target), file.calculated("sha256"))
+                for file, target in group
+            ],
+        )
 
     def _copy_large(self, job: Job, store: Objects, large: Sequence[Wanted]) -> None:
         some = job.settings.work.copies_in_flight
@@ -137,17 +154,3 @@ class PreservationUploader(Stage):
             )
             changed[file.path_in_bag] = file
         job.commit(files=list(changed.values()))
-
-
-def _groups(wanted: Sequence[Wanted], most_bytes: int) -> Iterator[list[Wanted]]:
-    """In order, each group's files together within so many bytes (a file alone may be more)."""
-    group: list[Wanted] = []
-    held = 0
-    for file, target in wanted:
-        if group and (held + file.size > most_bytes or len(group) >= BATCH_FILES):
-            yield group
-            group, held = [], 0
-        group.append((file, target))
-        held += file.size
-    if group:
-        yield group

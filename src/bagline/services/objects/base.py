@@ -198,12 +198,14 @@ class Objects(ABC):
         self,
         relays: Iterable[Relay],
         *,
+        source: Objects | None = None,
         windows: int = 4,
         puts_in_flight: int = 128,
         budget_bytes: int = 128 * 1024**2,
     ) -> Generator[list[Proof]]:
         """Windows become objects, in a pipeline; yields the proofs of each window, in order.
 
+        Windows are read from `source` (None: from here), objects are put here.
         At most `windows` windows, `budget_bytes` of bodies and `puts_in_flight` requests are
         in hand. `relays` is taken from in the caller's thread. A part whose bytes are not
         its `sha256` raises ProofFailed. When it raises, or is closed, nothing runs on;

@@ -14,11 +14,22 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
 from bagline.errors import ProofFailed
-from bagline.services.objects.base import Body, Proof, Relay
+from bagline.services.objects.base import Body, Objects, Proof, Relay
 from bagline.services.objects.fan import Fan, gathered
 
 Read = Callable[[Relay], bytes]
 Put = Callable[[Body], Proof]
+
+
+def reads_of(objects: Objects) -> Read:
+    """How a window is read from that store."""
+    return lambda relay: objects.read(
+        relay.source_bucket,
+        relay.source_key,
+        start=relay.start,
+        length=relay.length,
+        etag=relay.etag,
+    )
 
 
 @dataclass

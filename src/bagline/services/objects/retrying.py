@@ -23,7 +23,7 @@ from bagline.services.objects.base import (
     Target,
 )
 from bagline.services.objects.fan import Fan
-from bagline.services.objects.relaying import relayed
+from bagline.services.objects.relaying import reads_of, relayed
 
 R = TypeVar("R")
 
@@ -108,15 +108,14 @@ class RetryingObjects(Objects):
         self,
         relays: Iterable[Relay],
         *,
+        source: Objects | None = None,
         windows: int = 4,
         puts_in_flight: int = 128,
         budget_bytes: int = 128 * 1024**2,
     ) -> Generator[list[Proof]]:
         return relayed(
             relays,
-            read=lambda r: self.read(
-                r.source_bucket, r.source_key, start=r.start, length=r.length, etag=r.etag
-            ),
+            read=reads_of(source or self),
             put=self.put,
             fan=self._fan,
             windows=windows,

@@ -29,7 +29,7 @@ from bagline.services.objects.copying import Copier
 from bagline.services.objects.keeping import Keeper
 from bagline.services.objects.probing import Probe
 from bagline.services.objects.reading import Reader
-from bagline.services.objects.relaying import relayed
+from bagline.services.objects.relaying import reads_of, relayed
 from bagline.services.objects.verifying import Verifier
 from bagline.services.objects.writing import Writer
 
@@ -101,15 +101,14 @@ class S3Objects(Objects):
         self,
         relays: Iterable[Relay],
         *,
+        source: Objects | None = None,
         windows: int = 4,
         puts_in_flight: int = 128,
         budget_bytes: int = 128 * 1024**2,
     ) -> Generator[list[Proof]]:
         return relayed(
             relays,
-            read=lambda r: self._reader.read(
-                r.source_bucket, r.source_key, r.start, r.length, r.etag
-            ),
+            read=reads_of(source or self),
             put=self._writer.put,
             fan=self._connection.fan,
             windows=windows,

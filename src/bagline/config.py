@@ -77,7 +77,8 @@ class WorkSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     reconcile_age_seconds: float = 30.0
     """How long an item must have rested before the reconciler asks after it."""
     checkpoint_seconds: float = 3.0
-    checkpoint_bytes: int = 256 * MIB
+    checkpoint_bytes: int = 32 * MIB
+    """Pre-fetch leaves a checkpoint at the first file border after so many bytes or seconds."""
     copy_from_bytes: int = 8 * MIB
     """Files from this size on are copied by the store itself."""
     window_bytes: int = 16 * MIB

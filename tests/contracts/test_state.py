@@ -14,7 +14,7 @@ from bagline.model import wire
 from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject, TarSpan
 from bagline.model.times import Timestamp
 from bagline.model.workitem import WorkResult
-from bagline.services.state.base import BATCH_FILES, FileEntry, Lease, State
+from bagline.services.state.base import BATCH_FILES, COMMIT_FILES, FileEntry, Lease, State
 from bagline.services.state.redis import RedisState
 from support.engines import closed_port, fresh_id
 from support.proxy import Fault, Proxy, proxy_before
@@ -343,7 +343,7 @@ def test_a_deleted_item_leaves_no_key(state: State, redis: valkey.Valkey, lease:
 
 def test_what_cannot_be_meant_is_a_value_error(state: State, lease: Lease) -> None:
     with pytest.raises(ValueError, match="at most"):
-        state.commit(lease, files=[an_entry(n) for n in range(BATCH_FILES + 1)])
+        state.commit(lease, files=[an_entry(n) for n in range(COMMIT_FILES + 1)])
     with pytest.raises(ValueError, match="one object"):
         state.commit(lease, files=[IngestFile(object_identifier="a/b")], object=an_object())
     with pytest.raises(ValueError, match="operation"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 
 from bagline.bagit.paths import Role, role_of
 from bagline.model.ingest import IngestFile
@@ -36,4 +35,6 @@ def named_uuid(*parts: object) -> str:
     """
     text = "\x1f".join(str(part) for part in parts)
     digest = hashlib.sha1(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).digest()
-    return str(uuid.UUID(bytes=digest[:16], version=5))
+    text = digest[:16].hex()
+    variant = "89ab"[int(text[16], 16) & 3]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"

@@ -17,6 +17,8 @@ from bagline.model.ingest import IngestFile, IngestObject, TarSpan
 from bagline.model.workitem import WorkResult
 
 BATCH_FILES = 200
+"""How many file records come at a time, if nobody says otherwise."""
+COMMIT_FILES = 1_000
 """How many file records a single write may carry."""
 
 
@@ -74,9 +76,10 @@ class State(ABC):
     # -- files
     @abstractmethod
     def load_files(
-        self, item_id: int, object_identifier: str, paths: Sequence[str]
+        self, item_id: int, object_identifier: str, paths: Sequence[str], *, spans: bool = True
     ) -> dict[str, FileEntry]:
-        """The records of those paths that exist, by path. Any number; one round trip a batch."""
+        """The records of those paths that exist, by path. Any number; one round trip for up
+        to COMMIT_FILES. Without `spans`, which is cheaper, every span is None."""
 
     @abstractmethod
     def iter_files(self, item_id: int, *, batch: int = BATCH_FILES) -> Iterator[list[FileEntry]]:
@@ -101,7 +104,7 @@ class State(ABC):
     ) -> None:
         """Write all of it in one step, or none of it (LeaseLost).
 
-        At most BATCH_FILES `files` (ValueError). A FileEntry also records that the file is
+        At most COMMIT_FILES `files` (ValueError). A FileEntry also records that the file is
         the next in tar order, and its span: pass one for a file once, when it is first seen;
         pass an IngestFile to save it again. `tally` counts are added to the item's counters.
         An empty `checkpoint` removes it.

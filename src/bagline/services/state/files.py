@@ -8,7 +8,7 @@ from typing import Any
 
 from bagline.model.ingest import IngestFile, TarSpan
 from bagline.services.redis_client import RedisClient
-from bagline.services.state.base import FileEntry
+from bagline.services.state.base import COMMIT_FILES, FileEntry
 from bagline.services.state.keys import (
     file_prefix,
     own_key,
@@ -20,8 +20,6 @@ from bagline.services.state.keys import (
 )
 from bagline.services.state.records import broken, decode_file
 
-READ_BATCH = 500
-"""File records a round trip: about 1 MB of them."""
 ELEMENTS_A_TRIP = 4
 SCAN_COUNT = 1_000
 
@@ -36,23 +34,31 @@ class FileReader:
         self._spans = own_key(item_id, "spans")
         self._object = own_key(item_id, "object")
 
-    def load(self, object_identifier: str, paths: Sequence[str]) -> dict[str, FileEntry]:
+    def load(
+        self, object_identifier: str, paths: Sequence[str], *, spans: bool
+    ) -> dict[str, FileEntry]:
         prefix, found = file_prefix(object_identifier), {}
-        for start in range(0, len(paths), READ_BATCH):
-            raw_paths = [path_bytes(path) for path in paths[start : start + READ_BATCH]]
+        for start in range(0, len(paths), COMMIT_FILES):
+            raw_paths = [path_bytes(path) for path in paths[start : start + COMMIT_FILES]]
             fields = [prefix + raw for raw in raw_paths]
-            with self._client.speaking(f"{self._key} and {self._spans}") as redis:
-                pipeline = redis.pipeline(transaction=False)
-                pipeline.hmget(self._key, fields)
-                pipeline.hmget(self._spans, [path_digest(raw) for raw in raw_paths])
-                records, spans = pipeline.execute()
+            records, packed = self._fetch(fields, raw_paths if spans else [])
             for raw_path, field, record, span in zip(
-                raw_paths, fields, records, spans, strict=True
+                raw_paths, fields, records, packed, strict=True
             ):
                 if record is not None:
                     file = decode_file(record, self._key, field, raw_path)
                     found[file.path_in_bag] = FileEntry(file, unpack_span(span or b"", self._spans))
         return found
+
+    def _fetch(self, fields: list[bytes], spans_of: list[bytes]) -> tuple[list[Any], list[Any]]:
+        """The records, and the packed spans of those paths (or nothing for each)."""
+        with self._client.speaking(f"{self._key} and {self._spans}") as redis:
+            pipeline = redis.pipeline(transaction=False)
+            pipeline.hmget(self._key, fields)
+            if spans_of:
+                pipeline.hmget(self._spans, [path_digest(raw) for raw in spans_of])
+            records, *packed = pipeline.execute()
+        return records, packed[0] if packed else [None] * len(fields)
 
     def iterate(self, batch: int) -> Iterator[list[FileEntry]]:
         """Along the list where there is one; else by scanning, in no order."""

@@ -30,6 +30,7 @@ OWN_KINDS = ("object", "members", "spans", "checkpoint", "tally")
 LEASE_PATTERN = "bagline:{*}:lease"
 
 _LENGTHS = struct.Struct(">II")
+_span_encoder = msgspec.msgpack.Encoder()
 _span_decoder = msgspec.msgpack.Decoder(TarSpan)
 
 
@@ -62,7 +63,7 @@ def path_digest(raw: bytes) -> bytes:
 
 
 def pack_span(span: TarSpan | None) -> bytes:
-    return msgspec.msgpack.encode(span) if span is not None else b""
+    return _span_encoder.encode(span) if span is not None else b""
 
 
 def unpack_span(raw: bytes, key: str) -> TarSpan | None:

@@ -19,7 +19,7 @@ from bagline.model.ingest import IngestFile, IngestObject
 from bagline.model.workitem import WorkResult
 from bagline.services.redis_client import CONNECT_SECONDS, READ_SECONDS, RedisClient
 from bagline.services.state import keys, scripts
-from bagline.services.state.base import BATCH_FILES, FileEntry, Lease, State
+from bagline.services.state.base import BATCH_FILES, COMMIT_FILES, FileEntry, Lease, State
 from bagline.services.state.files import FileReader
 from bagline.services.state.records import broken, decode_object, decode_result
 
@@ -143,9 +143,9 @@ class RedisState(State):
 
     # -- files
     def load_files(
-        self, item_id: int, object_identifier: str, paths: Sequence[str]
+        self, item_id: int, object_identifier: str, paths: Sequence[str], *, spans: bool = True
     ) -> dict[str, FileEntry]:
-        return FileReader(self._client, item_id).load(object_identifier, paths)
+        return FileReader(self._client, item_id).load(object_identifier, paths, spans=spans)
 
     def iter_files(self, item_id: int, *, batch: int = BATCH_FILES) -> Iterator[list[FileEntry]]:
         return FileReader(self._client, item_id).iterate(batch)
@@ -164,8 +164,8 @@ class RedisState(State):
         checkpoint: bytes | None = None,
         tally: Mapping[str, int] | None = None,
     ) -> None:
-        if len(files) > BATCH_FILES:
-            raise ValueError(f"{len(files)} files in one commit; at most {BATCH_FILES}")
+        if len(files) > COMMIT_FILES:
+            raise ValueError(f"{len(files)} files in one commit; at most {COMMIT_FILES}")
         identifier = _identifier(files, object)
         entries: list[Any] = []
         fields: list[Any] = []

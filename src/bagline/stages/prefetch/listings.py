@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Sequence
 
-from bagline.bagit.manifests import ManifestEntry, ManifestParser, match_warning
+from bagline.bagit.manifests import ManifestParser, match_warning
 from bagline.bagit.paths import Role
 from bagline.model.ingest import (
     SOURCE_MANIFEST,
@@ -13,12 +12,13 @@ from bagline.model.ingest import (
     IngestChecksum,
     IngestFile,
 )
-from bagline.model.times import Timestamp
 from bagline.problems import Problem, ProblemLog
-from bagline.services.state.base import BATCH_FILES, FileEntry
+from bagline.services.state.base import COMMIT_FILES, FileEntry
 from bagline.stages.base import Job
 from bagline.stages.notes import PreFetchNotes
 from bagline.stages.prefetch.bodies import Bodies
+from bagline.stages.prefetch.lines import Line, batches
+from bagline.stages.prefetch.saving import Saver
 from bagline.stages.rules import named_uuid
 
 STANDARD = "Standard"
@@ -30,71 +30,101 @@ def merge_manifests(job: Job, notes: PreFetchNotes, bodies: Bodies) -> list[Prob
     May be repeated: checksums of an earlier pass are replaced. A file that a manifest
     lists and the tar lacks gets a record of its own, without ingest checksums.
     """
+    parsers = [
+        ManifestParser(path, encoding=notes.encoding, version=notes.version or "1.0")
+        for path in notes.listings
+    ]
+    manifests = [(parser, parser.entries(bodies.chunks(parser.path))) for parser in parsers]
+    with Saver(job) as saver:
+        merger = _Merger(job, parsers, saver)
+        for lines in batches(manifests, COMMIT_FILES):
+            merger.merge(lines)
     problems = ProblemLog()
-    moment = job.clock()
-    for path in notes.listings:
-        parser = ManifestParser(path, encoding=notes.encoding, version=notes.version or "1.0")
-        entries = parser.entries(bodies.chunks(path))
-        while some := list(islice(entries, BATCH_FILES)):
-            problems.extend(_merge(job, parser, some, moment))
+    problems.extend(merger.problems.all())
+    for parser in parsers:
         problems.extend(parser.problems)
     if job.object.storage_option != STANDARD:
         _set_option(job)
     return problems.all()
 
 
-def _merge(
-    job: Job, parser: ManifestParser, entries: list[ManifestEntry], moment: Timestamp
-) -> list[Problem]:
-    source = SOURCE_MANIFEST if parser.role is Role.MANIFEST else SOURCE_TAG_MANIFEST
-    problems: list[Problem] = []
-    known = _load(job, entries)
-    changed: dict[str, IngestFile | FileEntry] = {}
-    for entry in entries:
-        spelling = next((path for path in entry.candidates if path in known), None)
-        if spelling is None:
-            spelling = entry.candidates[0]
-            known[spelling] = FileEntry(_listed_only(job, spelling), None)
-            changed[spelling] = known[spelling]
-        else:
-            problems += match_warning(parser.path, entry, spelling)
-        file = known[spelling].file
-        _add_checksum(
-            file,
-            IngestChecksum(
-                algorithm=parser.algorithm, datetime=moment, digest=entry.digest, source=source
-            ),
+class _Merger:
+    """Puts manifest lines to the records of their files, and saves these."""
+
+    def __init__(self, job: Job, parsers: Sequence[ManifestParser], saver: Saver) -> None:
+        self.problems = ProblemLog()
+        self._job = job
+        self._saver = saver
+        self._moment = job.clock()
+        self._kinds = {parser.path: _kind(parser) for parser in parsers}
+        self._ranks = {kind: rank for rank, kind in enumerate(self._kinds.values())}
+        self._saving: set[str] = set()
+
+    def merge(self, lines: Sequence[Line]) -> None:
+        """Give the lines' files their checksums; the records are saved soon."""
+        known = self._load(lines)
+        changed: dict[str, IngestFile | FileEntry] = {}
+        for parser, entry in lines:
+            spelling = next((path for path in entry.candidates if path in known), None)
+            if spelling is None:
+                spelling = entry.candidates[0]
+                known[spelling] = FileEntry(_listed_only(self._job, spelling), None)
+                changed[spelling] = known[spelling]
+            elif spelling != entry.raw_path:
+                self.problems.extend(match_warning(parser.path, entry, spelling))
+            file = known[spelling].file
+            self._add_checksum(file, self._kinds[parser.path], entry.digest)
+            changed.setdefault(spelling, file)
+        records = list(changed.values())
+        for start in range(0, len(records), COMMIT_FILES):
+            self._saver.commit(records[start : start + COMMIT_FILES])
+        self._saving = set(changed)
+
+    def _load(self, lines: Sequence[Line]) -> dict[str, FileEntry]:
+        """Records by path; other spellings are asked for only where the first finds nothing."""
+        known = self._ask({entry.candidates[0] for _, entry in lines})
+        others = {
+            path
+            for _, entry in lines
+            if len(entry.candidates) > 1 and entry.candidates[0] not in known
+            for path in entry.candidates[1:]
+        }
+        if others:
+            known |= self._ask(others)
+        return known
+
+    def _ask(self, paths: set[str]) -> dict[str, FileEntry]:
+        if not self._saving.isdisjoint(paths):
+            self._saver.wait()  # what was merged a moment ago must be seen here
+        job = self._job
+        return job.services.state.load_files(
+            job.item.id, job.object.identifier, list(paths), spans=False
         )
-        changed.setdefault(spelling, file)
-    job.commit(files=list(changed.values()))
-    return problems
+
+    def _add_checksum(self, file: IngestFile, kind: tuple[str, str], digest: str) -> None:
+        """Beside those of this pass (a manifest may list a file twice), instead of earlier
+        ones; in the order of the manifests, whichever of them came first to the file."""
+        moment, ranks = self._moment, self._ranks
+        checksums = [
+            old
+            for old in file.checksums
+            if (old.source, old.algorithm) != kind or old.datetime == moment
+        ]
+        source, algorithm = kind
+        checksums.append(
+            IngestChecksum(algorithm=algorithm, datetime=moment, digest=digest, source=source)
+        )
+        if len(checksums) > 1:
+            last = checksums[-2]
+            if ranks.get((last.source, last.algorithm), -1) > ranks[kind]:
+                checksums.sort(key=lambda c: ranks.get((c.source, c.algorithm), -1))
+        file.checksums = checksums
 
 
-def _load(job: Job, entries: Iterable[ManifestEntry]) -> dict[str, FileEntry]:
-    """Records by path; other spellings are asked for only where the first finds nothing."""
-    state, identifier = job.services.state, job.object.identifier
-    first = [entry.candidates[0] for entry in entries]
-    known = state.load_files(job.item.id, identifier, first)
-    others = [
-        path
-        for entry in entries
-        if entry.candidates[0] not in known
-        for path in entry.candidates[1:]
-    ]
-    if others:
-        known |= state.load_files(job.item.id, identifier, others)
-    return known
-
-
-def _add_checksum(file: IngestFile, checksum: IngestChecksum) -> None:
-    """Beside those of this pass (a manifest may list a file twice), instead of earlier ones."""
-    file.checksums = [
-        old
-        for old in file.checksums
-        if (old.source, old.algorithm) != (checksum.source, checksum.algorithm)
-        or old.datetime == checksum.datetime
-    ]
-    file.checksums.append(checksum)
+def _kind(parser: ManifestParser) -> tuple[str, str]:
+    """Source and algorithm of the checksums of the manifest's lines."""
+    source = SOURCE_MANIFEST if parser.role is Role.MANIFEST else SOURCE_TAG_MANIFEST
+    return source, parser.algorithm
 
 
 def _listed_only(job: Job, path: str) -> IngestFile:
@@ -114,4 +144,5 @@ def _set_option(job: Job) -> None:
         changed = [e.file for e in batch if e.file.storage_option != option]
         for file in changed:
             file.storage_option = option
-        job.commit(files=changed)
+        if changed:
+            job.commit(files=changed)

@@ -1,37 +1,29 @@
-"""The one pass over the tar: records, byte ranges and checkpoints, in batches."""
+"""The one pass over the tar, from where an earlier one stopped."""
 
 from __future__ import annotations
 
 import mimetypes
 from collections.abc import Iterator
 
-from bagline.bagit.paths import Role, manifest_algorithm, role_of
+from bagline.bagit.paths import Role, role_of
 from bagline.bagit.scan import BagScan, ByteSink, ScannedFile
-from bagline.formats.extensions import format_for
-from bagline.model.ingest import (
-    DIGEST_ALGORITHMS,
-    FORMAT_BY_EXTENSION,
-    SOURCE_INGEST,
-    IngestChecksum,
-    IngestFile,
-    IngestObject,
-)
-from bagline.services.state.base import BATCH_FILES, FileEntry
+from bagline.errors import Unreachable
+from bagline.model.ingest import DIGEST_ALGORITHMS
 from bagline.stages.base import Job
 from bagline.stages.notes import PreFetchNotes
 from bagline.stages.prefetch.bodies import Bodies
-from bagline.stages.rules import named_uuid
-
-PARSABLE = ("bagit.txt", "bag-info.txt", "aptrust-info.txt")
+from bagline.stages.prefetch.records import Records
+from bagline.stages.prefetch.saving import Saver
 
 
 def scan(job: Job, notes: PreFetchNotes) -> Bodies:
     """Read the tar from where the notes say, and record every file.
 
     Returns the bodies of manifests and tag files this pass saw. Raises BagRejected with
-    every problem when the tar cannot be read on; Gone, Replaced and Unreachable as met.
+    every problem when the tar cannot be read on; Gone, Replaced and Unreachable as met,
+    and then the files that were read whole before are saved with their checkpoint.
     """
-    bag, work = job.object, job.settings.work
+    bag = job.object
     bodies = Bodies(job)
 
     def tap(path: str, role: Role, size: int) -> ByteSink | None:
@@ -43,15 +35,16 @@ def scan(job: Job, notes: PreFetchNotes) -> Bodies:
         chunks, length=bag.size, tap=tap, resume=notes.scan, known=_known(job) if start else None
     )
     job.progress.expect(files=0, bytes=bag.size)
-    batch: list[FileEntry] = []
-    for found in pass_.files():
-        batch.append(FileEntry(_record(job, found), found.span))
-        _count(bag, notes, found)
-        if len(batch) >= BATCH_FILES or found.size > work.checkpoint_bytes:
-            _save(job, notes, pass_, batch)
-            batch = []
-        job.progress.at(files=bag.file_count, bytes=pass_.bytes_read)
-    _save(job, notes, pass_, batch)
+    with Saver(job) as saver:
+        records = Records(job, notes, pass_, saver)
+        try:
+            for found in pass_.files():
+                records.add(found)
+                job.progress.at(files=bag.file_count, bytes=pass_.bytes_read)
+        except Unreachable:
+            records.save()
+            raise
+        records.save()
     notes.problems = list(pass_.problems)
     notes.special = dict(pass_.special_entries)
     notes.top_directory = pass_.top_directory or ""
@@ -71,49 +64,6 @@ def _known(job: Job) -> Iterator[ScannedFile]:
                     digests={name: file.calculated(name) for name in DIGEST_ALGORITHMS},
                     span=span,
                 )
-
-
-def _save(job: Job, notes: PreFetchNotes, pass_: BagScan, batch: list[FileEntry]) -> None:
-    notes.scan = pass_.checkpoint()
-    job.commit(files=batch, object=job.object, checkpoint=notes.encoded())
-
-
-def _record(job: Job, found: ScannedFile) -> IngestFile:
-    bag, moment = job.object, job.clock()
-    return IngestFile(
-        checksums=[
-            IngestChecksum(
-                algorithm=name, datetime=moment, digest=found.digests[name], source=SOURCE_INGEST
-            )
-            for name in DIGEST_ALGORITHMS
-        ],
-        file_format=format_for(found.path),
-        file_modified=found.modified,
-        format_identified_at=moment,
-        format_identified_by=FORMAT_BY_EXTENSION,
-        format_match_type="extension",
-        institution_id=bag.institution_id,
-        mtime=found.modified,
-        object_identifier=bag.identifier,
-        path_in_bag=found.path,
-        size=found.size,
-        uuid=named_uuid("file", bag.identifier, job.item.id, bag.etag, found.path),
-    )
-
-
-def _count(bag: IngestObject, notes: PreFetchNotes, found: ScannedFile) -> None:
-    bag.file_count += 1
-    name = found.path
-    if found.role in (Role.MANIFEST, Role.TAG_MANIFEST):
-        notes.listings.append(name)
-        is_payload = found.role is Role.MANIFEST
-        (bag.manifests if is_payload else bag.tag_manifests).append(manifest_algorithm(name))
-    elif name == "fetch.txt":
-        bag.has_fetch_txt = True
-    elif found.role is Role.TAG:
-        bag.tag_files.append(name)
-        if name in PARSABLE:
-            bag.parsable_tag_files.append(name)
 
 
 def content_type(name: str) -> str:

@@ -14,7 +14,7 @@ from bagline.problems import Problem
 from bagline.stages.base import Job
 from bagline.stages.notes import PreFetchNotes
 from bagline.stages.prefetch.bodies import Bodies
-from bagline.stages.prefetch.scanning import PARSABLE
+from bagline.stages.prefetch.records import PARSABLE
 
 BAGIT_TXT = "bagit.txt"
 STANDARD = "Standard"

@@ -2,7 +2,8 @@
 
     BaglineError
     ├── ServiceFault          a service did not do what was asked
-    │   ├── Unreachable       try again later: connection, time-out, 5xx, slow down
+    │   ├── Unreachable       try again later: connection, time-out, 5xx
+    │   │   └── SlowDown      try again later, and ask for less at once
     │   └── Refused           an operator must act: credentials, policy, missing bucket
     ├── Gone                  the object is not there (any more)
     ├── Replaced              the object is there, but it is another version
@@ -37,6 +38,10 @@ class ServiceFault(BaglineError):
 
 class Unreachable(ServiceFault):
     """A passing fault: the same request may succeed later."""
+
+
+class SlowDown(Unreachable):
+    """The service has too much to do: try again later, and ask for less at once."""
 
 
 class Refused(ServiceFault):

@@ -20,6 +20,7 @@ from bagline.errors import (
     ProofFailed,
     Refused,
     Replaced,
+    SlowDown,
     Unreachable,
 )
 from bagline.services.objects.heads import HeadFailed
@@ -47,6 +48,8 @@ _PASSING_CODES = frozenset(
         "XAmzContentSHA256Mismatch",
     }
 )
+_BUSY_STATUS = frozenset({429, 503, 509})
+_BUSY_CODES = frozenset({"ServiceUnavailable", "SlowDown", "Throttling"})
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ def classify(fault: Fault, what: str, *, bucket_exists: bool = True) -> BaglineE
     parts = (str(fault.status or ""), fault.code, fault.detail)  # boto3 may repeat the status
     said = " ".join(dict.fromkeys(part for part in parts if part))
     status, code = fault.status, fault.code
+    if code in _BUSY_CODES or status in _BUSY_STATUS:
+        return SlowDown(f"{what}: {said}")
     if status == 0 or code in _PASSING_CODES or (status in _PASSING_STATUS):
         return Unreachable(f"{what}: {said or 'no answer'}")
     if status == 412:

@@ -1,4 +1,4 @@
-"""Retries, as a wrapper: the only place in the objects seam that tries again."""
+"""Retries and throttle, as a wrapper: the only place in the objects seam that tries again."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ from bagline.services.objects.base import (
 )
 from bagline.services.objects.fan import Fan
 from bagline.services.objects.relaying import reads_of, relayed
+from bagline.services.objects.throttle import Throttle
 
 R = TypeVar("R")
+
+BRIEF_BYTES = 256 * 1024
+"""Puts up to this size tell by their time how the store is."""
 
 
 class RetryingObjects(Objects):
@@ -58,15 +62,17 @@ class RetryingObjects(Objects):
         self._clock = clock
         self._log = structlog.get_logger("bagline.objects")
         self._fan = Fan("objects-retrying")
+        self._throttle = Throttle(clock=clock)
 
     def __repr__(self) -> str:
         return f"RetryingObjects({self._inner!r})"
 
-    def _again(self, what: str, ask: Callable[[], R]) -> R:
+    def _again(self, what: str, ask: Callable[[], R], *, is_brief: bool = False) -> R:
         deadline = self._clock() + self._total_seconds
         for attempt in range(1, self._tries + 1):
             try:
-                return ask()
+                with self._throttle.place(is_brief=is_brief):
+                    return ask()
             except Unreachable as fault:
                 pause = random.uniform(0, self._first_seconds * 2 ** (attempt - 1))
                 if attempt == self._tries or self._clock() + pause > deadline:
@@ -76,7 +82,7 @@ class RetryingObjects(Objects):
         raise AssertionError("unreachable: the last try returns or raises")
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
-        return self._again("head", lambda: self._inner.head(bucket, key))
+        return self._again("head", lambda: self._inner.head(bucket, key), is_brief=True)
 
     def read(
         self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
@@ -99,7 +105,8 @@ class RetryingObjects(Objects):
         return self._inner.stream(bucket, key, start=start, length=length, etag=etag)
 
     def put(self, body: Body) -> Proof:
-        return self._again("put", lambda: self._inner.put(body))
+        is_brief = len(body.data) <= BRIEF_BYTES
+        return self._again("put", lambda: self._inner.put(body), is_brief=is_brief)
 
     def put_many(self, bodies: Iterable[Body], *, in_flight: int = 64) -> list[Proof]:
         return self._fan.many(self.put, bodies, in_flight)

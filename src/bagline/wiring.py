@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from bagline.worker.worker import Worker
 
 LOCAL_PROVIDER = "Local"
 LOCAL_HOST = "localhost"
+INSTITUTION_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){0,38}[a-z0-9]")
+"""It becomes part of bucket names, and of every identifier of the institution's objects."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,11 @@ class House:
         registry = self.services.registry
         known = registry.institution(identifier)
         if known is None:
+            if not INSTITUTION_NAME.fullmatch(identifier):
+                raise Misconfigured(
+                    f"{identifier!r} cannot name an institution: use its domain, such as test.edu "
+                    "(lower-case letters, digits, dots and dashes, at most 40)"
+                )
             if not self.settings.is_embedded:
                 raise Misconfigured(
                     f"the Registry knows no institution {identifier!r}: add it there first"

@@ -85,6 +85,15 @@ def test_what_is_not_there_is_said_plainly(bagline: Bagline, argv: list[str]) ->
     assert argv[1] in ended.stderr
 
 
+def test_a_name_that_no_bucket_can_have_is_refused_with_the_remedy(
+    bagline: Bagline, tmp_path: Path
+) -> None:
+    bag = a_bag().write(tmp_path / "bag.tar")
+    ended = bagline.run("ingest", bag, "--institution", "../Test University")
+    assert ended.returncode == 1
+    assert "use its domain" in ended.stderr
+
+
 def test_up_takes_bags_from_the_bucket_and_down_stops_it(bagline: Bagline, tmp_path: Path) -> None:
     bag = a_bag().write(tmp_path / "bag.tar")
     with bagline.running("up", "--institution", "test.edu") as up:

@@ -230,7 +230,8 @@ NAME_NOT_UTF8 = _kind(
     "BAG024",
     WARNING,
     "The name {subject} is not UTF-8.",
-    "It is kept as its raw bytes; rename the file and bag it again to have a readable name.",
+    "It is kept as its raw bytes, which the Registry shows as `\\x..`;"
+    " rename the file and bag it again to have a readable name.",
 )
 DUPLICATE_DIFFERS = _kind(
     "BAG025",
@@ -317,9 +318,9 @@ TAG_FILE_UNDECODABLE = _kind(
 )
 BAGIT_TXT_BOM = _kind(
     "BAG045",
-    WARNING,
+    ERROR,
     "bagit.txt begins with a byte order mark, which BagIt forbids.",
-    "It was read all the same; save bagit.txt as UTF-8 without a byte order mark.",
+    "Save bagit.txt as UTF-8 without a byte order mark (in Notepad: UTF-8, not UTF-8-BOM).",
 )
 BAGIT_TXT_MALFORMED = _kind(
     "BAG046",
@@ -476,6 +477,12 @@ MANIFEST_UNDECODABLE = _kind(
     ERROR,
     "{subject} is not {encoding}: reading stopped in line {line}.",
     "Save the manifest in the encoding that bagit.txt declares.",
+)
+CHECKSUM_TOOL_FORM = _kind(
+    "BAG077",
+    WARNING,
+    "{subject} was written by a checksum tool: line {line} spells a path as {listed}.",
+    "It was read all the same; stricter programs refuse the `*` and `./` before paths.",
 )
 
 # Files

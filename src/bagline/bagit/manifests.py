@@ -64,6 +64,7 @@ class ManifestParser:
         self._rest = b""
         self._started = False
         self._skipping = False
+        self._is_tools_form = False
         self._stopped = False
         self._decoder: codecs.IncrementalDecoder | None = None
         self._encoding = UTF_8
@@ -97,7 +98,8 @@ class ManifestParser:
         chunk, rest = b"", self._rest
         if not self._started:
             chunk, rest = self._start(rest), b""
-        return self._lines(rest + self._decoded(chunk, final=True), final=True)
+        data = rest + self._decoded(chunk, final=True)
+        return self._lines(data, final=not self._stopped)
 
     def _start(self, first: bytes) -> bytes:
         self._started = True
@@ -107,18 +109,16 @@ class ManifestParser:
         return first[mark:]
 
     def _decoded(self, chunk: bytes, *, final: bool) -> bytes:
-        """The chunk as UTF-8, whatever the manifest's encoding."""
+        """The chunk as UTF-8, whatever the manifest's encoding; up to what does not fit."""
         if self._decoder is None:
             return chunk
+        before = self._decoder.getstate()
         try:
             return self._decoder.decode(chunk, final).encode()
         except (UnicodeDecodeError, UnicodeEncodeError):
             self._stopped = True
-            problem = problems.MANIFEST_UNDECODABLE.about(
-                self.path, encoding=self._declared, line=self._line + 1
-            )
-            self._log.add(problem)
-            return b""
+            self._decoder.setstate(before)
+            return b"".join(_encodable(self._decoder, chunk))
 
     def _lines(self, data: bytes, *, final: bool) -> list[ManifestEntry]:
         """Entries of the whole lines in `data`; what follows them is kept for later."""
@@ -138,7 +138,13 @@ class ManifestParser:
                 entry = self._entry(line)
                 if entry is not None:
                     entries.append(entry)
-        if len(self._rest) > LINE_BYTES:
+        if self._stopped:
+            self._log.add(
+                problems.MANIFEST_UNDECODABLE.about(
+                    self.path, encoding=self._declared, line=self._line + 1
+                )
+            )
+        elif len(self._rest) > LINE_BYTES:
             self._overlong()
         return entries
 
@@ -165,6 +171,11 @@ class ManifestParser:
         plain = _plain(path)
         if not self._is_allowed(path, plain):
             return None
+        if path[0] in "*." and not self._is_tools_form and path.startswith(("*", "./")):
+            self._is_tools_form = True
+            self._log.add(
+                problems.CHECKSUM_TOOL_FORM.about(self.path, line=self._line, listed=path)
+            )
         return ManifestEntry(
             path, digest.decode().lower(), self._candidates(path, plain), self._line
         )
@@ -229,6 +240,15 @@ class ManifestParser:
         self._log.add(problem)
 
 
+def _encodable(decoder: codecs.IncrementalDecoder, chunk: bytes) -> Iterator[bytes]:
+    """What is before the first byte that does not fit, as UTF-8."""
+    for place in range(len(chunk)):
+        try:
+            yield decoder.decode(chunk[place : place + 1]).encode()
+        except (UnicodeDecodeError, UnicodeEncodeError):
+            return
+
+
 def _plain(path: str) -> str:
     """The path without md5sum's `*`, a leading `./` and `\\` as separator."""
     if path[0] in "*./" or "\\" in path or "//" in path or "/." in path:
@@ -249,16 +269,21 @@ def _normal(path: str, form: str) -> str:
 
 
 def _as_raw_bytes(path: str, encoding: str) -> str:
+    """The path as its bytes in the encoding stand in a tar; itself if they cannot."""
     try:
-        return path.encode(encoding).decode("utf-8", "surrogateescape")
+        raw = path.encode(encoding)
     except UnicodeEncodeError:
         return path
+    spelling = raw.decode("utf-8", "surrogateescape")
+    # UTF-16 and the like have zeros, slashes and dots inside other characters.
+    return path if "\0" in spelling or unsafe_reason(spelling) else spelling
 
 
 def match_warning(manifest: str, entry: ManifestEntry, found: str) -> list[Problem]:
     """What to say when a file was found under another spelling than the manifest's.
 
-    Nothing for md5sum's `*`, a leading `./` and percent escapes, which are usual.
+    Nothing for percent escapes, which are usual, and for md5sum's `*` and a leading `./`,
+    of which the parser speaks once a manifest.
     """
     raw = entry.raw_path
     if found == raw:

@@ -16,7 +16,8 @@ FETCH_TXT = "fetch.txt"
 MAIN_TAG_FILES = (BAGIT_TXT, BAG_INFO, APTRUST_INFO)
 """The tag files that a bag is judged by."""
 
-_MANIFEST = re.compile(r"(tag)?manifest-([^/]+)\.txt")
+# Names of algorithms are letters and digits (RFC 8493, section 2.4); some write sha-256.
+_MANIFEST = re.compile(r"(tag)?manifest-([A-Za-z0-9][A-Za-z0-9_-]{0,63})\.txt")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _LONGEST_PART_BYTES = 255
 
@@ -35,7 +36,10 @@ class UnsafePath(Exception):
 
 
 def role_of(path: str) -> Role:
-    """Manifests stand at the bag's top level only; elsewhere such a name is a tag file."""
+    """Manifests stand at the bag's top level only; elsewhere such a name is a tag file.
+
+    So is a name whose algorithm can be none: copies of manifests are stored by name.
+    """
     if path.startswith("data/"):
         return Role.PAYLOAD
     match = _MANIFEST.fullmatch(path)
@@ -63,6 +67,8 @@ def split_name(name: str) -> tuple[str, str]:
         raise UnsafePath("it begins with a drive letter")
     if not slash:
         return "", first
+    if rest[1:2] == ":" and rest[2:3] in ("/", "\\") and _DRIVE.match(rest):
+        raise UnsafePath("below its top directory it begins with a drive letter")
     return first, rest.removesuffix("/")
 
 

@@ -113,7 +113,7 @@ def _profile(name: str, document: Mapping[str, Any]) -> Profile:
         rules=tuple(_rules(document)),
         storage_tag=(storage.get("tag-file", ""), storage.get("tag", "")),
         control_characters_warn=document.get("Bagline-Control-Characters-In-Names") == "warn",
-        unlisted_manifests_warn=document.get("Bagline-Unlisted-Manifests") == "warn",
+        unlisted_manifests_warn=document.get("Bagline-Unlisted-Manifests") == "warn-before-1.0",
     )
 
 

@@ -75,14 +75,18 @@ def _decoded(data: bytes, path: str, declared: str) -> tuple[str, list[Problem]]
     encoding, mark = effective_encoding(declared, data[:4])
     body = data[mark:]
     try:
-        return body.decode(encoding), []
-    except UnicodeDecodeError as fault:
+        text = body.decode(encoding)
+        text.encode()  # UTF-7 can say half a character, which no record can hold
+        return text, []
+    except UnicodeError as fault:
         # Other tag files are only guessed to be such; a guess must not reject a bag.
         severity = ERROR if path in MAIN_TAG_FILES else WARNING
+        offset = fault.start if isinstance(fault, UnicodeDecodeError) else 0
         problem = problems.TAG_FILE_UNDECODABLE.about(
-            path, severity, encoding=encoding.upper(), offset=mark + fault.start
+            path, severity, encoding=encoding.upper(), offset=mark + offset
         )
-        return body.decode(encoding, "replace"), [problem]
+        text = body.decode(encoding, "replace")
+        return text.encode("utf-8", "replace").decode(), [problem]
 
 
 def parse_bagit_txt(data: bytes) -> Declaration:

@@ -240,12 +240,14 @@ def _name(path: str, profile: Profile) -> Iterator[Problem]:
 
 
 def _listings(file: FileFacts, facts: BagFacts, profile: Profile) -> Iterator[Problem]:
-    """Payload stands in every payload manifest, a manifest in every tag manifest."""
+    """Payload stands in every payload manifest, a manifest in every tag manifest.
+
+    The drafts before 1.0 do not ask for the latter (RFC 8493, sections 2.2.1 and 3).
+    """
     if file.role is Role.PAYLOAD:
-        wanted, source, severity = facts.manifests, SOURCE_MANIFEST, ERROR
+        wanted, source = facts.manifests, SOURCE_MANIFEST
     elif file.role is Role.MANIFEST:
         wanted, source = facts.tag_manifests, SOURCE_TAG_MANIFEST
-        severity = WARNING if profile.unlisted_manifests_warn else ERROR
     else:
         return
     listed = {algorithm.lower() for algorithm, _, where in file.listed if where == source}
@@ -253,16 +255,19 @@ def _listings(file: FileFacts, facts: BagFacts, profile: Profile) -> Iterator[Pr
     missing = [name for name in names if name in LENGTHS and name not in listed]
     if not missing:
         return
+    is_draft = version_number(facts.version) < (1, 0)
     # Before 1.0 a payload file must stand in one manifest, not in all; profiles that
     # do not accept the drafts before 0.97 ask for all of them.
-    is_old = version_number(facts.version) < (1, 0) and "0.93" in profile.versions
-    if file.role is Role.PAYLOAD and is_old:
+    if file.role is Role.PAYLOAD and is_draft and "0.93" in profile.versions:
         if not listed:
             yield problems.IN_NO_MANIFEST.about(file.path)
         return
+    is_mild = file.role is Role.MANIFEST and is_draft and profile.unlisted_manifests_warn
     for algorithm in missing:
         manifest = _file_name(algorithm, source)
-        yield problems.NOT_IN_MANIFEST.about(file.path, severity, manifest=manifest)
+        yield problems.NOT_IN_MANIFEST.about(
+            file.path, WARNING if is_mild else ERROR, manifest=manifest
+        )
 
 
 def _missing(file: FileFacts, facts: BagFacts) -> Problem:

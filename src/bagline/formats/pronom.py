@@ -89,7 +89,9 @@ class PronomIdentifier:
 
     def _ask(self, samples: Sequence[Sample], seconds: float) -> list[FormatMatch | None]:
         child = self._start()
-        message = msgspec.msgpack.encode([(s.name, s.data) for s in samples])
+        # A name in raw bytes cannot be sent; of names only the extension counts.
+        named = [(s.name.encode("utf-8", "replace").decode(), s.data) for s in samples]
+        message = msgspec.msgpack.encode(named)
         try:
             assert child.stdin is not None
             child.stdin.write(LENGTH.pack(len(message)))

@@ -88,8 +88,14 @@ class IngestFile(Struct, kw_only=True, omit_defaults=True):
 
     @property
     def identifier(self) -> str:
-        """`institution/bag/path`, the name the Registry knows the file by."""
-        return f"{self.object_identifier}/{self.path_in_bag}"
+        """`institution/bag/path`, the name the Registry knows the file by.
+
+        Bytes of the path that are not UTF-8 stand there as `\\xNN`.
+        """
+        path = self.path_in_bag
+        if not path.isascii():
+            path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return f"{self.object_identifier}/{path}"
 
     @property
     def was_read(self) -> bool:

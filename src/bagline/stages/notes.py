@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from bagline.bagit.scan import ScanCheckpoint
+from bagline.model.wire import encode
 from bagline.problems import Problem
 
 
@@ -30,7 +31,8 @@ class PreFetchNotes(Struct, kw_only=True):
     """What bagit.txt declares; the encoding of manifests and other tag files."""
 
     def encoded(self) -> bytes:
-        return msgspec.json.encode(self)
+        """As JSON. Of names that are not UTF-8 it keeps what is."""
+        return encode(self)
 
 
 def read_notes(raw: bytes | None) -> PreFetchNotes | None:

@@ -167,8 +167,16 @@ def test_upper_case_digests_match() -> None:
     bag = BagBuilder().payload("a").unlisted("data/a")
     for algorithm in ("md5", "sha256"):
         digest = digest_of(algorithm, b"some bytes\n").upper().encode()
-        bag.manifest_line(f"manifest-{algorithm}.txt", digest + b" *./data/a")
+        bag.manifest_line(f"manifest-{algorithm}.txt", digest + b" data/a")
     assert checked(bag).problems == []
+
+
+def test_the_form_of_checksum_tools_is_read_with_one_warning_a_manifest() -> None:
+    bag = valid_bag().payload("b").listed_as("data/b", "*data/b")
+    bag.listed_as("data/empty", "./data/empty").listed_as("data/photo.tif", "*./data/photo.tif")
+    report = checked(bag)
+    assert report.valid
+    assert codes(report) == [problems.CHECKSUM_TOOL_FORM.code] * 2
 
 
 def test_percent_escapes_in_both_spellings() -> None:

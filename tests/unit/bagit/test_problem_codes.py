@@ -140,6 +140,7 @@ PROVOKED: dict[str, Callable[[], list[Problem]]] = {
     "BAG074": lambda: of(valid_bag().payload("A").listed_as("data/A", "data/a")),
     "BAG075": lambda: of(valid_bag().payload("x/y").listed_as("data/x/y", "data\\x\\y")),
     "BAG076": lambda: manifest(b"\xff\xfe\x00\xd8\x00\x00"),
+    "BAG077": lambda: manifest(MD5 + b" *data/a"),
     "BAG080": lambda: of(valid_bag().unlisted("data/empty", "md5")),
     "BAG081": lambda: of(valid_bag().wrong_digest("data/empty")),
     "BAG082": lambda: of(valid_bag().payload("bell\x07")),

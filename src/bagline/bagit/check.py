@@ -228,7 +228,8 @@ class _Check:
             self.report.profile = profile.name
             self._merge_manifests(facts)
             self._log.extend(bag_problems(facts, profile))
-            for file in self._listings.facts():
+            usual = [name.lower() for name in facts.manifests]
+            for file in self._listings.facts(usual=usual):
                 self._log.extend(file_problems(file, facts, profile))
             self._log.extend(self._case_problems())
         self._log.count_unlisted(problems.FILE_MISSING, self._listings.unkept_missing)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from bagline import problems
-from bagline.bagit.digests import BATCH_FILE_BYTES, Digester, Pending
+from bagline.bagit.digester import BATCH_FILE_BYTES, Digester
 from bagline.bagit.index import FileIndex
 from bagline.bagit.member import LIMITS, Limits, Member, MemberKind
 from bagline.bagit.paths import (
@@ -24,6 +24,7 @@ from bagline.bagit.paths import (
     role_of,
     split_name,
 )
+from bagline.bagit.pending import Pending
 from bagline.bagit.scanned import Entry, ScanCheckpoint, ScannedFile
 from bagline.bagit.settling import SPECIAL_ENTRIES, Settler
 from bagline.bagit.stream import Chunk
@@ -141,7 +142,11 @@ class BagScan:
                 waiting = self._waiting
                 while (member := self._reader.next_member()) is not None:
                     self._admit(member, digester)
-                    while waiting and self._is_ready(waiting[0]):
+                    while waiting and (
+                        (pending := waiting[0].pending) is None
+                        or pending.done
+                        or len(waiting) > _WAITING
+                    ):
                         file = self._settler.settle(waiting.popleft())
                         if file is not None:
                             yield file
@@ -282,10 +287,6 @@ class BagScan:
         )
 
     # Settling: in tar order, when a member's digests are there.
-
-    def _is_ready(self, entry: Entry) -> bool:
-        pending = entry.pending
-        return pending is None or pending.done or len(self._waiting) > _WAITING
 
     def _rest(self) -> Iterator[ScannedFile]:
         while self._waiting:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from bagline.bagit.digests import Pending
+from bagline.bagit.digests import Digests, as_hex
 from bagline.bagit.member import Member
 from bagline.bagit.paths import Role
+from bagline.bagit.pending import Pending
 from bagline.model.ingest import TarSpan
 from bagline.model.times import Timestamp
 from bagline.problems import Problem
@@ -18,16 +19,21 @@ class ScannedFile(Struct, frozen=True, gc=False):
     """One file of the bag, read whole.
 
     `path` is below the top directory, UTF-8 with surrogateescape; `size` the expanded
-    bytes; `digests` the four of DIGEST_ALGORITHMS in lower hex; `span` where its bytes
-    lie in the tar (a hard link has all three of its target).
+    bytes; `raw_digests` the four of DIGEST_ALGORITHMS joined; `span` where its bytes lie
+    in the tar (a hard link has all three of its target).
     """
 
     path: str
     role: Role
     size: int
     modified: Timestamp
-    digests: dict[str, str]
+    raw_digests: Digests
     span: TarSpan
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The same in lower hex, by algorithm."""
+        return as_hex(self.raw_digests)
 
 
 class ScanCheckpoint(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,6 @@ from typing import Any
 from msgspec import structs
 
 from bagline import problems
-from bagline.bagit import digests as digesting
 from bagline.bagit.digests import Digests
 from bagline.bagit.index import FileIndex
 from bagline.bagit.member import MemberKind
@@ -52,8 +51,7 @@ class Settler:
             raise ValueError("a resumed scan needs the files that were yielded before")
         for file in known or ():
             if file.span.header_offset < self._start.next_offset:
-                raw = digesting.from_hex(file.digests)
-                self.index.add(file.path, raw, file.size, file.span)
+                self.index.add(file.path, file.raw_digests, file.size, file.span)
 
     def checkpoint(self) -> ScanCheckpoint:
         """Where things stand after the last entry that was settled."""
@@ -135,7 +133,7 @@ class Settler:
             return None
         self._files += 1
         modified = self._timestamp(entry.member.mtime)
-        return ScannedFile(path, entry.role, size, modified, digesting.as_hex(digests), span)
+        return ScannedFile(path, entry.role, size, modified, digests, span)
 
     def _duplicate(self, entry: Entry, row: int, digests: Digests) -> None:
         if self.index.digests(row) == digests:

@@ -10,16 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from bagline.bagit import digests
-from bagline.bagit.digests import (
-    BATCH_FILE_BYTES,
-    GROUP_BYTES,
-    LANE_GROUPS,
-    Digester,
-    as_hex,
-    digests_of,
-    from_hex,
-    lanes_for,
-)
+from bagline.bagit.digester import BATCH_FILE_BYTES, BATCHES_HERE, Digester
+from bagline.bagit.digests import as_hex, digests_of, from_hex
+from bagline.bagit.lanes import GROUP_BYTES, LANE_GROUPS, lanes_for
 from bagline.model.ingest import DIGEST_ALGORITHMS
 
 
@@ -50,6 +43,66 @@ def test_digests_of_files_of_all_sizes_in_any_order(cores: int) -> None:
     assert found == [digests_of(body) for body in bodies]
 
 
+def small_bodies(count: int) -> list[bytes]:
+    rng = random.Random(count)
+    return [rng.randbytes(rng.choice([0, 1, 100, 4096])) for _ in range(count)]
+
+
+def test_many_small_files_get_a_helper_and_the_same_digests() -> None:
+    bodies = small_bodies(5_000)
+    with Digester(2) as digester:
+        pending = [digester.small(memoryview(body)) for body in bodies]
+        assert len(digester._helpers) == 1
+        assert [each.result() for each in pending] == [digests_of(body) for body in bodies]
+
+
+def test_few_small_files_get_no_helper() -> None:
+    with Digester(4) as digester:
+        for body in small_bodies(BATCHES_HERE):
+            digester.small(memoryview(body))
+        assert digester._helpers == []
+
+
+def test_a_helper_that_dies_costs_nothing_but_time() -> None:
+    bodies = small_bodies(9_000)
+    with Digester(3) as digester:
+        pending = []
+        for number, body in enumerate(bodies):
+            pending.append(digester.small(memoryview(body)))
+            if number == 6_000:
+                digester._helpers[0]._process.kill()
+        assert [each.result() for each in pending] == [digests_of(body) for body in bodies]
+
+
+def test_where_no_helper_can_be_started_all_is_hashed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/there/is/no/python")
+    bodies = small_bodies(5_000)
+    with Digester(2) as digester:
+        pending = [digester.small(memoryview(body)) for body in bodies]
+        assert [each.result() for each in pending] == [digests_of(body) for body in bodies]
+
+
+def test_a_helper_ends_with_the_scan() -> None:
+    with Digester(2) as digester:
+        for body in small_bodies(5_000):
+            digester.small(memoryview(body))
+        helper = digester._helpers[0]._process
+    assert helper.returncode is not None
+
+
+@pytest.mark.parametrize("size", [1_000, 1_001, 2_000, 2_999, 3_000_000])
+def test_parts_are_hashed_beside_the_whole(size: int) -> None:
+    part_bytes = 1_000 if size < 10_000 else 1_000_000
+    body = random.Random(size).randbytes(size)
+    pieces = (memoryview(body)[at : at + 700_001] for at in range(0, size, 700_001))
+    with Digester(2, part_bytes=part_bytes) as digester:
+        pending = digester.large(pieces, size)
+        assert pending.result() == digests_of(body)
+        starts = range(0, size, part_bytes) if size > part_bytes else ()
+        parts = tuple(hashlib.sha256(body[at : at + part_bytes]).hexdigest() for at in starts)
+        assert pending.parts() == parts
+
+
 def test_hex_and_back() -> None:
     raw = digests_of(b"abc")
     assert from_hex(as_hex(raw)) == raw
@@ -71,7 +124,7 @@ def test_a_slow_reader_of_results_bounds_what_is_in_flight() -> None:
     with Digester(2) as digester:
         pending = digester.large(pieces())
         assert hashed.wait(30)
-        waiting = max(lane.queue.qsize() for lane in digester._lanes)
+        waiting = max(lane.queue.qsize() for lane in digester.lanes.lanes)
         assert waiting <= LANE_GROUPS
         pending.result()
     assert len(ahead) == 3 * LANE_GROUPS

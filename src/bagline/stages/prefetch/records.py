@@ -101,11 +101,11 @@ def _snapshot(bag: IngestObject) -> IngestObject:
 
 
 def _record(job: Job, found: ScannedFile, moment: Timestamp) -> IngestFile:
-    bag = job.object
+    bag, digests = job.object, found.digests
     return IngestFile(
         checksums=[
             IngestChecksum(
-                algorithm=name, datetime=moment, digest=found.digests[name], source=SOURCE_INGEST
+                algorithm=name, datetime=moment, digest=digests[name], source=SOURCE_INGEST
             )
             for name in DIGEST_ALGORITHMS
         ],

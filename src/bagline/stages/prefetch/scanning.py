@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Iterator
 
+from bagline.bagit.digests import from_hex
 from bagline.bagit.paths import Role, role_of
 from bagline.bagit.scan import BagScan, ByteSink, ScannedFile
 from bagline.errors import Unreachable
@@ -61,7 +62,7 @@ def _known(job: Job) -> Iterator[ScannedFile]:
                     role=role_of(file.path_in_bag),
                     size=file.size,
                     modified=file.file_modified,
-                    digests={name: file.calculated(name) for name in DIGEST_ALGORITHMS},
+                    raw_digests=from_hex({n: file.calculated(n) for n in DIGEST_ALGORITHMS}),
                     span=span,
                 )
 

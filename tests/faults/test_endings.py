@@ -22,6 +22,7 @@ AFTER = {
         "staging-uploader",
         "format-identifier",
     ),
+    "Record": tuple(step.name for step in INGEST_LINE)[:-2],
     "Cleanup": tuple(step.name for step in INGEST_LINE)[:-1],
 }
 
@@ -319,3 +320,32 @@ def test_a_record_that_cannot_be_read_calls_an_operator_or_is_made_anew(
     else:
         assert ended.status == "Suspended"
         assert f"bagline requeue {item.id} --stage Receive" in ended.note
+
+
+def test_an_ingest_cut_off_while_recording_and_begun_anew_has_every_event_once(
+    line: LineUnderTest,
+) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    advance(line, item, "Record")
+    institution = line.services.registry.institution("test.edu")
+    assert institution is not None
+    from bagline.model.registry import IntellectualObject
+
+    half = IntellectualObject(
+        identifier="test.edu/bag", institution_id=institution.id, etag=item.etag, title="A bag"
+    )
+    line.services.registry.save_intellectual_object(half)
+    line.services.queue.discard("ingest08_record", item.id)
+    back = line.item(item.id)
+    back.stage = "Receive"
+    line.services.registry.save_work_item(back)
+    line.services.queue.publish("ingest01_prefetch", item.id)
+    (ended,) = line.run(item)
+    assert ended.status == "Success"
+    events = line.services.registry.events(object_id=ended.intellectual_object_id)
+    assert sorted(event.event_type for event in events) == [
+        "access assignment",
+        "creation",
+        "identifier assignment",
+        "ingestion",
+    ]

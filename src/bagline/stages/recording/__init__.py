@@ -93,7 +93,11 @@ class Recorder(Stage):
     ) -> None:
         """Object events are made once and kept in Redis until the Registry has them."""
         if not bag.premis_events:
-            bag.premis_events = object_events(job, bag, known, saved_files)
+            # Not by `is_reingest`: an ingest that was cut off here, and began anew, finds
+            # its own object in the Registry.
+            stored = job.services.registry.events(object_id=known.id)
+            is_first = not any(event.event_type == "creation" for event in stored)
+            bag.premis_events = object_events(job, known, saved_files, is_first=is_first)
             job.commit(object=bag)
         for event in bag.premis_events:
             if not event.id:

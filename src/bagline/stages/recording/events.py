@@ -11,7 +11,6 @@ from bagline.model.ingest import (
     SOURCE_MANIFEST,
     IngestChecksum,
     IngestFile,
-    IngestObject,
 )
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import IntellectualObject
@@ -25,7 +24,7 @@ UUID_LIBRARY = "http://github.com/google/uuid"
 
 
 def object_events(
-    job: Job, bag: IngestObject, known: IntellectualObject, files: int
+    job: Job, known: IntellectualObject, files: int, *, is_first: bool
 ) -> list[PremisEvent]:
     """Creation and identifier (first ingest only), ingestion, access."""
     make = _ObjectMaker(job, known)
@@ -65,7 +64,7 @@ def object_events(
             LINE,
         ),
     ]
-    return always if bag.is_reingest else first + always
+    return first + always if is_first else always
 
 
 def file_events(job: Job, file: IngestFile, moment: Timestamp) -> list[PremisEvent]:

@@ -27,6 +27,7 @@ class FileIndex:
         self._digests = bytearray()
         self._numbers = array("Q")
         self._stretches: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._parts: dict[int, tuple[str, ...]] = {}
         self._slots = array("I", bytes(4 * 1024))  # row + 1, or 0; a power of two long
         self._rows = 0
 
@@ -48,6 +49,8 @@ class FileIndex:
         self._numbers.extend((size, span.header_offset, span.data_offset, span.stored_bytes))
         if span.stretches:
             self._stretches[self._rows] = span.stretches
+        if span.part_sha256:
+            self._parts[self._rows] = span.part_sha256
         self._rows += 1
         self._slots[slot] = self._rows
         if self._rows * 3 > len(self._slots) * 2:
@@ -64,7 +67,7 @@ class FileIndex:
     def span(self, row: int) -> TarSpan:
         first = row * _NUMBERS
         header, data, stored = self._numbers[first + 1 : first + _NUMBERS]
-        return TarSpan(header, data, stored, self._stretches.get(row, ()))
+        return TarSpan(header, data, stored, self._stretches.get(row, ()), self._parts.get(row, ()))
 
     def _key(self, path: str) -> bytes:
         raw = path.encode("utf-8", "surrogateescape")

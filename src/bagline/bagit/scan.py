@@ -68,7 +68,8 @@ class BagScan:
     source that ends before it raises Unreachable, never a Problem. A resumed scan gets
     chunks from `resume.next_offset` on, and in `known` the files that were yielded
     before, in any order (ValueError without them: duplicates and hard links would be
-    misjudged). `index` may be handed in to be read afterwards: the n-th file yielded
+    misjudged). Files above `part_bytes` (0: none) are hashed by parts of it too, for
+    copies that a store makes part by part; sparse ones are not. `index` may be handed in to be read afterwards: the n-th file yielded
     has row n.
     """
 
@@ -83,6 +84,7 @@ class BagScan:
         known: Iterable[ScannedFile] | None = None,
         index: FileIndex | None = None,
         cores: int | None = None,
+        part_bytes: int = 0,
     ) -> None:
         start = resume or ScanCheckpoint()
         self._reader = TarReader(
@@ -98,6 +100,7 @@ class BagScan:
         self._tap = tap
         self._limits = limits
         self._cores = cores
+        self._part_bytes = part_bytes
         index = FileIndex() if index is None else index
         self._settler = Settler(start, index, self._expanded_limit)
         self._settler.recall(known)
@@ -137,7 +140,7 @@ class BagScan:
         Unreachable, or what the source raises, when the source fails. Both come after
         the files that were read whole before.
         """
-        with Digester(self._cores) as digester:
+        with Digester(self._cores, part_bytes=self._part_bytes) as digester:
             try:
                 waiting = self._waiting
                 while (member := self._reader.next_member()) is not None:
@@ -257,7 +260,10 @@ class BagScan:
             pending = digester.small(view)
         else:
             pieces = self._reader.pieces()
-            pending = digester.large(pieces if sink is None else _shared(pieces, sink))
+            pending = digester.large(
+                pieces if sink is None else _shared(pieces, sink),
+                0 if member.is_sparse else member.size,
+            )
         if sink is not None:
             sink.close()
         return pending

@@ -88,7 +88,10 @@ class Settler:
         member = entry.member
         if member.kind is MemberKind.HARD_LINK:
             return self._settle_link(entry)
-        span = TarSpan(member.header_offset, member.data_offset, member.stored, member.stretches)
+        parts = entry.pending.parts() if entry.pending is not None else ()
+        span = TarSpan(
+            member.header_offset, member.data_offset, member.stored, member.stretches, parts
+        )
         return self._settle_file(entry, digests, member.size, span)
 
     def _settle_link(self, entry: Entry) -> ScannedFile | None:

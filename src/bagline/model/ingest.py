@@ -167,13 +167,15 @@ class TarSpan(Struct, frozen=True, omit_defaults=True, array_like=True):
 
     `stretches` is non-empty only for sparse files: (offset in the expanded file, length)
     of each stretch that is stored; the stretches lie one after another from
-    `data_offset`. A hard link carries the span of its target.
+    `data_offset`. A hard link carries the span of its target. `part_sha256` is non-empty
+    only for files above the part size of the store's copies: hex, one digest a part.
     """
 
     header_offset: int
     data_offset: int
     stored_bytes: int
     stretches: tuple[tuple[int, int], ...] = ()
+    part_sha256: tuple[str, ...] = ()
 
 
 def object_identifier(institution: str, key: str) -> str:

@@ -154,6 +154,7 @@ class StagingUploader(Stage):
             target=self._target(job, entry.file),
             sha256=entry.file.calculated("sha256"),
             md5=entry.file.calculated("md5"),
+            part_sha256=_span(entry).part_sha256,
         )
 
     def _target(self, job: Job, file: IngestFile) -> Target:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bagline.errors import Gone, Replaced
 from bagline.model.ingest import IngestObject
 from bagline.problems import BAG_DELETED
+from bagline.services.objects.base import PART_COPY_BYTES
 from bagline.stages.base import Cancel, Done, Job, Outcome, Reject, Stage
 from bagline.stages.notes import PreFetchNotes, read_notes
 from bagline.stages.prefetch.copies import copy_metadata
@@ -23,6 +24,10 @@ SERIALIZATION = "application/tar"
 
 class PreFetch(Stage):
     name = "pre-fetch"
+
+    def __init__(self, part_bytes: int = PART_COPY_BYTES) -> None:
+        """Files above `part_bytes` are hashed by parts too, as staging will copy them."""
+        self._part_bytes = part_bytes
 
     def run(self, job: Job) -> Outcome:
         item = job.item
@@ -59,7 +64,7 @@ class PreFetch(Stage):
         return PreFetchNotes(etag=job.item.etag)
 
     def _read(self, job: Job, notes: PreFetchNotes) -> None:
-        bodies = scan(job, notes)
+        bodies = scan(job, notes, self._part_bytes)
         copy_metadata(job, notes, bodies)
         notes.problems += apply_tags(job, notes, bodies)
         notes.problems += merge_manifests(job, notes, bodies)

@@ -43,4 +43,5 @@ def _large(job: Job, bodies: Bodies, name: str, target: Target) -> RangeCopy:
         target=target,
         sha256=file.calculated("sha256"),
         md5=file.calculated("md5"),
+        part_sha256=span.part_sha256,
     )

@@ -17,7 +17,7 @@ from bagline.stages.prefetch.records import Records
 from bagline.stages.prefetch.saving import Saver
 
 
-def scan(job: Job, notes: PreFetchNotes) -> Bodies:
+def scan(job: Job, notes: PreFetchNotes, part_bytes: int) -> Bodies:
     """Read the tar from where the notes say, and record every file.
 
     Returns the bodies of manifests and tag files this pass saw. Raises BagRejected with
@@ -33,7 +33,12 @@ def scan(job: Job, notes: PreFetchNotes) -> Bodies:
     start = notes.scan.next_offset if notes.scan else 0
     chunks = job.services.objects.stream(bag.s3_bucket, bag.s3_key, start=start, etag=bag.etag)
     pass_ = BagScan(
-        chunks, length=bag.size, tap=tap, resume=notes.scan, known=_known(job) if start else None
+        chunks,
+        length=bag.size,
+        tap=tap,
+        resume=notes.scan,
+        known=_known(job) if start else None,
+        part_bytes=part_bytes,
     )
     job.progress.expect(files=0, bytes=bag.size)
     with Saver(job) as saver:

@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help install demo test check bench lock docs clean
+.PHONY: help install demo test check bench fuzz lock docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,9 @@ check: $(STAMP)  ## lint, types, import direction, unit tests: seconds, no serve
 
 bench: $(STAMP)  ## figures, each beside its baseline in the same run
 	$(BIN)/python -m bench
+
+fuzz: $(STAMP)   ## look for bytes that break a parser: TARGET=scanner|manifest|tags MINUTES=10
+	PYTHONPATH=tests nice $(BIN)/python -m fuzz $(or $(TARGET),scanner) --minutes $(or $(MINUTES),10)
 
 docs: $(STAMP)   ## pages that are made from tables in the code
 	$(BIN)/python -m bagline.problems > docs/problems.md

@@ -132,6 +132,15 @@ def test_problem_codes_exist(page: Path) -> None:
     assert set(re.findall(r"\bBAG\d{3}\b", text_of(page))) <= set(problems.KINDS)
 
 
+# -- tests
+def test_tests_on_the_page_of_what_it_survives_exist() -> None:
+    named = re.findall(r"`(tests/\S+\.py)::(\w+)`", text_of(DOCS / "survives.md"))
+    assert len(named) > 100
+    sources = {file: text_of(HOME / file) for file, _ in named}
+    for file, test in named:
+        assert f"\ndef {test}(" in sources[file], f"{file}::{test}"
+
+
 # -- settings
 REFERENCE = DOCS / "operating" / "settings.md"
 

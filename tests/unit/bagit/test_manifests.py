@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import unicodedata
 from collections.abc import Sequence
 
@@ -211,6 +212,37 @@ def test_bytes_that_do_not_fit_the_declared_encoding_end_the_reading() -> None:
     raw = (f"{MD5}  data/a\n").encode("utf-16-le") + b"\x00\xd8\x00\x00"
     _, parser = parsed(b"\xff\xfe" + raw, encoding="UTF-16")
     assert codes(parser) == [problems.MANIFEST_UNDECODABLE.code]
+
+
+@pytest.mark.parametrize("chunk", [1, 40, 1000])
+def test_what_stands_before_bytes_that_do_not_fit_is_read(chunk: int) -> None:
+    raw = line("data/a") + line("data/b") + line(b"data/\x80") + line("data/c")
+    entries, parser = parsed(raw, chunk=chunk, encoding="US-ASCII")
+    assert [entry.raw_path for entry in entries] == ["data/a", "data/b"]
+    assert parser.problems == [
+        problems.MANIFEST_UNDECODABLE.about("manifest-md5.txt", encoding="US-ASCII", line=3)
+    ]
+
+
+def test_raw_spellings_in_another_encoding_do_not_lead_out_of_the_bag() -> None:
+    path = "data/\u2f2e\u2e2f"  # in UTF-16: /../
+    [entry] = parsed(line(path).decode().encode("utf-16-be"), encoding="UTF-16BE")[0]
+    assert entry.candidates == (path,)
+
+
+def test_a_million_lines_pass_in_bounded_memory() -> None:
+    parser = ManifestParser("manifest-md5.txt")
+    block = b"".join(line(f"data/{n % 1000:03}/a file {n}.tif") for n in range(1000))
+    found = sum(len(parser.feed(block)) for _ in range(200))
+    tracemalloc.start()
+    found += sum(len(parser.feed(block)) for _ in range(20))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    found += sum(len(parser.feed(block)) for _ in range(780))
+    found += len(parser.finish())
+    assert found == 1_000_000
+    assert parser.problems == []
+    assert peak < 3 * 1024 * 1024
 
 
 def test_a_manifest_of_nothing() -> None:

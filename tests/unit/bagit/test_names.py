@@ -82,6 +82,13 @@ def test_a_name_that_is_not_utf8_keeps_its_raw_bytes() -> None:
     assert scan.problems[0].subject == "data/caf\\xe9"
 
 
+def test_a_part_of_255_bytes_and_a_path_of_1024_are_ordinary() -> None:
+    names = ["bag/data/" + "x" * 255, "bag/data/" + "é" * 127, "bag/data" + "/d" * 508]
+    scan, files = scanned(members(*names))
+    assert list(files) == [name.removeprefix("bag/") for name in names]
+    assert scan.problems == []
+
+
 def test_a_part_of_256_bytes_is_a_warning_and_a_path_of_2000_is_kept() -> None:
     scan, files = scanned(members("bag/data/" + "é" * 128, "bag/data" + "/d" * 1000))
     assert len(files) == 2
@@ -95,7 +102,16 @@ def test_dots_and_double_slashes_are_taken_out(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["/bag/data/a", "../bag/data/a", "bag/../../etc/passwd", "bag/data/..", "C:/bag/a", "c:\\bag"],
+    [
+        "/bag/data/a",
+        "../bag/data/a",
+        "bag/../../etc/passwd",
+        "bag/data/..",
+        "C:/bag/a",
+        "c:\\bag",
+        "bag/C:/a",
+        "bag/c:\\a",
+    ],
 )
 def test_a_name_that_leaves_the_bag_is_a_problem_and_no_file(name: str) -> None:
     scan, files = scanned(header(b"bag/data/b") + header(name.encode()) + END)
@@ -149,6 +165,13 @@ def test_a_manifest_in_a_tag_directory_is_a_tag_file() -> None:
     assert role_of("manifest-md5.csv") is Role.TAG
     assert role_of("manifest-.txt") is Role.TAG
     assert role_of("data") is Role.TAG
+
+
+def test_a_manifest_of_an_algorithm_that_is_none_is_a_tag_file() -> None:
+    for name in ("a\x07b", "a\nb", "caf\udce9", "..", " ", "\u202esha256", "x" * 65):
+        assert role_of(f"manifest-{name}.txt") is Role.TAG
+    assert role_of("manifest-sha-256.txt") is Role.MANIFEST
+    assert role_of("tagmanifest-SHA512.txt") is Role.TAG_MANIFEST
 
 
 def test_a_name_splits_into_directory_and_path() -> None:

@@ -74,6 +74,12 @@ def test_bytes_that_do_not_fit_are_a_problem_and_the_other_tags_are_read() -> No
     assert parse_tags(b"A: caf\xe9\n", "notes.txt")[1][0].severity == "warning"
 
 
+def test_half_a_character_in_utf_7_is_a_problem_and_fits_a_record() -> None:
+    tags, found = parse_tags(b"A: +2AA-\nB: 2\n", "bag-info.txt", "UTF-7")
+    assert [tag.value for tag in tags] == ["?", "2"]
+    assert [problem.code for problem in found] == [problems.TAG_FILE_UNDECODABLE.code]
+
+
 def test_a_line_without_a_colon_is_kept_with_the_tag_before_it() -> None:
     tags, found = parse_tags(b"lost\nA: one\ntwo\n: x\nB: 3\n", "bag-info.txt")
     assert [(tag.tag_name, tag.value) for tag in tags] == [("A", "one two : x"), ("B", "3")]

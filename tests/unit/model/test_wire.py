@@ -317,6 +317,13 @@ def test_markup_and_line_separators_are_escaped() -> None:
 def test_bytes_that_are_not_utf_8_become_the_replacement_character() -> None:
     raw = wire.encode(IngestFile(path_in_bag=b"data/\xff".decode("utf-8", "surrogateescape")))
     assert json.loads(raw)["path_in_bag"] == "data/\ufffd"
+    assert json.loads(wire.encode({"data/\udcff": "FIFO"})) == {"data/\ufffd": "FIFO"}
+
+
+def test_the_registry_knows_a_name_that_is_not_utf_8_by_its_bytes() -> None:
+    path = b"data/\xc3\xa9\xe9\\x".decode("utf-8", "surrogateescape")
+    file = IngestFile(object_identifier="test.edu/bag", path_in_bag=path)
+    assert file.identifier == "test.edu/bag/data/é\\xe9\\x"
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,8 @@ class BagScan:
     chunks from `resume.next_offset` on, and in `known` the files that were yielded
     before, in any order (ValueError without them: duplicates and hard links would be
     misjudged). Files above `part_bytes` (0: none) are hashed by parts of it too, for
-    copies that a store makes part by part; sparse ones are not. `index` may be handed in to be read afterwards: the n-th file yielded
-    has row n.
+    copies that a store makes part by part; sparse ones are not. `index` may be handed in
+    to be read afterwards: the n-th file yielded has row n.
     """
 
     def __init__(

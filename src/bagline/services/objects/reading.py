@@ -17,9 +17,9 @@ from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_key
 
 MIB = 1024 * 1024
-WINDOW_BYTES = 4 * MIB
+WINDOW_BYTES = 8 * MIB
 """Bytes of one ranged GET of a stream."""
-WINDOWS_AHEAD = 4
+WINDOWS_AHEAD = 3
 PIECE_BYTES = MIB
 RESUMES = 5
 """How often a stream that broke off is taken up again at its next byte, without progress."""
@@ -63,7 +63,7 @@ class Reader:
                 raise Replaced(f"read {bucket}/{key}: another version of the object stands there")
             length = found.size - start if length is None else length
             _check_end(found, start + length)
-        ahead: deque[Future[bytes]] = deque()
+        ahead: deque[Future[list[bytes]]] = deque()
         at, end = start, start + length
         try:
             while at < end or ahead:
@@ -73,7 +73,7 @@ class Reader:
                         self._connection.ahead.submit(self._resuming, bucket, key, at, some, etag)
                     )
                     at += some
-                yield ahead.popleft().result()
+                yield from ahead.popleft().result()
         finally:
             for future in ahead:
                 future.cancel()
@@ -93,8 +93,10 @@ class Reader:
         self._append(got, bucket, key, start, length, etag)
         return got[0] if len(got) == 1 else b"".join(got)
 
-    def _resuming(self, bucket: str, key: str, start: int, length: int, etag: str) -> bytes:
-        """The same; where a GET breaks off, another one goes on at the next byte."""
+    def _resuming(
+        self, bucket: str, key: str, start: int, length: int, etag: str
+    ) -> list[bytes]:
+        """The same, in pieces; where a GET breaks off, another one goes on at the next byte."""
         got: list[bytes] = []
         failures = before = 0
         while True:
@@ -109,7 +111,7 @@ class Reader:
                     raise
                 time.sleep(RESUME_SECONDS * 2 ** (failures - 1))
             else:
-                return got[0] if len(got) == 1 else b"".join(got)
+                return got
 
     def _append(
         self, got: list[bytes], bucket: str, key: str, start: int, length: int, etag: str

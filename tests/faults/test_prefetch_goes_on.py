@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from bagline.errors import Unreachable
+from bagline.errors import Draining, Unreachable
 from bagline.model.workitem import WorkItem
 from bagline.services.objects import reading
 from bagline.services.objects.base import ProofMethod, RangeCopy, Target
@@ -124,6 +124,23 @@ def _goes_on(line: LineUnderTest, item: WorkItem, bag: BagBuilder, size: int, at
         assert found[path].file.calculated("sha1") == hashlib.sha1(contents).hexdigest()
         if path.startswith("data/"):
             assert kinds[4:] == [("manifest", "md5"), ("manifest", "sha256")]
+
+
+def test_a_stopping_worker_leaves_in_the_middle_of_a_file(line: LineUnderTest) -> None:
+    size = 48 * MIB
+    item = line.deposit("bag.tar", BagBuilder().payload("large.bin", bytes(size)).tar())
+    job = a_job(line, item)
+    chunks = iter([False] * 3)
+    job.stopping = lambda: next(chunks, True)
+    read: list[int] = []
+    job.progress.at = lambda *, files, bytes: read.append(bytes)  # type: ignore[method-assign]
+    with pytest.raises(Draining):
+        PreFetch().run(job)
+    assert max(read) < size
+    notes = read_notes(line.services.state.load_checkpoint(item.id))
+    assert notes is not None
+    assert notes.scan is not None
+    assert notes.scan.files == len(entries(line, item)) == 3  # the tag files before it
 
 
 def test_one_cut_in_the_middle_is_read_on_at_the_next_byte(line: LineUnderTest) -> None:

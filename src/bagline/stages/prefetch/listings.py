@@ -39,6 +39,7 @@ def merge_manifests(job: Job, notes: PreFetchNotes, bodies: Bodies) -> list[Prob
         merger = _Merger(job, parsers, saver)
         for lines in batches(manifests, COMMIT_FILES):
             merger.merge(lines)
+            job.pause_point()
     problems = ProblemLog()
     problems.extend(merger.problems.all())
     for parser in parsers:

@@ -43,6 +43,7 @@ class Records:
         self._saved_at = time.monotonic()
         self._object_changed = True
         bag = job.object
+        self._identifier = bag.identifier
         bag.file_count = notes.scan.files if notes.scan else 0
 
     def add(self, found: ScannedFile) -> None:
@@ -50,7 +51,9 @@ class Records:
         work, batch = self._job.settings.work, self._batch
         if not batch:
             self._moment = self._job.clock()
-        batch.append(FileEntry(_record(self._job, found, self._moment), found.span))
+        batch.append(
+            FileEntry(_record(self._job, self._identifier, found, self._moment), found.span)
+        )
         self._count(found)
         self._bytes += found.span.stored_bytes
         if (
@@ -100,7 +103,7 @@ def _snapshot(bag: IngestObject) -> IngestObject:
     )
 
 
-def _record(job: Job, found: ScannedFile, moment: Timestamp) -> IngestFile:
+def _record(job: Job, identifier: str, found: ScannedFile, moment: Timestamp) -> IngestFile:
     bag, digests = job.object, found.digests
     return IngestFile(
         checksums=[
@@ -116,8 +119,8 @@ def _record(job: Job, found: ScannedFile, moment: Timestamp) -> IngestFile:
         format_match_type="extension",
         institution_id=bag.institution_id,
         mtime=found.modified,
-        object_identifier=bag.identifier,
+        object_identifier=identifier,
         path_in_bag=found.path,
         size=found.size,
-        uuid=named_uuid("file", bag.identifier, job.item.id, bag.etag, found.path),
+        uuid=named_uuid("file", identifier, job.item.id, bag.etag, found.path),
     )

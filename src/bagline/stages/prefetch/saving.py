@@ -15,9 +15,9 @@ from bagline.stages.base import Job
 class Saver:
     """Commits of one job, one after another, on a thread of its own. Use as a context.
 
-    What a commit raises (LeaseLost, Draining, Unreachable …) comes out of the next call,
-    or of leaving the context; afterwards nothing more is committed. Leaving waits for what
-    was handed over, also when the stage fails meanwhile: then the stage's fault counts.
+    What a commit raises (LeaseLost, Unreachable …) comes out of the next call, or of
+    leaving the context. Leaving waits for what was handed over, also when the stage fails
+    meanwhile: then the stage's fault counts.
     """
 
     def __init__(self, job: Job) -> None:
@@ -49,14 +49,22 @@ class Saver:
         object: IngestObject | None = None,
         checkpoint: bytes | None = None,
     ) -> None:
-        """Save as `Job.commit` does, soon. What is handed over must not be changed again."""
+        """Save in one fenced step, soon. What is handed over must not be changed again."""
         self.wait()
-        self._last = self._pool.submit(
-            self._job.commit, files=files, object=object, checkpoint=checkpoint
-        )
+        self._last = self._pool.submit(self._save, files, object, checkpoint)
 
     def wait(self) -> None:
         """Until everything handed over is saved. Raises what became of it."""
         last, self._last = self._last, None
         if last is not None:
             last.result()
+
+    def _save(
+        self,
+        files: list[IngestFile | FileEntry],
+        object: IngestObject | None,
+        checkpoint: bytes | None,
+    ) -> None:
+        job = self._job
+        job.services.state.commit(job.lease, files=files, object=object, checkpoint=checkpoint)
+        job.progress.moved()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bagline.bagit.digests import from_hex
 from bagline.bagit.paths import Role, role_of
 from bagline.bagit.scan import BagScan, ByteSink, ScannedFile
-from bagline.errors import Unreachable
+from bagline.errors import Draining, Unreachable
 from bagline.model.ingest import DIGEST_ALGORITHMS
+from bagline.services.state.base import COMMIT_FILES
 from bagline.stages.base import Job
 from bagline.stages.notes import PreFetchNotes
 from bagline.stages.prefetch.bodies import Bodies
@@ -22,7 +23,8 @@ def scan(job: Job, notes: PreFetchNotes, part_bytes: int) -> Bodies:
 
     Returns the bodies of manifests and tag files this pass saw. Raises BagRejected with
     every problem when the tar cannot be read on; Gone, Replaced and Unreachable as met,
-    and then the files that were read whole before are saved with their checkpoint.
+    and Draining when the worker stops, also in the middle of a file. When the store or the
+    worker goes away, the files that were read whole are saved with their checkpoint.
     """
     bag = job.object
     bodies = Bodies(job)
@@ -33,7 +35,7 @@ def scan(job: Job, notes: PreFetchNotes, part_bytes: int) -> Bodies:
     start = notes.scan.next_offset if notes.scan else 0
     chunks = job.services.objects.stream(bag.s3_bucket, bag.s3_key, start=start, etag=bag.etag)
     pass_ = BagScan(
-        chunks,
+        _watched(job, chunks, start),
         length=bag.size,
         tap=tap,
         resume=notes.scan,
@@ -46,8 +48,7 @@ def scan(job: Job, notes: PreFetchNotes, part_bytes: int) -> Bodies:
         try:
             for found in pass_.files():
                 records.add(found)
-                job.progress.at(files=bag.file_count, bytes=pass_.bytes_read)
-        except Unreachable:
+        except (Unreachable, Draining):
             records.save()
             raise
         records.save()
@@ -57,9 +58,20 @@ def scan(job: Job, notes: PreFetchNotes, part_bytes: int) -> Bodies:
     return bodies
 
 
+def _watched(job: Job, chunks: Iterable[bytes], start: int) -> Iterator[bytes]:
+    """The chunks; after each, people see how far it is, and the stage may be stopped."""
+    done = start
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        job.progress.at(files=job.object.file_count, bytes=done)
+        job.pause_point()
+
+
 def _known(job: Job) -> Iterator[ScannedFile]:
     """The files an earlier worker recorded, for duplicates and hard links."""
-    for batch in job.iter_files():
+    for batch in job.services.state.iter_files(job.item.id, batch=COMMIT_FILES):
+        job.progress.moved()
         for file, span in batch:
             if file.was_read and span is not None:
                 yield ScannedFile(

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from urllib.parse import unquote_plus
 
+import pytest
+
+from bagline.errors import Draining
 from bagline.model.registry import GenericFile
+from bagline.model.workitem import WorkItem
 from bagline.services.objects.base import ObjectInfo
+from bagline.stages.base import Done, Job
+from bagline.stages.prefetch import PreFetch
+from bagline.stages.progress import Progress
 from support.bags import BagBuilder
 from support.line import LineUnderTest, is_kept
 
@@ -224,3 +231,33 @@ def test_a_manifest_with_a_control_character_in_its_name_is_refused(line: LineUn
     (item,) = line.run(line.deposit("bell.tar", bag.tar()))
     assert item.status == "Failed"
     assert {p.code for p in line.services.registry.problems(item.id)} == {"BAG082"}
+
+
+def test_a_bag_of_raw_names_goes_on_from_its_checkpoint(line: LineUnderTest) -> None:
+    name = "notes-caf\udce9.txt"
+    bag = BagBuilder("raw").tag_file(name, b"Note: x\n").payload("large.bin", bytes(40 << 20))
+    item = line.deposit("raw.tar", bag.tar("gnu"))
+    chunks = iter([False] * 3)
+    first = a_job(line, item)
+    first.stopping = lambda: next(chunks, True)
+    with pytest.raises(Draining):
+        PreFetch().run(first)
+    assert set(line.files(item.id)) < set(bag.files())
+    line.services.state.drop_lease(first.lease)
+    second = a_job(line, item)
+    assert isinstance(PreFetch().run(second), Done)
+    assert set(line.files(item.id)) == set(bag.files())
+
+
+def a_job(line: LineUnderTest, item: WorkItem) -> Job:
+    lease = line.services.state.take_lease(item.id, owner="test", seconds=60)
+    assert lease is not None
+    return Job(
+        item=item,
+        bag=line.services.state.load_object(item.id),
+        institution=line.institution,
+        lease=lease,
+        services=line.services,
+        settings=line.settings,
+        progress=Progress("pre-fetch"),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bagline.bagit.paths import is_utf8
 from bagline.bagit.profiles import profile_for, profile_identifier, storage_option
 from bagline.bagit.tagfiles import (
     TAG_FILE_BYTES,
@@ -31,7 +32,7 @@ def apply_tags(job: Job, notes: PreFetchNotes, bodies: Bodies) -> list[Problem]:
     bag.tags = []
     if BAGIT_TXT in bag.parsable_tag_files:
         problems += _declare(notes, bodies)
-    others = [path for path in bag.tag_files if path not in PARSABLE]
+    others = [path for path in bag.tag_files if path not in PARSABLE and _is_kept_whole(path)]
     for path in [*bag.parsable_tag_files, *others]:
         body = bodies.whole(path, most_bytes=TAG_FILE_BYTES)
         if body is None or (path not in PARSABLE and not looks_like_tag_file(path, body)):
@@ -44,6 +45,11 @@ def apply_tags(job: Job, notes: PreFetchNotes, bodies: Bodies) -> list[Problem]:
         job.progress.moved()
     _settle_storage_option(bag)
     return problems
+
+
+def _is_kept_whole(path: str) -> bool:
+    """Whether a resumed pass finds the file by this name: records do not keep raw bytes."""
+    return is_utf8(path) and "\ufffd" not in path
 
 
 def _declare(notes: PreFetchNotes, bodies: Bodies) -> list[Problem]:

@@ -23,6 +23,8 @@ LINE_BYTES = 1024 * 1024
 
 _PERCENT = re.compile("%(0[AaDd]|25)")
 _DECODED = {"0a": "\n", "0d": "\r", "25": "%"}
+# What nearly every line of a payload manifest looks like; nothing in it needs a second look.
+_USUAL = rb"([0-9a-f]{%d})  (data(?:/[\w-][\w. -]*)+)"
 _LINE = rb"[ \t]*([^ \t]+)[ \t]+([^ \t].*)"
 _HEX = re.compile(rb"[0-9A-Fa-f]+")
 
@@ -59,6 +61,9 @@ class ManifestParser:
         self._decode_first = not version.startswith("0.")
         self._line_pattern = re.compile(_LINE)
         self._digest_hex = 2 * LENGTHS.get(self.algorithm, 0)
+        self._usual: re.Pattern[bytes] | None = None
+        if self._digest_hex and self.role is Role.MANIFEST:
+            self._usual = re.compile(_USUAL % self._digest_hex)
         self._log = ProblemLog()
         self._line = 0
         self._rest = b""
@@ -158,6 +163,9 @@ class ManifestParser:
         if len(line) > LINE_BYTES:
             self._bad_line(self._line, f"it is longer than {LINE_BYTES} bytes")
             return None
+        if self._usual is not None and (usual := self._usual.fullmatch(line)):
+            path = usual[2].decode()
+            return ManifestEntry(path, usual[1].decode(), (path,), self._line)
         match = self._line_pattern.fullmatch(line)
         if match is None:
             if line.strip():

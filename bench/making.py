@@ -28,6 +28,15 @@ class BenchBag:
     file_bytes: int
     algorithms: tuple[str, ...] = ("md5", "sha256")
 
+    @property
+    def tar_bytes(self) -> int:
+        """How long the tar will be."""
+        bodies = [len(body) for body in TAGS.values()] + [self.file_bytes] * self.files
+        for name in self.algorithms:
+            line = f"{hashlib.new(name).hexdigest()}  {_path(0)}\n"
+            bodies.append(len(line) * self.files)
+        return sum(BLOCK + size + -size % BLOCK for size in bodies) + 2 * BLOCK
+
     def chunks(self) -> Iterator[bytes]:
         """The tar's bytes; in memory only one file's block and the manifests."""
         listings = {name: bytearray() for name in self.algorithms}
@@ -35,7 +44,7 @@ class BenchBag:
         for path, body in TAGS.items():
             yield self._header(path, len(body)) + _padded(body)
         for number in range(self.files):
-            path = f"data/series-{number // 1000:04d}/item-{number:07d}.tif"
+            path = _path(number)
             hashes = {n: hashlib.new(n, usedforsecurity=False) for n in self.algorithms}
             yield self._header(path, self.file_bytes)
             for piece in self._body(number, block):
@@ -59,6 +68,11 @@ class BenchBag:
         info = tarfile.TarInfo(f"{self.name}/{path}")
         info.size, info.mtime = size, 1_700_000_000
         return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def _path(number: int) -> str:
+    """Of the file of that number; all are of the same length."""
+    return f"data/series-{number // 1000:04d}/item-{number:07d}.tif"
 
 
 def _padded(body: bytes) -> bytes:

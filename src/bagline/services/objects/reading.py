@@ -93,9 +93,7 @@ class Reader:
         self._append(got, bucket, key, start, length, etag)
         return got[0] if len(got) == 1 else b"".join(got)
 
-    def _resuming(
-        self, bucket: str, key: str, start: int, length: int, etag: str
-    ) -> list[bytes]:
+    def _resuming(self, bucket: str, key: str, start: int, length: int, etag: str) -> list[bytes]:
         """The same, in pieces; where a GET breaks off, another one goes on at the next byte."""
         got: list[bytes] = []
         failures = before = 0

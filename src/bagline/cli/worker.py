@@ -50,10 +50,10 @@ def worker(
     if watch_parent:
         threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
     with open_house(settings_for(data_dir, config)) as house:
-        drained = serve(house, steps, duties, stop, threads_each=threads)
-    if not drained:
-        # A stage is inside one long request; its lease runs out, or is broken, by itself.
-        os._exit(EXIT_OUR_FAULT)
+        if not serve(house, steps, duties, stop, threads_each=threads):
+            # A stage is inside one long request; its lease runs out, or is broken, by itself.
+            # Closing politely would wait for it.
+            os._exit(EXIT_OUR_FAULT)
 
 
 def serve(

@@ -53,7 +53,7 @@ class Heartbeat:
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout=1.0)
 
     def hold(self, held: Held) -> None:
         """Renew it from now on."""

@@ -76,8 +76,9 @@ class Worker:
         self._stop.wait()
         drained = self._drain(threads)
         self._heartbeat.stop()
-        for _, stage in stages:
-            stage.close()
+        if drained:
+            for _, stage in stages:
+                stage.close()
         return drained
 
     def _drain(self, threads: Sequence[threading.Thread]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import subprocess
 import sys
 from collections import deque
@@ -50,6 +51,8 @@ class Helper:
         assert self._process.stdout is not None
         self._to = self._process.stdin.fileno()
         self._from = self._process.stdout.fileno()
+        self._answers = select.poll()
+        self._answers.register(self._from, select.POLLIN)
         _widen(self._to)
 
     @property
@@ -89,7 +92,7 @@ class Helper:
 
     def has_answer(self) -> bool:
         """Whether `finish_next` would hardly wait."""
-        return bool(self._given) and _is_readable(self._from)
+        return bool(self._given) and bool(self._answers.poll(0))
 
     def holds(self, batch: Batch) -> bool:
         return batch in self._given
@@ -124,9 +127,3 @@ def _widen(pipe: int) -> None:
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         with contextlib.suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-
-
-def _is_readable(pipe: int) -> bool:
-    import select
-
-    return bool(select.select([pipe], [], [], 0)[0])

@@ -26,6 +26,8 @@ class Valkey(Engine):
             "dir": _quoted(self.home),
             "appendonly": "yes",
             "appendfsync": "always",
+            # A rewrite costs a fork and all data again: not for each bag that comes and goes.
+            "auto-aof-rewrite-min-size": "512mb",
             "maxmemory-policy": "noeviction",
             "save": '""',
             "daemonize": "no",

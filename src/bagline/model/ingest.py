@@ -24,7 +24,7 @@ FORMAT_BY_EXTENSION = "ext map"
 FORMAT_BY_SIEGFRIED = "siegfried"
 
 
-class Tag(Struct, kw_only=True, frozen=True):
+class Tag(Struct, kw_only=True, frozen=True, gc=False):
     """One tag of a tag file, in the order it stands there; names may repeat."""
 
     tag_file: str = kept("")
@@ -32,7 +32,7 @@ class Tag(Struct, kw_only=True, frozen=True):
     value: str = kept("")
 
 
-class IngestChecksum(Struct, kw_only=True, omit_defaults=True):
+class IngestChecksum(Struct, kw_only=True, omit_defaults=True, gc=False):
     """A digest in lower-case hex, and where it came from (a SOURCE_ constant)."""
 
     algorithm: str = kept("")
@@ -41,7 +41,7 @@ class IngestChecksum(Struct, kw_only=True, omit_defaults=True):
     source: str = kept("")
 
 
-class StorageRecord(Struct, kw_only=True, omit_defaults=True):
+class StorageRecord(Struct, kw_only=True, omit_defaults=True, gc=False):
     """One copy of a file in a preservation bucket. `size` in bytes."""
 
     bucket: str = kept("")
@@ -54,7 +54,7 @@ class StorageRecord(Struct, kw_only=True, omit_defaults=True):
     verified_at: Timestamp = kept(NEVER)
 
 
-class IngestFile(Struct, kw_only=True, omit_defaults=True):
+class IngestFile(Struct, kw_only=True, omit_defaults=True, gc=False):
     """One file of a bag. `size` in bytes.
 
     `path_in_bag` may hold lone surrogates where the tar's bytes are not UTF-8
@@ -162,7 +162,7 @@ class IngestObject(Struct, kw_only=True, omit_defaults=True):
         return ""
 
 
-class TarSpan(Struct, frozen=True, omit_defaults=True, array_like=True):
+class TarSpan(Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):
     """Where a file's bytes lie in the tar of the receiving bucket, in bytes.
 
     `stretches` is non-empty only for sparse files: (offset in the expanded file, length)

@@ -33,8 +33,23 @@ def named_uuid(*parts: object) -> str:
     File keys and events get theirs from it, so that a stage that runs again after a
     crash names the same things by the same names.
     """
-    text = "\x1f".join(str(part) for part in parts)
-    digest = hashlib.sha1(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).digest()
-    text = digest[:16].hex()
-    variant = "89ab"[int(text[16], 16) & 3]
-    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+    return NamedUuids(*parts[:-1]).of(str(parts[-1]))
+
+
+class NamedUuids:
+    """What `named_uuid` gives for these parts and one last part, for many last parts."""
+
+    def __init__(self, *parts: object) -> None:
+        text = "".join(f"{part}\x1f" for part in parts)
+        self._first = hashlib.sha1(_raw(text), usedforsecurity=False)
+
+    def of(self, last: str) -> str:
+        digest = self._first.copy()
+        digest.update(_raw(last))
+        text = digest.hexdigest()
+        variant = "89ab"[int(text[16], 16) & 3]
+        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

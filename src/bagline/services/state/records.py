@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TypeVar
 
 import msgspec
@@ -21,9 +22,14 @@ def decode_record(raw: bytes, kind: type[R], key: object, field: bytes) -> R:
         record = wire.decode(raw, kind)
     except (ValueError, msgspec.MsgspecError) as error:
         raise broken(key, field, str(error)) from error
-    if record == kind():
+    if record == _empty(kind):
         raise broken(key, field, "an empty record")
     return record
+
+
+@cache
+def _empty(kind: type[R]) -> R:
+    return kind()
 
 
 def decode_object(raw: bytes, key: object, field: bytes) -> IngestObject:

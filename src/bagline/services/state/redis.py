@@ -167,15 +167,19 @@ class RedisState(State):
         if len(files) > COMMIT_FILES:
             raise ValueError(f"{len(files)} files in one commit; at most {COMMIT_FILES}")
         identifier = _identifier(files, object)
-        entries: list[Any] = []
+        digests, spans, members = [], [], []
         fields: list[Any] = []
+        entries = bytearray()
         for given in files:
             is_entry = isinstance(given, FileEntry)
             file, span = given if isinstance(given, FileEntry) else (given, None)
             raw_path, packed = keys.path_bytes(file.path_in_bag), keys.pack_span(span)
             field = keys.file_prefix(file.object_identifier) + raw_path
             member = keys.pack_member(raw_path, packed)
-            entries += [field, int(is_entry), keys.path_digest(raw_path), packed, member]
+            entries += b"1" if is_entry else b"0"
+            digests.append(keys.path_digest(raw_path))
+            spans.append(packed)
+            members.append(member)
             fields += [field, wire.encode(file)]
         if object is not None:
             fields += [b"object:" + keys.path_bytes(object.identifier), wire.encode(object)]
@@ -191,8 +195,8 @@ class RedisState(State):
             self._commit,
             lease,
             self._keys(lease.item_id),
-            [keys.path_bytes(identifier), len(files), *entries, len(fields), *fields, *change,
-             len(counts) // 2, *counts],
+            [keys.path_bytes(identifier), bytes(entries), len(files), *digests, *spans, *members,
+             len(fields), *fields, *change, len(counts) // 2, *counts],
         )  # fmt: skip
 
     def _keys(self, item_id: int) -> list[str]:

@@ -28,19 +28,34 @@ for key, kind in pairs({[item] = 'hash', [object] = 'string', [members] = 'list'
 end
 local at = 2
 local function take() at = at + 1; return ARGV[at - 1] end
-local identifier = take()
-local batch, listed = {}, redis.call('EXISTS', spans) == 1
-for _ = 1, tonumber(take()) do  -- files: field, is it an entry, digest, span, packed member
-  local field, entry, digest, span, member = take(), take(), take(), take(), take()
-  if (entry == '1' or (listed and redis.call('HEXISTS', item, field) == 0))
-      and redis.call('HSETNX', spans, digest, span) == 1 then
-    batch[#batch + 1] = member
+local identifier, entries, count = take(), take(), tonumber(take())
+local listed = redis.call('EXISTS', spans) == 1
+if count > 0 and (listed or entries:find('1', 1, true)) then
+  -- digests, then spans, then packed members of the files; entries has a 1 for each entry
+  local batch, news, seen = {}, {}, {}
+  for first = 0, count - 1, 1000 do
+    local last = math.min(first + 1000, count) - 1
+    local known = redis.call('HMGET', spans, unpack(ARGV, at + first, at + last))
+    for i = first, last do
+      local digest = ARGV[at + i]
+      if not known[i - first + 1] and not seen[digest]
+          and (listed or entries:byte(i + 1) == 49) then
+        seen[digest] = true
+        batch[#batch + 1] = ARGV[at + 2 * count + i]
+        news[#news + 1] = digest
+        news[#news + 1] = ARGV[at + count + i]
+      end
+    end
   end
+  for first = 1, #news, 1000 do
+    redis.call('HSET', spans, unpack(news, first, math.min(first + 999, #news)))
+  end
+  if #batch > 0 then redis.call('RPUSH', members, table.concat(batch)) end
 end
-if #batch > 0 then redis.call('RPUSH', members, table.concat(batch)) end
+at = at + 3 * count
 local fields = tonumber(take())
-for first = at, at + fields - 1, 400 do
-  redis.call('HSET', item, unpack(ARGV, first, math.min(first + 399, at + fields - 1)))
+for first = at, at + fields - 1, 1000 do
+  redis.call('HSET', item, unpack(ARGV, first, math.min(first + 999, at + fields - 1)))
 end
 at = at + fields
 if identifier ~= '' then redis.call('SET', object, identifier) end

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bagline.bagit.manifests import ManifestParser, match_warning
 from bagline.bagit.paths import Role
 from bagline.model.ingest import (
+    SOURCE_INGEST,
     SOURCE_MANIFEST,
     SOURCE_TAG_MANIFEST,
     IngestChecksum,
@@ -66,9 +67,10 @@ class _Merger:
         known = self._load(lines)
         changed: dict[str, IngestFile | FileEntry] = {}
         for parser, entry in lines:
-            spelling = next((path for path in entry.candidates if path in known), None)
-            if spelling is None:
-                spelling = entry.candidates[0]
+            spelling = entry.candidates[0]
+            if spelling not in known:
+                spelling = next((path for path in entry.candidates if path in known), spelling)
+            if spelling not in known:
                 known[spelling] = FileEntry(_listed_only(self._job, spelling), None)
                 changed[spelling] = known[spelling]
             elif spelling != entry.raw_path:
@@ -106,18 +108,21 @@ class _Merger:
         """Beside those of this pass (a manifest may list a file twice), instead of earlier
         ones; in the order of the manifests, whichever of them came first to the file."""
         moment, ranks = self._moment, self._ranks
+        source, algorithm = kind
         checksums = [
             old
             for old in file.checksums
-            if (old.source, old.algorithm) != kind or old.datetime == moment
+            if old.algorithm != algorithm or old.source != source or old.datetime == moment
         ]
-        source, algorithm = kind
         checksums.append(
             IngestChecksum(algorithm=algorithm, datetime=moment, digest=digest, source=source)
         )
         if len(checksums) > 1:
             last = checksums[-2]
-            if ranks.get((last.source, last.algorithm), -1) > ranks[kind]:
+            if (
+                last.source != SOURCE_INGEST
+                and ranks.get((last.source, last.algorithm), -1) > ranks[kind]
+            ):
                 checksums.sort(key=lambda c: ranks.get((c.source, c.algorithm), -1))
         file.checksums = checksums
 

@@ -10,19 +10,17 @@ from bagline.bagit.paths import Role, manifest_algorithm
 from bagline.bagit.scan import BagScan, ScannedFile
 from bagline.formats.extensions import format_for
 from bagline.model.ingest import (
-    DIGEST_ALGORITHMS,
     FORMAT_BY_EXTENSION,
     SOURCE_INGEST,
     IngestChecksum,
     IngestFile,
     IngestObject,
 )
-from bagline.model.times import Timestamp
 from bagline.services.state.base import COMMIT_FILES, FileEntry
 from bagline.stages.base import Job
 from bagline.stages.notes import PreFetchNotes
 from bagline.stages.prefetch.saving import Saver
-from bagline.stages.rules import named_uuid
+from bagline.stages.rules import NamedUuids
 
 PARSABLE = ("bagit.txt", "bag-info.txt", "aptrust-info.txt")
 
@@ -44,6 +42,7 @@ class Records:
         self._object_changed = True
         bag = job.object
         self._identifier = bag.identifier
+        self._uuids = NamedUuids("file", bag.identifier, job.item.id, bag.etag)
         bag.file_count = notes.scan.files if notes.scan else 0
 
     def add(self, found: ScannedFile) -> None:
@@ -51,9 +50,7 @@ class Records:
         work, batch = self._job.settings.work, self._batch
         if not batch:
             self._moment = self._job.clock()
-        batch.append(
-            FileEntry(_record(self._job, self._identifier, found, self._moment), found.span)
-        )
+        batch.append(FileEntry(self._record(found), found.span))
         self._count(found)
         self._bytes += found.span.stored_bytes
         if (
@@ -71,6 +68,26 @@ class Records:
         self._saver.commit(self._batch, object=changed, checkpoint=notes.encoded())
         self._batch, self._bytes, self._object_changed = [], 0, False
         self._saved_at = time.monotonic()
+
+    def _record(self, found: ScannedFile) -> IngestFile:
+        moment = self._moment
+        return IngestFile(
+            checksums=[
+                IngestChecksum(algorithm=name, datetime=moment, digest=digest, source=SOURCE_INGEST)
+                for name, digest in found.digests.items()
+            ],
+            file_format=format_for(found.path),
+            file_modified=found.modified,
+            format_identified_at=moment,
+            format_identified_by=FORMAT_BY_EXTENSION,
+            format_match_type="extension",
+            institution_id=self._job.object.institution_id,
+            mtime=found.modified,
+            object_identifier=self._identifier,
+            path_in_bag=found.path,
+            size=found.size,
+            uuid=self._uuids.of(found.path),
+        )
 
     def _count(self, found: ScannedFile) -> None:
         """What the object and the notes say of the bag. The object is saved only when more
@@ -100,27 +117,4 @@ def _snapshot(bag: IngestObject) -> IngestObject:
         tag_manifests=list(bag.tag_manifests),
         tag_files=list(bag.tag_files),
         parsable_tag_files=list(bag.parsable_tag_files),
-    )
-
-
-def _record(job: Job, identifier: str, found: ScannedFile, moment: Timestamp) -> IngestFile:
-    bag, digests = job.object, found.digests
-    return IngestFile(
-        checksums=[
-            IngestChecksum(
-                algorithm=name, datetime=moment, digest=digests[name], source=SOURCE_INGEST
-            )
-            for name in DIGEST_ALGORITHMS
-        ],
-        file_format=format_for(found.path),
-        file_modified=found.modified,
-        format_identified_at=moment,
-        format_identified_by=FORMAT_BY_EXTENSION,
-        format_match_type="extension",
-        institution_id=bag.institution_id,
-        mtime=found.modified,
-        object_identifier=identifier,
-        path_in_bag=found.path,
-        size=found.size,
-        uuid=named_uuid("file", identifier, job.item.id, bag.etag, found.path),
     )

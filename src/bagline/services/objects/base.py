@@ -9,7 +9,7 @@ Nothing here retries; `retrying.RetryingObjects` does.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -82,7 +82,7 @@ class RangeCopy:
 
     `etag` pins the source. `sha256` and `md5` (hex) are what the bytes must hash to;
     above the largest part a store copies (5 GiB), `part_sha256` holds one digest a part
-    of `PART_COPY_BYTES`.
+    of `PART_COPY_BYTES`. `moved` is called whenever some of it is done, in any thread.
     """
 
     source_bucket: str
@@ -94,6 +94,7 @@ class RangeCopy:
     sha256: str
     md5: str = ""
     part_sha256: Sequence[str] = ()
+    moved: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +125,7 @@ class Copier:
                     CopySourceRange=f"bytes={part.start}-{part.start + part.length - 1}",
                     **pinned,
                 )["CopyPartResult"]
+            copy.moved()
             told = {k: answer[k] for k in ("ETag", "ChecksumSHA256") if answer.get(k)}
             return {"PartNumber": part.number, **told}
 
@@ -150,7 +151,15 @@ class Copier:
         chunks = self._reader.stream(
             copy.source_bucket, copy.source_key, copy.start, copy.length, etag
         )
-        return self._writer.put_stream(copy.target, chunks, copy.length, copy.sha256)
+        return self._writer.put_stream(
+            copy.target, _watched(chunks, copy.moved), copy.length, copy.sha256
+        )
+
+
+def _watched(chunks: Iterator[bytes], moved: Callable[[], object]) -> Iterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+        moved()
 
 
 def _proof_of(parts: Sequence[_Part], answers: Sequence[dict[str, Any]]) -> ProofMethod:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ PARTS = 9_000
 SINGLE_PUT_BYTES = 16 * MIB
 """Streams up to so many bytes go in one request: then the store tells their whole SHA-256."""
 PARTS_IN_FLIGHT = 3
+STREAMS_IN_FLIGHT = 2
+"""Streams in parts that one store takes at once: each holds some 64 MiB of its source and parts."""
 
 PutProof = Callable[[str], ProofMethod]
 """How the store proves a put; asked with a bucket in which it may be tried."""
@@ -31,6 +34,7 @@ class Writer:
         self._connection = connection
         self._reader = reader
         self._put_proof = put_proof
+        self._streams = threading.Semaphore(STREAMS_IN_FLIGHT)
 
     def put(self, body: Body) -> Proof:
         """The store verifies the SHA-256 that goes with the request, on arrival."""
@@ -82,7 +86,7 @@ class Writer:
             return self.put(Body(target, b"".join(checked), sha256))
         how = self._put_proof(target.bucket)
         try:
-            with self._connection.asking("put", target.bucket, target.key):
+            with self._streams, self._connection.asking("put", target.bucket, target.key):
                 answer = obstore.put(
                     self._connection.store(target.bucket),
                     target.key,

@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help install demo test check bench fuzz lock docs clean
+.PHONY: help install tools demo test check bench fuzz lock docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -23,6 +23,15 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PIP) install --quiet --require-hashes -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
+
+tools:           ## nsqd, nsqlookupd and versitygw into .tools, for the tests that want them
+	@PATH="$$PATH:/usr/local/go/bin"; \
+	command -v go >/dev/null || { \
+	  echo "make tools needs Go 1.25 or later, and there is none on PATH: https://go.dev/doc/install"; exit 1; }; \
+	for module in tools/*/; do \
+	  echo "building the tools of $$module"; \
+	  (cd "$$module" && CGO_ENABLED=0 go build -trimpath -o "$(CURDIR)/.tools/" tool) || exit 1; \
+	done
 
 demo: $(STAMP)   ## make a bag, ingest it, then a damaged copy of it
 	$(BIN)/python demo/run.py
@@ -52,4 +61,4 @@ lock: $(STAMP)   ## pin the newest versions that fit pyproject.toml
 	  --upgrade -o requirements.lock
 
 clean:           ## remove what the other commands made
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .tools .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -23,6 +23,9 @@ from bagline.model.storage import DEFAULT_OPTIONS, StorageOption
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
+SECRETS = ("access_key", "secret_key", "redis_url", "database_url", "auth_secret")
+QUEUE_KINDS = ("redis", "nsq")
+
 
 class Secret(Struct, frozen=True):
     """A value that never shows itself; `reveal()` where it is used."""
@@ -50,6 +53,27 @@ class S3Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     region: str = "us-east-1"
     allow_http: bool = False
     """Whether an endpoint without TLS is meant."""
+
+
+class QueueSettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which queue, and where NSQ is. Lists are `host:port`, separated by commas."""
+
+    kind: str = "redis"
+    """`redis` (at `redis_url`) or `nsq`."""
+    nsqlookupd: str = ""
+    """HTTP addresses of nsqlookupd, to find nsqd by."""
+    nsqd_tcp: str = ""
+    """nsqd to receive from besides, or instead."""
+    nsqd_http: str = ""
+    """nsqd to publish at: the first that answers. Empty: those that nsqlookupd knows."""
+    tls: bool = False
+    """Whether nsqd must speak TLS on TCP."""
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    auth_secret: Secret = Secret()
+    longest_delay_seconds: float = 3600.0
+    """Not above nsqd's --max-req-timeout."""
 
 
 class BucketSettings(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -103,6 +127,7 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     redis_url: Secret = Secret()
     database_url: Secret = Secret()
     buckets: BucketSettings = field(default_factory=BucketSettings)
+    queue: QueueSettings = field(default_factory=QueueSettings)
     work: WorkSettings = field(default_factory=WorkSettings)
     storage_options: tuple[StorageOption, ...] = DEFAULT_OPTIONS
     user: str = "system@bagline.local"
@@ -165,6 +190,10 @@ def _check(settings: Settings) -> None:
         value = getattr(settings.work, item.name)
         if not isinstance(value, bool) and value <= 0:
             raise Misconfigured(f"work.{item.name} is {value}: it must be more than 0")
+    if settings.queue.kind not in QUEUE_KINDS:
+        raise Misconfigured(f"queue.kind is {settings.queue.kind!r}: it must be redis or nsq")
+    if settings.queue.longest_delay_seconds <= 0:
+        raise Misconfigured("queue.longest_delay_seconds must be more than 0")
     if settings.data_dir.exists() and not settings.data_dir.is_dir():
         raise Misconfigured(
             f"the data directory {settings.data_dir} is a file: name another with --data-dir"
@@ -199,10 +228,11 @@ def _read_file(
     providers = document.get("providers", {})
     sections = [
         document.get("s3", {}),
+        document.get("queue", {}),
         *(providers.values() if isinstance(providers, dict) else []),
     ]
     for holder in (document, *(s for s in sections if isinstance(s, dict))):
-        for name in ("access_key", "secret_key", "redis_url", "database_url"):
+        for name in SECRETS:
             if isinstance(holder.get(name), str):
                 holder[name] = {"value": holder[name]}
     return document
@@ -214,7 +244,7 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
             continue
         words = name.removeprefix("BAGLINE_").lower()
         section, _, rest = words.partition("_")
-        if section in {"s3", "buckets", "work"} and rest:
+        if section in {"s3", "buckets", "queue", "work"} and rest:
             held = document.setdefault(section, {})
             if isinstance(held, dict):  # if not, converting says what is wrong
                 held[rest] = _secret_or(rest, value)
@@ -223,5 +253,4 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
 
 
 def _secret_or(name: str, value: str) -> Any:
-    secrets = {"access_key", "secret_key", "redis_url", "database_url"}
-    return {"value": value} if name in secrets else value
+    return {"value": value} if name in SECRETS else value

@@ -19,6 +19,7 @@ from bagline.services.bundle import Services
 from bagline.services.objects.base import Objects
 from bagline.services.objects.retrying import RetryingObjects
 from bagline.services.objects.s3 import S3Objects
+from bagline.services.queue.base import Queue
 from bagline.services.queue.redis import RedisQueue
 from bagline.services.registry.database import Database, sqlite_url
 from bagline.services.registry.sql import SqlRegistry
@@ -206,9 +207,34 @@ def build_services(settings: Settings) -> Services:
     return Services(
         objects=build_objects(settings.s3),
         state=RedisState(settings.redis_url.reveal()),
-        queue=RedisQueue(settings.redis_url.reveal()),
+        queue=build_queue(settings),
         registry=build_registry(settings),
         elsewhere={name: build_objects(s3) for name, s3 in settings.providers.items()},
+    )
+
+
+def build_queue(settings: Settings) -> Queue:
+    """Redis or NSQ, as the settings say. Raises Misconfigured."""
+    if settings.queue.kind == "redis":
+        return RedisQueue(settings.redis_url.reveal())
+    # Its client is imported only where it is used.
+    from bagline.services.queue.nsq.options import nsq_options
+    from bagline.services.queue.nsq.queue import NsqQueue
+
+    queue = settings.queue
+    return NsqQueue(
+        nsq_options(
+            lookupd=queue.nsqlookupd,
+            tcp=queue.nsqd_tcp,
+            http=queue.nsqd_http,
+            tls=queue.tls,
+            tls_ca=queue.tls_ca,
+            tls_cert=queue.tls_cert,
+            tls_key=queue.tls_key,
+            auth_secret=queue.auth_secret.reveal(),
+            longest_delay=queue.longest_delay_seconds,
+            keep_seconds=settings.work.lease_seconds,
+        )
     )
 
 

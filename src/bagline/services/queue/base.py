@@ -62,6 +62,11 @@ class Queue(ABC):
         """Make the item due. Where it already waits or is in flight, implementations may
         leave it as it is (Redis) or deliver it twice (NSQ); both are safe."""
 
+    def publish_many(self, topic: str, item_ids: Sequence[int]) -> None:
+        """Make them all due now. May be repeated; after a fault some may be published."""
+        for item_id in item_ids:
+            self.publish(topic, item_id)
+
     @abstractmethod
     def subscribe(self, topic: str, *, owner: str, in_flight: int = 1) -> Subscription: ...
 

@@ -14,7 +14,7 @@ import valkey
 from msgspec import structs
 
 from bagline.bagit.paths import role_of
-from bagline.config import BucketSettings, S3Settings, Secret, Settings
+from bagline.config import BucketSettings, QueueSettings, S3Settings, Secret, Settings
 from bagline.embedded import EngineAddresses
 from bagline.model.ingest import IngestFile
 from bagline.model.registry import Institution
@@ -131,9 +131,10 @@ def is_kept(path: str) -> bool:
 
 @contextmanager
 def line_under_test(
-    engines: EngineAddresses, folder: Path, **work: object
+    engines: EngineAddresses, folder: Path, *, queue: QueueSettings | None = None, **work: object
 ) -> Iterator[LineUnderTest]:
-    """A line of its own on the session's engines; `work` overrides WorkSettings."""
+    """A line of its own on the session's engines; `work` overrides WorkSettings, `queue` says
+    which queue if not the one in Redis."""
     redis_url = _fresh_database(engines)
     name = fresh_name("line")
     targets = tuple(
@@ -149,6 +150,7 @@ def line_under_test(
             allow_http=True,
         ),
         redis_url=Secret(redis_url),
+        queue=queue or QueueSettings(),
         buckets=BucketSettings(staging=f"{name}-staging"),
         storage_options=(
             StorageOption(name="Standard", targets=targets),

@@ -1,0 +1,202 @@
+"""The line over real nsqd: every bag once, whatever nsqd's limits, restarts and repeats."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bagline.config import QueueSettings
+from bagline.embedded import EngineAddresses
+from bagline.model.workitem import WorkItem
+from bagline.pipeline import INGEST_LINE, Line, Step
+from bagline.stages.base import Done, Job, Outcome, Stage
+from bagline.wiring import House, build_services
+from support.bags import BagBuilder
+from support.line import LineUnderTest, line_under_test
+from support.nsq import Lookupd, Nsqd, lookupd_running, nsqd_running
+
+pytestmark = pytest.mark.engines
+
+TOPICS = [step.topic for step in INGEST_LINE]
+
+
+@pytest.fixture
+def lookupd(tmp_path: Path) -> Iterator[Lookupd]:
+    with lookupd_running(tmp_path / "lookupd") as running:
+        yield running
+
+
+@contextmanager
+def line_over(
+    *nsqds: Nsqd, engines: EngineAddresses, folder: Path, lookupd: Lookupd, **work: object
+) -> Iterator[LineUnderTest]:
+    queue = QueueSettings(
+        kind="nsq", nsqlookupd=lookupd.http, nsqd_http=",".join(nsqd.http for nsqd in nsqds)
+    )
+    with line_under_test(engines, folder, queue=queue, **work) as line:
+        yield line
+
+
+@contextmanager
+def another_worker(line: LineUnderTest, steps: Line = INGEST_LINE) -> Iterator[None]:
+    """Workers with connections of their own, as another process has them."""
+    services = build_services(line.settings)
+    with LineUnderTest(House(line.settings, services), line.institution).working(steps):
+        yield
+    services.close()
+
+
+@contextmanager
+def reconciling(line: LineUnderTest) -> Iterator[None]:
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(0.5):
+            line.house.reconciler().look()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
+
+
+def deposit(line: LineUnderTest, count: int) -> list[WorkItem]:
+    return [
+        line.deposit(
+            f"bag-{n}.tar", BagBuilder(f"bag-{n}").payload("a.txt", f"text {n}".encode()).tar()
+        )
+        for n in range(count)
+    ]
+
+
+def ingestions(line: LineUnderTest, items: list[WorkItem]) -> Counter[int]:
+    """How many ingestions the Registry knows of each item's object."""
+    found: Counter[int] = Counter()
+    for item in items:
+        object_id = line.item(item.id).intellectual_object_id
+        events = line.services.registry.events(object_id=object_id)
+        found[item.id] = sum(event.event_type == "ingestion" for event in events)
+    return found
+
+
+def is_idle(line: LineUnderTest) -> bool:
+    return all(
+        depth.due + depth.delayed + depth.in_flight == 0
+        for depth in line.services.queue.depth(TOPICS)
+    )
+
+
+def test_bags_travel_over_two_nsqd(
+    engines: EngineAddresses, tmp_path: Path, lookupd: Lookupd
+) -> None:
+    with (
+        nsqd_running(tmp_path / "a", lookupd=lookupd) as a,
+        nsqd_running(tmp_path / "b", lookupd=lookupd) as b,
+        line_over(a, b, engines=engines, folder=tmp_path / "line", lookupd=lookupd) as line,
+    ):
+        first = deposit(line, 3)
+        a.stop()  # what is published now goes to the other one
+        late = line.deposit("late.tar", BagBuilder("late").payload("a.txt", b"late").tar())
+        a.start()
+        with another_worker(line):
+            ended = line.run(*first, late)
+        assert {item.status for item in ended} == {"Success"}
+        assert set(ingestions(line, ended).values()) == {1}
+        line.until(lambda: is_idle(line), "every topic to be empty")
+
+
+class Slow(Stage):
+    """Works on an item for longer than nsqd keeps any message."""
+
+    name = "slow"
+    seconds = 15.0
+
+    def __init__(self, runs: list[int]) -> None:
+        self._runs = runs
+
+    def run(self, job: Job) -> Outcome:
+        self._runs.append(job.item.id)
+        until = time.monotonic() + self.seconds
+        while time.monotonic() < until:
+            job.progress.moved()
+            job.pause_point()
+            time.sleep(0.1)
+        return Done()
+
+
+def slow_line(runs: list[int]) -> Line:
+    def make() -> Stage:
+        return Slow(runs)
+
+    slow = Step(make, name="slow", topic="slow", work_stage="Slow", done_note="Slept well")
+    return INGEST_LINE.with_step_after("validator", slow)
+
+
+def test_an_item_in_work_beyond_both_limits_of_nsqd_is_not_overtaken(
+    engines: EngineAddresses, tmp_path: Path, lookupd: Lookupd
+) -> None:
+    runs: list[int] = []
+    steps = slow_line(runs)
+    with (
+        nsqd_running(
+            tmp_path / "a", lookupd=lookupd, msg_timeout="2s", max_msg_timeout="6s"
+        ) as nsqd,
+        line_over(nsqd, engines=engines, folder=tmp_path / "line", lookupd=lookupd) as line,
+    ):
+        nsqd.prepare([*TOPICS, "slow"])
+        (item,) = deposit(line, 1)
+        with another_worker(line, steps):
+            (ended,) = line.run(item, line=steps)
+        assert ended.status == "Success"
+        assert runs == [item.id]
+        slow = nsqd.channel("slow")
+        assert slow["requeue_count"] > 1  # it was put back, and others gave it back
+        assert slow["timeout_count"] == 0
+        line.until(lambda: is_idle(line), "every topic to be empty")
+
+
+def test_every_bag_arrives_once_though_nsqd_restarts_and_dies(
+    engines: EngineAddresses, tmp_path: Path, lookupd: Lookupd
+) -> None:
+    with (
+        nsqd_running(tmp_path / "a", lookupd=lookupd, msg_timeout="3s") as a,
+        nsqd_running(tmp_path / "b", lookupd=lookupd, msg_timeout="3s") as b,
+        line_over(
+            a,
+            b,
+            engines=engines,
+            folder=tmp_path / "line",
+            lookupd=lookupd,
+            reconcile_age_seconds=2.0,
+        ) as line,
+    ):
+        for nsqd in (a, b):
+            nsqd.prepare(TOPICS)
+        items = deposit(line, 12)
+        with another_worker(line), line.working(), reconciling(line):
+            some_are_done(line, items, 2)
+            a.stop()
+            a.start()
+            some_are_done(line, items, 5)
+            for nsqd in (a, b):  # what they held in memory is gone: the reconciler heals it
+                nsqd.kill()
+                nsqd.start()
+            ended = [line.until_ended(item.id, seconds=90) for item in items]
+        assert {item.status for item in ended} == {"Success"}
+        assert set(ingestions(line, ended).values()) == {1}
+
+
+def some_are_done(line: LineUnderTest, items: list[WorkItem], count: int) -> None:
+    def enough() -> bool:
+        return sum(line.item(item.id).status == "Success" for item in items) >= count
+
+    line.until(enough, f"{count} bags to be done", seconds=60)

@@ -207,10 +207,12 @@ class Objects(ABC):
         """Windows become objects, in a pipeline; yields the proofs of each window, in order.
 
         Windows are read from `source` (None: from here), objects are put here.
-        At most `windows` windows, `budget_bytes` of bodies and `puts_in_flight` requests are
-        in hand. `relays` is taken from in the caller's thread. A part whose bytes are not
-        its `sha256` raises ProofFailed. When it raises, or is closed, nothing runs on;
-        windows that were yielded stand, those in hand may stand in part. May be repeated.
+        At most `windows` windows are put and not yet done with (the caller asks for the one
+        after next), a few more are read ahead; all in hand hold at most `budget_bytes`, and
+        at most `puts_in_flight` requests are under way. `relays` is taken from in the
+        caller's thread. A part whose bytes are not its `sha256` raises ProofFailed. When it
+        raises, or is closed, nothing runs on; windows that were yielded stand, those in hand
+        may stand in part. May be repeated.
         """
 
     @abstractmethod

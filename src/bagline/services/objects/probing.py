@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from concurrent.futures import wait
 
 from bagline.errors import BaglineError, Refused, Unreachable
 from bagline.services.objects.base import Abilities, ProofMethod
@@ -13,6 +14,8 @@ from bagline.services.objects.connection import Connection
 from bagline.services.objects.reading import Reader
 
 PREFIX = "bagline-probe/"
+QUESTIONS = 3
+"""Asked at once."""
 BYTES = b"Bagline asks what this store can prove.\n"
 
 
@@ -29,16 +32,17 @@ class Probe:
 
     def ask(self) -> Abilities:
         put_key, copy_key, bad_key = (f"{self._name}-{what}" for what in ("put", "copy", "bad"))
-        try:
-            self._put(put_key, BYTES)
-            head_tells = self._head_tells(put_key)
-            refuses = self._refuses_wrong_digest(bad_key)
-            put_proof = self._put_proof(put_key, refuses)
-            copy_proof = self._copy_proof(put_key, copy_key)
-        finally:
-            for key in (put_key, copy_key, bad_key):
-                self._remove(key)
-        return Abilities(put_proof, copy_proof, head_tells, tuple(self._remarks))
+        with self._connection.small_pool(QUESTIONS) as pool:
+            try:
+                self._put(put_key, BYTES)
+                head_tells = pool.submit(self._head_tells, put_key)
+                put_proof = pool.submit(self._put_proof, put_key, bad_key)
+                copy_proof = pool.submit(self._copy_proof, put_key, copy_key)
+                wait([head_tells, put_proof, copy_proof])
+            finally:
+                list(pool.map(self._remove, (put_key, copy_key, bad_key)))
+        found = put_proof.result(), copy_proof.result(), head_tells.result()
+        return Abilities(*found, remarks=tuple(sorted(self._remarks)))
 
     def _put(self, key: str, data: bytes, digest: str = "") -> None:
         with self._connection.asking("probe", self._bucket, key):
@@ -68,8 +72,8 @@ class Probe:
         self._remarks.append("PUT takes a body whose SHA-256 is not the one sent with it")
         return False
 
-    def _put_proof(self, key: str, refuses: bool) -> ProofMethod:
-        if refuses:
+    def _put_proof(self, key: str, bad_key: str) -> ProofMethod:
+        if self._refuses_wrong_digest(bad_key):
             return ProofMethod.STORE_SHA256
         etag = self._reader.head(self._bucket, key).etag
         md5 = hashlib.md5(BYTES, usedforsecurity=False).hexdigest()

@@ -31,7 +31,6 @@ class StagingUploader(Stage):
     def run(self, job: Job) -> Outcome:
         bag = job.object
         job.progress.expect(files=bag.file_count, bytes=bag.size)
-        job.services.objects.abort_uploads(job.settings.buckets.staging, job.staging_key(""))
         counted = _Pass(job).run()
         expect_count(counted, bag.file_count, "staging")
         bag.copied_to_staging_at = job.clock()
@@ -46,6 +45,7 @@ class _Pass:
         self._job = job
         self._counted = 0
         self._large: list[FileEntry] = []
+        self._is_swept = False
 
     def run(self) -> int:
         """Returns how many files the bag has, those staged before included."""
@@ -115,6 +115,7 @@ class _Pass:
         """The store copies these by itself, all at once; they are marked together."""
         group, self._large = self._large, []
         if group:
+            self._sweep()
             copies = [self._copy(entry) for entry in group]
             self._job.services.objects.copy_many(copies, in_flight=len(group))
             self._mark(group)
@@ -136,6 +137,7 @@ class _Pass:
 
     def _put_sparse(self, entry: FileEntry) -> None:
         """Sparse files go in expanded, as their digests were taken."""
+        self._sweep()
         self._job.services.objects.put_stream(
             self._target(entry.file),
             expanded(self._job, entry),
@@ -143,6 +145,13 @@ class _Pass:
             sha256=entry.file.calculated("sha256"),
         )
         self._mark([entry])
+
+    def _sweep(self) -> None:
+        """Before the first upload in parts: what an earlier run left unfinished is aborted."""
+        job = self._job
+        if not self._is_swept:
+            job.services.objects.abort_uploads(job.settings.buckets.staging, job.staging_key(""))
+            self._is_swept = True
 
     def _target(self, file: IngestFile) -> Target:
         job = self._job

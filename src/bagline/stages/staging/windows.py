@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from bagline.services.state.base import FileEntry
 from bagline.stages.staging.places import span_of
 
-WINDOW_FILES = 50
-"""Files of one window. Four windows are in hand, so a crash repeats at most 200 files."""
-WINDOWS = 4
+WINDOW_FILES = 200
+WINDOWS = 2
+"""Windows whose files are put at once: a crash repeats at most two windows' files."""
 GAP_BYTES = 64 * 1024
 """Bytes that are read along with a window rather than beginning another one."""
 

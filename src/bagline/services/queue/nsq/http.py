@@ -35,6 +35,8 @@ class Node:
 
     tcp: Address
     http: str
+    tombstones: frozenset[str] = frozenset()
+    """Topics that an operator took away from it for a while."""
 
 
 class NsqHttp:
@@ -86,27 +88,23 @@ class NsqHttp:
         raise fault or Unreachable("no address of NSQ is known")
 
     def nodes(self) -> list[Node]:
-        """Every nsqd that any nsqlookupd knows."""
-        return self._look_up("/nodes")
-
-    def producers(self, topic: str) -> list[Node]:
-        """The nsqd that have the topic; none while nobody has published to it."""
-        return self._look_up(f"/lookup?{urlencode({'topic': topic})}")
-
-    def _look_up(self, target: str) -> list[Node]:
-        """Raises Unreachable when no nsqlookupd answers; one that does is enough."""
+        """Every nsqd that any nsqlookupd knows. Raises Unreachable when none answers."""
         found: dict[Address, Node] = {}
         faults: list[BaglineError] = []
         for base in self._options.lookupd:
             try:
-                answer = self._ask("GET", base + target, missing=b"{}")
-                for node in _nodes(base, _json(base, answer)):
+                for node in _nodes(base, _json(base, self._ask("GET", base + "/nodes"))):
                     found[node.tcp] = node
             except (Unreachable, Refused) as fault:
                 faults.append(fault)
         if faults and len(faults) == len(self._options.lookupd):
             raise faults[0]
         return list(found.values())
+
+    def producers(self, topic: str) -> list[Node]:
+        """The nsqd to receive the topic from: also those that do not have it yet, so that
+        its first message meets a worker."""
+        return [node for node in self.nodes() if topic not in node.tombstones]
 
     def stats(self, topics: Iterable[str]) -> dict[str, tuple[int, int, int]]:
         """Due, delayed and in flight of each topic, over every nsqd that answers."""
@@ -128,8 +126,8 @@ class NsqHttp:
             raise faults[0]
         return {topic: (due, delayed, held) for topic, (due, delayed, held) in sums.items()}
 
-    def _ask(self, method: str, url: str, body: str = "", *, missing: bytes | None = None) -> bytes:
-        """The body of a 200. `missing`: what a 404 means, where it is an answer."""
+    def _ask(self, method: str, url: str, body: str = "") -> bytes:
+        """The body of a 200."""
         where = urlsplit(url).netloc.rpartition("@")[2]
         try:
             answer = self._pool.request(
@@ -144,8 +142,6 @@ class NsqHttp:
             raise Unreachable(f"NSQ at {where} does not answer ({kind})") from None
         if answer.status == 200:
             return answer.data
-        if answer.status == 404 and missing is not None:
-            return missing
         text = answer.data[:SHOWN].decode("utf-8", "replace").strip()
         if answer.status >= 500 or answer.status == 429:
             raise Unreachable(f"NSQ at {where} answers {answer.status}: {text}")
@@ -171,7 +167,11 @@ def _nodes(base: str, answer: dict[str, Any]) -> Iterable[Node]:
         try:
             host = str(producer.get("broadcast_address") or producer["address"])
             tcp = Address(host, int(producer["tcp_port"]))
-            yield Node(tcp, f"http://{Address(host, int(producer['http_port']))}")
+            http = f"http://{Address(host, int(producer['http_port']))}"
+            marks = zip(
+                producer.get("topics") or [], producer.get("tombstones") or [], strict=False
+            )
+            yield Node(tcp, http, frozenset(topic for topic, is_away in marks if is_away))
         except (AttributeError, KeyError, TypeError, ValueError):
             log.warning("nsqlookupd_answer_unusable", nsqlookupd=base)
 

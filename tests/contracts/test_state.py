@@ -438,3 +438,67 @@ def test_a_full_redis_says_so_and_takes_nothing(
         redis.config_set("maxmemory", "0")
     assert not state.has_item(lease.item_id)
     state.commit(lease, files=[an_entry(0)])
+
+
+def checksum(source: str = "manifest", algorithm: str = "md5") -> IngestChecksum:
+    return IngestChecksum(algorithm=algorithm, datetime="2026-01-02T03:04:05Z", source=source)
+
+
+def a_read_file(path: str) -> IngestFile:
+    file = a_file(path)
+    file.checksums = [checksum("ingest", "md5"), checksum("ingest", "sha256")]
+    return file
+
+
+def test_checksums_are_appended_where_the_record_lies(state: State, lease: Lease) -> None:
+    tricky = 'data/}],"copied_to_staging_at":manifest" é\udcff <&>.txt'
+    files = [a_read_file(path) for path in ("data/a", "data/b", tricky)]
+    state.commit(lease, files=[FileEntry(file, TarSpan(0, 512, 0)) for file in files])
+    added = [checksum("manifest", "md5"), checksum("tag_manifest", "sha256")]
+    assert state.add_checksums(lease, BAG, {"data/a": added, tricky: added[:1]}) == []
+    found = state.load_files(lease.item_id, BAG, ["data/a", "data/b", tricky])
+    assert found["data/a"].file.checksums == files[0].checksums + added
+    assert found["data/b"].file == files[1]
+    assert found[tricky].file.checksums == files[2].checksums + added[:1]
+    found[tricky].file.checksums = files[2].checksums
+    assert found[tricky].file == files[2]
+    assert paths(state, lease.item_id) == ["data/a", "data/b", tricky]
+
+
+def test_what_needs_a_closer_look_is_left_alone(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    listed = a_file("data/listed")
+    before = {
+        "data/has": a_read_file("data/has"),
+        "data/tag": a_read_file("data/tag"),
+        "data/registry": a_read_file("data/registry"),
+        "data/listed": listed,
+        "data/free": a_read_file("data/free"),
+    }
+    before["data/has"].checksums.append(checksum("manifest"))
+    before["data/tag"].checksums.append(checksum("tag_manifest"))
+    before["data/registry"].checksums.append(checksum("registry"))
+    state.commit(lease, files=list(before.values()))
+    odd = b'{"path_in_bag": "data/odd", "object_identifier": "test.edu/bag"}'
+    redis.hset(str(lease.item_id), b"file:test.edu/bag/data/odd", odd)
+    asked = [*before, "data/odd", "data/none"]
+    left = state.add_checksums(lease, BAG, {path: [checksum()] for path in asked})
+    assert left == [path for path in asked if path != "data/free"]
+    found = state.load_files(lease.item_id, BAG, list(before))
+    assert {p: e.file for p, e in found.items() if p != "data/free"} == {
+        p: f for p, f in before.items() if p != "data/free"
+    }
+    assert redis.hget(str(lease.item_id), b"file:test.edu/bag/data/odd") == odd
+    again = state.add_checksums(lease, BAG, {"data/free": [checksum()]})
+    assert again == ["data/free"]
+
+
+def test_checksums_are_fenced_and_bounded(state: State, redis: valkey.Valkey, lease: Lease) -> None:
+    state.commit(lease, files=[a_read_file("data/a")])
+    with pytest.raises(ValueError, match="1000"):
+        state.add_checksums(lease, BAG, {f"data/{n}": [checksum()] for n in range(1_001)})
+    steal(state, redis, lease)
+    with pytest.raises(LeaseLost):
+        state.add_checksums(lease, BAG, {"data/a": [checksum()]})
+    assert state.load_files(lease.item_id, BAG, ["data/a"])["data/a"].file == a_read_file("data/a")

@@ -40,10 +40,15 @@ def test_a_valid_bag_is_exit_0_with_formats_and_a_verdict(tmp_path: Path) -> Non
     assert document == {
         "bag": str(path),
         "valid": True,
+        "complete": True,
+        "profile": "aptrust",
+        "formats": document["formats"],
         "files": 10,
         "bytes": sum(len(data) for data in valid_bag("letters").files().values()),
         "problems": [],
     }
+    assert document["formats"]["image/tiff"] == {"files": 1, "bytes": 2_048}
+    assert sum(kind["files"] for kind in document["formats"].values()) == 10
 
 
 TAR = valid_bag().tar()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, NamedTuple
 
 from bagline import problems
 from bagline.bagit.digests import LENGTHS
@@ -42,10 +42,24 @@ TAG_BYTES = 64 * MIB
 """So many bytes of tag files are kept in memory altogether."""
 
 _READ_BYTES = 256 * KIB
+TOLD_FILES = 1_000
 _TAG_FILES = (*MAIN_TAG_FILES, PACKAGE_INFO)
 
-OnProgress = Callable[[int, int], None]
-"""(bytes of the tar read, files read): called after every chunk, on the caller's thread."""
+
+class Where(NamedTuple):
+    """How far a check is in one of its PHASES: `done` of `total` (None: not known),
+    counted in bytes, but in files for the last phase; `files` met so far."""
+
+    phase: str
+    done: int
+    total: int | None
+    files: int
+
+
+READING, MANIFESTS, JUDGING = PHASES = ("reading", "comparing manifests", "judging files")
+
+OnProgress = Callable[[Where], None]
+"""Called after every chunk, or every some files, on the caller's thread."""
 
 
 @dataclass(slots=True)
@@ -92,9 +106,9 @@ def check_bag(
     temporary directory. A bad bag is a report; raises Unreachable when the source ends
     early, OSError when the temporary directory is full.
     """
-    check = _Check(profile, bag_name, format_of)
+    check = _Check(profile, bag_name, format_of, on_progress or (lambda _: None))
     try:
-        check.read(chunks, length, on_progress)
+        check.read(chunks, length)
         check.judge()
     except BagRejected as fault:
         check.report.complete = False
@@ -107,13 +121,15 @@ def check_bag(
 class _Kept:
     """A sink whose bytes can be read after it was closed."""
 
-    __slots__ = ("file",)
+    __slots__ = ("file", "size")
 
     def __init__(self) -> None:
+        self.size = 0
         self.file: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115
 
     def write(self, data: memoryview, /) -> None:
         self.file.write(data)
+        self.size += len(data)
 
     def close(self) -> None:
         self.file.seek(0)
@@ -136,8 +152,10 @@ class _Check:
         profile: Profile | None,
         bag_name: str,
         format_of: Callable[[str], str] | None,
+        tell: OnProgress,
     ) -> None:
         self.report = CheckReport()
+        self._tell = tell
         self._profile = profile
         self._bag_name = bag_name
         self._format_of = format_of
@@ -157,11 +175,8 @@ class _Check:
 
     # Reading
 
-    def read(
-        self, chunks: Iterable[Chunk], length: int | None, on_progress: OnProgress | None
-    ) -> None:
-        if on_progress is not None:
-            chunks = self._with_progress(chunks, on_progress)
+    def read(self, chunks: Iterable[Chunk], length: int | None) -> None:
+        chunks = self._telling(chunks, READING, length)
         scan = BagScan(chunks, length=length, tap=self._tap, index=self._listings.index)
         for file in scan.files():
             self._count(file)
@@ -169,12 +184,13 @@ class _Check:
         self._special = dict(scan.special_entries)
         self.report.top_directory = scan.top_directory or ""
 
-    def _with_progress(self, chunks: Iterable[Chunk], on_progress: OnProgress) -> Iterator[Chunk]:
-        done = 0
+    def _telling(
+        self, chunks: Iterable[Chunk], phase: str, total: int | None, done: int = 0
+    ) -> Iterator[Chunk]:
         for chunk in chunks:
             yield chunk
             done += len(chunk)
-            on_progress(done, self.report.files)
+            self._tell(Where(phase, done, total, self.report.files))
 
     def _tap(self, path: str, role: Role, size: int) -> ByteSink | None:
         if role is Role.PAYLOAD:
@@ -229,7 +245,9 @@ class _Check:
             self._merge_manifests(facts)
             self._log.extend(bag_problems(facts, profile))
             usual = [name.lower() for name in facts.manifests]
-            for file in self._listings.facts(usual=usual):
+            for number, file in enumerate(self._listings.facts(usual=usual)):
+                if number % TOLD_FILES == 0:
+                    self._tell(Where(JUDGING, number, self.report.files, self.report.files))
                 self._log.extend(file_problems(file, facts, profile))
             self._log.extend(self._case_problems())
         self._log.count_unlisted(problems.FILE_MISSING, self._listings.unkept_missing)
@@ -269,15 +287,18 @@ class _Check:
         return [manifest_algorithm(p) for p, found in self._all_manifests.items() if found is role]
 
     def _merge_manifests(self, facts: BagFacts) -> None:
+        total = sum(kept.size for kept in self._manifests.values())
+        done = 0
         for path, kept in self._manifests.items():
             parser = ManifestParser(path, encoding=facts.encoding or "UTF-8", version=facts.version)
             source = SOURCE_MANIFEST if parser.role is Role.MANIFEST else SOURCE_TAG_MANIFEST
             column = self._listings.open_manifest(parser.algorithm, source)
-            for entry in parser.entries(kept.chunks()):
+            for entry in parser.entries(self._telling(kept.chunks(), MANIFESTS, total, done)):
                 found = self._listings.add_entry(column, entry)
                 if found is not None and found != entry.raw_path:
                     self._log.extend(match_warning(path, entry, found))
             self._log.extend(parser.problems)
+            done += kept.size
 
     def _case_problems(self) -> Iterator[Problem]:
         """Of missing files: which ones are there under a name in another case."""

@@ -16,6 +16,7 @@ from bagline import problems
 from bagline.bagit.digests import LENGTHS
 from bagline.bagit.encodings import UTF_8, effective_encoding
 from bagline.bagit.paths import Role, manifest_algorithm, role_of, unsafe_reason
+from bagline.bagit.stream import Chunk
 from bagline.problems import Problem, ProblemLog
 
 LINE_BYTES = 1024 * 1024
@@ -78,7 +79,7 @@ class ManifestParser:
     def problems(self) -> list[Problem]:
         return self._log.all()
 
-    def entries(self, chunks: Iterable[bytes | memoryview]) -> Iterator[ManifestEntry]:
+    def entries(self, chunks: Iterable[Chunk]) -> Iterator[ManifestEntry]:
         """The entries of the whole manifest. Problems are complete when it ends."""
         for chunk in chunks:
             yield from self.feed(bytes(chunk))

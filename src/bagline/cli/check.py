@@ -63,7 +63,7 @@ def _our_fault(bag: str, reason: str) -> NoReturn:
 
 def _checked(bag: str, profile: Profile | None) -> CheckReport:
     chunks, length = open_bag(bag)
-    with ProgressBar(length) as bar:
+    with ProgressBar() as bar:
         return check_bag(
             chunks,
             length,
@@ -83,16 +83,23 @@ def _name(bag: str) -> str:
 def open_bag(bag: str) -> Source:
     """The tar at a path, on standard input (`-`), or at an s3:// address."""
     if bag == "-":
-        return _chunks(sys.stdin.fileno(), close=False), None
+        handle = sys.stdin.fileno()
+        return _chunks(handle, close=False), _length(handle)
     if bag.startswith("s3://"):
         opened: Source = importlib.import_module("bagline.wiring").open_s3_bag(bag)
         return opened
     if Path(bag).is_dir():
         raise IsADirectoryError(0, "this is a directory: make a tar of it first")
     handle = os.open(bag, os.O_RDONLY)
+    return _chunks(handle, close=True), _length(handle)
+
+
+def _length(handle: int) -> int | None:
+    """Bytes from where the handle stands to its end; None where only reading tells."""
     found = os.fstat(handle)
-    length = found.st_size if stat.S_ISREG(found.st_mode) else None
-    return _chunks(handle, close=True), length
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return max(0, found.st_size - os.lseek(handle, 0, os.SEEK_CUR))
 
 
 def _chunks(handle: int, *, close: bool) -> Iterator[bytes]:

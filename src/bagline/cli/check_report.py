@@ -14,32 +14,36 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.table import Table
 from rich.text import Text
 
-from bagline.bagit.check import CheckReport
+from bagline.bagit.check import JUDGING, CheckReport, Where
 from bagline.problems import ERROR, Problem, shown
 
 QUIET_SECONDS = 1.0
 """The bar appears when reading takes longer than this."""
 
 UPDATE_SECONDS = 0.2
+LINE_SECONDS = 60.0
+"""So often a line is written where no terminal shows a bar."""
 FORMATS_SHOWN = 15
 PROBLEMS_SHOWN = 100
 
 
 class ProgressBar:
-    """A bar with rate and time left on standard error, if that is a terminal."""
+    """Where a check is, on standard error: on a terminal a bar with rate and time left
+    (time gone, where the length is not known); elsewhere a line a minute."""
 
-    def __init__(self, length: int | None, console: Console | None = None) -> None:
-        self._length = length
+    def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._next = time.monotonic() + QUIET_SECONDS
         self._progress: Progress | None = None
         self._task = TaskID(0)
+        self._phase = ""
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -50,41 +54,69 @@ class ProgressBar:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self._stop()
 
-    def at(self, bytes_read: int, files: int) -> None:
-        """So far has the reading come."""
+    def at(self, where: Where) -> None:
+        """So far has the check come. Cheap to call often."""
         now = time.monotonic()
-        if now < self._next or not self._console.is_terminal:
+        if now < self._next:
+            return
+        if not self._console.is_terminal:
+            if self._phase:  # the first time comes after QUIET_SECONDS: nothing to say yet
+                self._console.print(_line(where), highlight=False, soft_wrap=True)
+            self._phase, self._next = where.phase, now + LINE_SECONDS
             return
         self._next = now + UPDATE_SECONDS
-        if self._progress is None:
-            self._progress = self._started()
-        self._progress.update(self._task, completed=bytes_read, description=f"{files:,} files")
+        if self._progress is None or where.phase != self._phase:
+            self._begin(where)
+        assert self._progress is not None
+        what = f"{where.phase}, {where.files:,} files"
+        self._progress.update(self._task, completed=where.done, description=what)
 
-    def _started(self) -> Progress:
-        progress = Progress(
+    def _begin(self, where: Where) -> None:
+        self._stop()
+        self._phase = where.phase
+        amounts = [DownloadColumn(), TransferSpeedColumn()]
+        if where.phase == JUDGING:
+            amounts = [TextColumn("{task.completed:,.0f} of {task.total:,.0f} files")]
+        last = TimeElapsedColumn() if where.total is None else TimeRemainingColumn()
+        self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
+            *amounts,
+            last,
             console=self._console,
             transient=True,
         )
-        self._task = progress.add_task("", total=self._length)
-        progress.start()
-        return progress
+        self._task = self._progress.add_task("", total=where.total)
+        self._progress.start()
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def _line(where: Where) -> str:
+    if where.phase == JUDGING:
+        return f"{where.phase}: {where.done:,} of {where.total:,}"
+    of = f" of {decimal(where.total)}" if where.total is not None else ""
+    return f"{where.phase}: {decimal(where.done)}{of}, {where.files:,} files"
 
 
 def json_report(bag: str, report: CheckReport) -> str:
-    """The stable JSON of `--json`; documented in docs/problems.md and the README."""
+    """The stable JSON of `--json`; documented in docs/problems.md."""
     document = {
         "bag": bag,
         "valid": report.valid,
+        "complete": report.complete,
+        "profile": report.profile,
         "files": report.files,
         "bytes": report.bytes,
+        "formats": {
+            name: {"files": files, "bytes": size}
+            for name, (files, size) in sorted(report.formats.items())
+        },
         "problems": [
             {"code": p.code, "severity": p.severity, "subject": p.subject, "message": p.message}
             for p in report.problems

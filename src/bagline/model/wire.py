@@ -19,6 +19,8 @@ _ESCAPES = (
     (b"<", b"\\u003c"),
     (b">", b"\\u003e"),
     (b"&", b"\\u0026"),
+)
+_ESCAPES_BEYOND_ASCII = (
     ("\u2028".encode(), b"\\u2028"),
     ("\u2029".encode(), b"\\u2029"),
 )
@@ -40,7 +42,8 @@ def encode(record: Any) -> bytes:
         raw = _encoder.encode(record)
     except UnicodeEncodeError:
         raw = _encoder.encode(_without_surrogates(msgspec.to_builtins(record)))
-    for plain, escaped in _ESCAPES:
+    escapes = _ESCAPES if raw.isascii() else (*_ESCAPES, *_ESCAPES_BEYOND_ASCII)
+    for plain, escaped in escapes:
         if plain in raw:
             raw = raw.replace(plain, escaped)
     return raw

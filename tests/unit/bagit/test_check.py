@@ -7,7 +7,7 @@ import codecs
 import pytest
 
 from bagline import problems
-from bagline.bagit.check import CheckReport, check_bag
+from bagline.bagit.check import PHASES, CheckReport, Where, check_bag
 from bagline.bagit.profiles import load_profile
 from bagline.formats.extensions import format_for
 from support.bags import BagBuilder, chunked, digest_of, valid_bag
@@ -310,10 +310,20 @@ def test_a_rejected_tar_reports_what_was_found_before() -> None:
 
 def test_progress_is_told_after_every_chunk() -> None:
     raw = valid_bag().tar()
-    told: list[tuple[int, int]] = []
-    check_bag(chunked(raw, 1000), len(raw), on_progress=lambda *at: told.append(at))
-    assert told[-1][0] == len(raw)
-    assert [at for at, _ in told] == sorted(at for at, _ in told)
+    told: list[Where] = []
+    check_bag(chunked(raw, 1000), len(raw), on_progress=told.append)
+    read = [at.done for at in told if at.phase == PHASES[0]]
+    assert read == sorted(read)
+    assert read[-1] == len(raw)
+
+
+def test_progress_is_told_of_every_phase_to_its_end() -> None:
+    told: list[Where] = []
+    raw = valid_bag().tar()
+    check_bag(chunked(raw), len(raw), on_progress=told.append)
+    assert list(dict.fromkeys(at.phase for at in told)) == list(PHASES)
+    manifests = [at for at in told if at.phase == PHASES[1]]
+    assert manifests[-1].done == manifests[-1].total
 
 
 def test_the_algorithm_in_a_manifests_name_may_be_in_upper_case() -> None:

@@ -27,7 +27,7 @@ def test_lines_of_manifests_in_the_same_order_come_file_by_file() -> None:
     found = list(lines.batches([manifest("md5", PATHS), manifest("sha256", PATHS)], 500))
     assert len(found) == 10
     for batch in found:
-        assert set(Counter(line.entry.raw_path for line in batch).values()) == {2}
+        assert set(Counter(line[1].raw_path for line in batch).values()) == {2}
 
 
 @pytest.mark.parametrize("order", [shuffled, lambda paths: paths[::-1], lambda paths: paths[7:]])
@@ -39,7 +39,7 @@ def test_every_line_comes_once_whatever_the_order(
     given = [manifest("md5", PATHS), manifest("sha1", other), manifest("sha256", [])]
     found = [line for batch in lines.batches(given, 500) for line in batch]
     for parser, paths in ((given[0][0], PATHS), (given[1][0], other)):
-        came = [line.entry.raw_path for line in found if line.parser is parser]
+        came = [line[1].raw_path for line in found if line[0] is parser]
         assert sorted(came) == sorted(paths)
     assert len(found) == len(PATHS) + len(other)
 
@@ -67,5 +67,5 @@ def test_lines_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     parser, entries = manifest("sha1", PATHS[::-1])
     given = 0
     for batch in lines.batches([manifest("md5", PATHS), (parser, counted(entries))], 500):
-        given += sum(line.parser is parser for line in batch)
+        given += sum(line[0] is parser for line in batch)
         assert drawn - given <= 700 + 500

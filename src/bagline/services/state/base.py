@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bagline.model.ingest import IngestFile, IngestObject, TarSpan
+from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject, TarSpan
 from bagline.model.workitem import WorkResult
 
 BATCH_FILES = 200
@@ -108,6 +108,21 @@ class State(ABC):
         the next in tar order, and its span: pass one for a file once, when it is first seen;
         pass an IngestFile to save it again. `tally` counts are added to the item's counters.
         An empty `checkpoint` removes it.
+        """
+
+    @abstractmethod
+    def add_checksums(
+        self,
+        lease: Lease,
+        object_identifier: str,
+        checksums: Mapping[str, Sequence[IngestChecksum]],
+    ) -> list[str]:
+        """Append to the records of those paths where they lie, in one fenced step.
+
+        At most COMMIT_FILES paths (ValueError). Returns the paths that were left alone: those
+        without a record, and those whose record has checksums of manifests or the Registry
+        already, or is of another form than `wire.encode` gives; load and commit these.
+        May be repeated: what was appended is then left alone.
         """
 
     @abstractmethod

@@ -15,7 +15,7 @@ from typing import Any
 
 from bagline.errors import LeaseLost
 from bagline.model import wire
-from bagline.model.ingest import IngestFile, IngestObject
+from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject
 from bagline.model.workitem import WorkResult
 from bagline.services.redis_client import CONNECT_SECONDS, READ_SECONDS, RedisClient
 from bagline.services.state import keys, scripts
@@ -41,6 +41,7 @@ class RedisState(State):
             self._renew = redis.register_script(scripts.RENEW)
             self._drop = redis.register_script(scripts.DROP)
             self._commit = redis.register_script(scripts.COMMIT)
+            self._add = redis.register_script(scripts.ADD_CHECKSUMS)
             self._restart = redis.register_script(scripts.RESTART)
             self._delete = redis.register_script(scripts.DELETE)
 
@@ -198,6 +199,26 @@ class RedisState(State):
             [keys.path_bytes(identifier), bytes(entries), len(files), *digests, *spans, *members,
              len(fields), *fields, *change, len(counts) // 2, *counts],
         )  # fmt: skip
+
+    def add_checksums(
+        self,
+        lease: Lease,
+        object_identifier: str,
+        checksums: Mapping[str, Sequence[IngestChecksum]],
+    ) -> list[str]:
+        if len(checksums) > COMMIT_FILES:
+            raise ValueError(f"{len(checksums)} files at once; at most {COMMIT_FILES}")
+        prefix = keys.file_prefix(object_identifier)
+        arguments: list[bytes] = []
+        for path, added in checksums.items():
+            arguments += [prefix + keys.path_bytes(path), wire.encode(added)[1:-1]]
+        lease_key = keys.own_key(lease.item_id, "lease")
+        with self._client.speaking(f"{lease.item_id} and its lease"):
+            left = self._add(keys=[lease_key, str(lease.item_id)], args=[lease.token, *arguments])
+        if left == 0:
+            raise _lost(lease)
+        paths = list(checksums)
+        return [paths[place] for place in left]
 
     def _keys(self, item_id: int) -> list[str]:
         """In the order in which the scripts take them."""

@@ -67,6 +67,30 @@ return 1
 """
 )
 
+ADD_CHECKSUMS = (
+    _FENCE
+    + """
+local item, left, changed = KEYS[2], {}, {}
+for at = 2, #ARGV, 2 do  -- field, the checksums' JSON
+  local raw = redis.call('HGET', item, ARGV[at])
+  -- No string can hold this: in JSON its quotes would have backslashes before them.
+  local last = raw and raw:find('}],"copied_to_staging_at":', 1, true)
+  local head = last and raw:sub(1, last)
+  if head and head:sub(1, 15) == '{"checksums":[{'
+      and not head:find('manifest"', 1, true) and not head:find('registry"', 1, true) then
+    changed[#changed + 1] = ARGV[at]
+    changed[#changed + 1] = head .. ',' .. ARGV[at + 1] .. raw:sub(last + 1)
+  else
+    left[#left + 1] = at / 2 - 1
+  end
+end
+for first = 1, #changed, 1000 do
+  redis.call('HSET', item, unpack(changed, first, math.min(first + 999, #changed)))
+end
+return left
+"""
+)
+
 RESTART = (
     _FENCE
     + """

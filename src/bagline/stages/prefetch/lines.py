@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
 
 from bagline.bagit.manifests import ManifestEntry, ManifestParser
 
@@ -12,11 +11,8 @@ HELD_LINES = 20_000
 """So many lines of a manifest wait for the other manifests to come to the same file."""
 
 
-class Line(NamedTuple):
-    """One manifest line, and which manifest it stands in."""
-
-    parser: ManifestParser
-    entry: ManifestEntry
+Line = tuple[ManifestParser, ManifestEntry]
+"""One manifest line, and before it which manifest it stands in."""
 
 
 class _Source:
@@ -34,7 +30,7 @@ class _Source:
         while self._ahead and len(lines) < count:
             path = next(iter(self._ahead))
             lines += self._let_go(path)
-        lines += [Line(self._parser, e) for e in islice(self._entries, count - len(lines))]
+        lines += [(self._parser, e) for e in islice(self._entries, count - len(lines))]
         return lines
 
     def lines_of(self, paths: set[str], count: int) -> list[Line]:
@@ -42,7 +38,7 @@ class _Source:
         lines = [line for path in paths & self._ahead.keys() for line in self._let_go(path)]
         for entry in islice(self._entries, count):
             if entry.candidates[0] in paths:
-                lines.append(Line(self._parser, entry))
+                lines.append((self._parser, entry))
             else:
                 self._ahead.setdefault(entry.candidates[0], []).append(entry)
                 self._held += 1
@@ -55,7 +51,7 @@ class _Source:
     def _let_go(self, path: str) -> list[Line]:
         entries = self._ahead.pop(path)
         self._held -= len(entries)
-        return [Line(self._parser, entry) for entry in entries]
+        return [(self._parser, entry) for entry in entries]
 
 
 def batches(
@@ -70,7 +66,7 @@ def batches(
     for place, source in enumerate(sources):
         others = sources[place + 1 :]
         while lines := source.next_lines(count):
-            paths = {line.entry.candidates[0] for line in lines}
+            paths = {entry.candidates[0] for _, entry in lines}
             for other in others:
                 lines += other.lines_of(paths, count)
             yield lines

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 
 from bagline.bagit.manifests import ManifestParser, match_warning
 from bagline.bagit.paths import Role
@@ -19,7 +21,7 @@ from bagline.stages.base import Job
 from bagline.stages.notes import PreFetchNotes
 from bagline.stages.prefetch.bodies import Bodies
 from bagline.stages.prefetch.lines import Line, batches
-from bagline.stages.prefetch.saving import Saver
+from bagline.stages.prefetch.saving import COMMITS_WAITING, Saver
 from bagline.stages.rules import named_uuid
 
 STANDARD = "Standard"
@@ -41,6 +43,7 @@ def merge_manifests(job: Job, notes: PreFetchNotes, bodies: Bodies) -> list[Prob
         for lines in batches(manifests, COMMIT_FILES):
             merger.merge(lines)
             job.pause_point()
+        merger.finish()
     problems = ProblemLog()
     problems.extend(merger.problems.all())
     for parser in parsers:
@@ -51,7 +54,11 @@ def merge_manifests(job: Job, notes: PreFetchNotes, bodies: Bodies) -> list[Prob
 
 
 class _Merger:
-    """Puts manifest lines to the records of their files, and saves these."""
+    """Puts manifest lines to the records of their files.
+
+    Most are appended where the records lie. Lines without a record under their own
+    spelling, and records that have other manifests' checksums, are looked at closely.
+    """
 
     def __init__(self, job: Job, parsers: Sequence[ManifestParser], saver: Saver) -> None:
         self.problems = ProblemLog()
@@ -60,10 +67,54 @@ class _Merger:
         self._moment = job.clock()
         self._kinds = {parser.path: _kind(parser) for parser in parsers}
         self._ranks = {kind: rank for rank, kind in enumerate(self._kinds.values())}
-        self._saving: set[str] = set()
+        self._appending: deque[tuple[dict[str, list[Line]], Future[list[str]]]] = deque()
 
     def merge(self, lines: Sequence[Line]) -> None:
-        """Give the lines' files their checksums; the records are saved soon."""
+        """Give the lines' files their checksums, soon."""
+        usual: dict[str, list[Line]] = {}
+        unusual: list[Line] = []
+        for line in lines:
+            entry = line[1]
+            if entry.raw_path == entry.candidates[0]:
+                usual.setdefault(entry.raw_path, []).append(line)
+            else:
+                unusual.append(line)
+        paths = list(usual)
+        for start in range(0, len(paths), COMMIT_FILES):
+            self._append({path: usual[path] for path in paths[start : start + COMMIT_FILES]})
+        if unusual:
+            self._look_closely(unusual)
+
+    def finish(self) -> None:
+        """After the last lines."""
+        while self._appending:
+            self._look_at_first()
+
+    def _append(self, lines: dict[str, list[Line]]) -> None:
+        moment, kinds = self._moment, self._kinds
+        checksums: dict[str, list[IngestChecksum]] = {}
+        for path, some in lines.items():
+            added = checksums[path] = []
+            for parser, entry in some:
+                source, algorithm = kinds[parser.path]
+                added.append(
+                    IngestChecksum(
+                        algorithm=algorithm, datetime=moment, digest=entry.digest, source=source
+                    )
+                )
+        self._appending.append((lines, self._saver.add_checksums(checksums)))
+        while len(self._appending) > COMMITS_WAITING:
+            self._look_at_first()
+
+    def _look_at_first(self) -> None:
+        lines, left = self._appending.popleft()
+        unusual = [line for path in left.result() for line in lines[path]]
+        if unusual:
+            self._look_closely(unusual)
+
+    def _look_closely(self, lines: Sequence[Line]) -> None:
+        """Load the lines' records, change them, and save them."""
+        self._saver.wait()  # what was merged a moment ago must be seen here
         known = self._load(lines)
         changed: dict[str, IngestFile | FileEntry] = {}
         for parser, entry in lines:
@@ -81,7 +132,6 @@ class _Merger:
         records = list(changed.values())
         for start in range(0, len(records), COMMIT_FILES):
             self._saver.commit(records[start : start + COMMIT_FILES])
-        self._saving = set(changed)
 
     def _load(self, lines: Sequence[Line]) -> dict[str, FileEntry]:
         """Records by path; other spellings are asked for only where the first finds nothing."""
@@ -97,8 +147,6 @@ class _Merger:
         return known
 
     def _ask(self, paths: set[str]) -> dict[str, FileEntry]:
-        if not self._saving.isdisjoint(paths):
-            self._saver.wait()  # what was merged a moment ago must be seen here
         job = self._job
         return job.services.state.load_files(
             job.item.id, job.object.identifier, list(paths), spans=False

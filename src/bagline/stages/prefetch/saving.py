@@ -1,15 +1,20 @@
-"""Saves behind the stage's back: while one commit is on its way, the next is prepared."""
+"""Saves behind the stage's back: while commits are on their way, the next is prepared."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from bagline.errors import BaglineError
-from bagline.model.ingest import IngestFile, IngestObject
+from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject
 from bagline.services.state.base import FileEntry
 from bagline.stages.base import Job
+
+COMMITS_WAITING = 2
+"""So many commits may be handed over and not saved yet."""
 
 
 class Saver:
@@ -17,13 +22,15 @@ class Saver:
 
     What a commit raises (LeaseLost, Unreachable …) comes out of the next call, or of
     leaving the context. Leaving waits for what was handed over, also when the stage fails
-    meanwhile: then the stage's fault counts.
+    meanwhile: then the stage's fault counts. After a commit that failed no other is tried:
+    its checkpoint would cover files that are not there.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch-save")
-        self._last: Future[None] | None = None
+        self._handed_over: deque[Future[list[str]]] = deque()
+        self._failed = False
 
     def __enter__(self) -> Self:
         return self
@@ -49,22 +56,45 @@ class Saver:
         object: IngestObject | None = None,
         checkpoint: bytes | None = None,
     ) -> None:
-        """Save in one fenced step, soon. What is handed over must not be changed again."""
-        self.wait()
-        self._last = self._pool.submit(self._save, files, object, checkpoint)
+        """Save in one fenced step, soon; waits while COMMITS_WAITING are not saved yet.
+        What is handed over must not be changed again."""
+
+        def save() -> list[str]:
+            job = self._job
+            job.services.state.commit(job.lease, files=files, object=object, checkpoint=checkpoint)
+            return []
+
+        self._hand_over(save)
+
+    def add_checksums(self, checksums: dict[str, list[IngestChecksum]]) -> Future[list[str]]:
+        """The same for checksums that are appended; tells the paths left alone
+        (`State.add_checksums`). The answer is there when `wait` returns."""
+
+        def save() -> list[str]:
+            job = self._job
+            return job.services.state.add_checksums(job.lease, job.object.identifier, checksums)
+
+        return self._hand_over(save)
 
     def wait(self) -> None:
         """Until everything handed over is saved. Raises what became of it."""
-        last, self._last = self._last, None
-        if last is not None:
-            last.result()
+        while self._handed_over:
+            self._handed_over.popleft().result()
 
-    def _save(
-        self,
-        files: list[IngestFile | FileEntry],
-        object: IngestObject | None,
-        checkpoint: bytes | None,
-    ) -> None:
-        job = self._job
-        job.services.state.commit(job.lease, files=files, object=object, checkpoint=checkpoint)
-        job.progress.moved()
+    def _hand_over(self, save: Callable[[], list[str]]) -> Future[list[str]]:
+        while len(self._handed_over) >= COMMITS_WAITING:
+            self._handed_over.popleft().result()
+        future = self._pool.submit(self._run, save)
+        self._handed_over.append(future)
+        return future
+
+    def _run(self, save: Callable[[], list[str]]) -> list[str]:
+        if self._failed:
+            return []
+        try:
+            left = save()
+        except BaseException:
+            self._failed = True
+            raise
+        self._job.progress.moved()
+        return left

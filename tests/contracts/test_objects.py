@@ -476,11 +476,43 @@ def test_a_copy_past_the_end_and_one_of_nothing(objects: Objects, bucket: str, k
         objects.copy_range(copy_of(source, Target(bucket, key + ".copy"), 0, 0))
 
 
-def test_many_copies_keep_their_order(objects: Objects, bucket: str, key: str) -> None:
+def test_many_copies_come_as_they_are_proven(objects: Objects, bucket: str, key: str) -> None:
     source = put(objects, bucket, key, BLOB)
     copies = [copy_of(source, Target(bucket, f"{key}.{n}"), n, 1_000) for n in range(12)]
-    proofs = objects.copy_many(iter(copies), in_flight=4)
-    assert [proof.sha256 for proof in proofs] == [copy.sha256 for copy in copies]
+    proofs = {proof.key: proof for proof in objects.copy_many(iter(copies), in_flight=4)}
+    assert {copy.target.key: copy.sha256 for copy in copies} == {
+        key: proof.sha256 for key, proof in proofs.items()
+    }
+
+
+def test_of_many_copies_all_are_tried_before_a_fault_is_raised(
+    objects: Objects, bucket: str, key: str
+) -> None:
+    source = put(objects, bucket, key, BLOB)
+    copies = [copy_of(source, Target(bucket, f"{key}.{n}"), n, 1_000) for n in range(6)]
+    copies[1] = replace(copies[1], sha256=sha256(b"other"))
+    proven = []
+    with pytest.raises(ProofFailed):
+        proven.extend(objects.copy_many(copies, in_flight=2))
+    assert keys(objects, bucket, f"{key}.") == [f"{key}.{n}" for n in (0, 2, 3, 4, 5)]
+
+
+def test_a_copy_from_another_store_is_carried_and_proven(
+    engines: EngineAddresses, plain_bucket: str, key: str
+) -> None:
+    here, there = s3(engines), s3(engines)
+    source = put(here, plain_bucket, key, BLOB)
+    moves = []
+    copy = copy_of(source, Target(plain_bucket, f"{key}.copy"), 5, len(BLOB) - 5)
+    copy = replace(copy, moved=lambda: moves.append(1))
+    proof = there.copy_range(copy, source=here)
+    assert (proof.size, proof.sha256) == (copy.length, copy.sha256)
+    assert moves
+    assert here.read(plain_bucket, copy.target.key) == BLOB[5:]
+    (again,) = there.copy_many([replace(copy, etag="")], source=here)
+    assert again.sha256 == copy.sha256
+    with pytest.raises(Replaced):
+        there.copy_range(replace(copy, etag="0" * 32), source=here)
 
 
 # -- windows relayed

@@ -1,8 +1,8 @@
 """Preservation: every file that must be saved goes from staging to each bucket of its option.
 
 Inside a provider the store copies and proves; between providers the bytes are streamed
-with their checksum in the request. Bag plumbing (bagit.txt, fetch.txt, manifests) stays
-behind (contract G).
+with their checksum in the request, a few files at once. Bag plumbing (bagit.txt, fetch.txt,
+manifests) stays behind (contract G).
 
 Reads: staging objects, file records. Writes: preservation objects keyed by UUID, a
 StorageRecord for each copy, after its proof.
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
+from typing import NamedTuple
 
 from bagline.errors import Gone
 from bagline.model.ingest import IngestFile, StorageRecord
@@ -20,13 +21,20 @@ from bagline.model.storage import StorageTarget, user_metadata
 from bagline.model.times import is_set
 from bagline.model.workitem import STAGE_RECEIVE
 from bagline.services.objects.base import Objects, Proof, RangeCopy, Relay, RelayPart, Target
+from bagline.services.state.base import FileEntry
 from bagline.stages.base import Done, Halt, Job, Outcome, Stage
 from bagline.stages.rules import must_be_kept
 
-Wanted = tuple[IngestFile, StorageTarget]
-
 FILES_IN_HAND = 48
 """Small files that are read and put at once."""
+
+
+class Wanted(NamedTuple):
+    """A copy that must be made. `part_sha256`: see TarSpan; the parts are the staged file's too."""
+
+    file: IngestFile
+    target: StorageTarget
+    part_sha256: Sequence[str]
 
 
 class PreservationUploader(Stage):
@@ -37,7 +45,8 @@ class PreservationUploader(Stage):
         job.progress.expect(files=bag.file_count, bytes=bag.size)
         for batch in job.iter_files():
             files = [entry.file for entry in batch]
-            wanted = [w for file in files if must_be_kept(file) for w in self._missing(job, file)]
+            kept = (entry for entry in batch if must_be_kept(entry.file))
+            wanted = [one for entry in kept for one in self._missing(job, entry)]
             try:
                 self._store(job, wanted)
             except Gone as fault:
@@ -45,32 +54,30 @@ class PreservationUploader(Stage):
             job.progress.add(files=len(files), bytes=sum(f.size for f in files))
         return Done()
 
-    def _missing(self, job: Job, file: IngestFile) -> list[Wanted]:
+    def _missing(self, job: Job, entry: FileEntry) -> list[Wanted]:
+        file = entry.file
+        parts = entry.span.part_sha256 if entry.span else ()
         option = job.settings.storage_option(file.storage_option)
         stored = {(r.provider, r.bucket) for r in file.storage_records if is_set(r.stored_at)}
-        return [(file, t) for t in option.targets if (t.provider, t.bucket) not in stored]
+        wanted = (t for t in option.targets if (t.provider, t.bucket) not in stored)
+        return [Wanted(file, target, parts) for target in wanted]
 
     def _store(self, job: Job, wanted: Sequence[Wanted]) -> None:
         """Copy, prove, record; each provider by the way that moves fewest bytes."""
         by_provider: dict[str, list[Wanted]] = defaultdict(list)
-        for file, target in wanted:
-            by_provider[target.provider].append((file, target))
+        for one in wanted:
+            by_provider[one.target.provider].append(one)
         threshold = job.settings.work.copy_from_bytes
         for provider, group in by_provider.items():
             store = job.services.provider(provider)
-            small = [w for w in group if w[0].size < threshold]
-            large = [w for w in group if w[0].size >= threshold]
-            self._relay_small(job, store, small)
-            if store is job.services.objects:
-                self._copy_large(job, store, large)
-            else:
-                self._stream_large(job, store, large)
+            self._relay_small(job, store, [w for w in group if w.file.size < threshold])
+            self._copy_large(job, store, [w for w in group if w.file.size >= threshold])
 
     def _relay_small(self, job: Job, store: Objects, small: Sequence[Wanted]) -> None:
         """Each staged body is read once and put for all its targets, many files at once."""
         by_file: dict[str, list[Wanted]] = defaultdict(list)
-        for file, target in small:
-            by_file[file.uuid].append((file, target))
+        for one in small:
+            by_file[one.file.uuid].append(one)
         work = job.settings.work
         done = store.relay_many(
             [self._relay(job, group) for group in by_file.values()],
@@ -85,7 +92,7 @@ class PreservationUploader(Stage):
         self._record(job, together, [proof for some in proofs for proof in some])
 
     def _relay(self, job: Job, group: Sequence[Wanted]) -> Relay:
-        file = group[0][0]
+        file = group[0].file
         return Relay(
             source_bucket=job.settings.buckets.staging,
             source_key=job.staging_key(file.uuid),
@@ -93,55 +100,51 @@ class PreservationUploader(Stage):
             start=0,
             length=file.size,
             parts=[
-                RelayPart(0, file.size, self._target(job, file, target), file.calculated("sha256"))
-                for file, target in group
+                RelayPart(0, file.size, self._target(job, one), file.calculated("sha256"))
+                for one in group
             ],
         )
 
     def _copy_large(self, job: Job, store: Objects, large: Sequence[Wanted]) -> None:
-        some = job.settings.work.copies_in_flight
-        for start in range(0, len(large), some):
-            group = large[start : start + some]
-            copies = [self._copy(job, file, target) for file, target in group]
-            self._record(job, group, store.copy_many(copies, in_flight=some))
+        """The store copies by itself from staging; another store gets the bytes from here."""
+        staging = job.services.objects
+        wanted = {(one.target.bucket, one.file.uuid): one for one in large}
+        done = store.copy_many(
+            [self._copy(job, one) for one in large],
+            source=None if store is staging else staging,
+            in_flight=job.settings.work.copies_in_flight,
+        )
+        for proof in done:
+            self._record(job, [wanted[proof.bucket, proof.key]], [proof])
 
-    def _stream_large(self, job: Job, store: Objects, large: Sequence[Wanted]) -> None:
-        for file, target in large:
-            chunks = job.services.objects.stream(
-                job.settings.buckets.staging, job.staging_key(file.uuid), length=file.size
-            )
-            proof = store.put_stream(
-                self._target(job, file, target),
-                chunks,
-                size=file.size,
-                sha256=file.calculated("sha256"),
-            )
-            self._record(job, [(file, target)], [proof])
-
-    def _copy(self, job: Job, file: IngestFile, target: StorageTarget) -> RangeCopy:
+    def _copy(self, job: Job, one: Wanted) -> RangeCopy:
+        file = one.file
         return RangeCopy(
             source_bucket=job.settings.buckets.staging,
             source_key=job.staging_key(file.uuid),
             etag="",
             start=0,
             length=file.size,
-            target=self._target(job, file, target),
+            target=self._target(job, one),
             sha256=file.calculated("sha256"),
             md5=file.calculated("md5"),
+            part_sha256=one.part_sha256,
+            moved=job.progress.moved,
         )
 
-    def _target(self, job: Job, file: IngestFile, target: StorageTarget) -> Target:
+    def _target(self, job: Job, one: Wanted) -> Target:
+        file = one.file
         return Target(
-            bucket=target.bucket,
+            bucket=one.target.bucket,
             key=file.uuid,
             content_type=file.file_format or "application/octet-stream",
-            metadata=user_metadata(file, job.institution.identifier, target.provider),
+            metadata=user_metadata(file, job.institution.identifier, one.target.provider),
         )
 
     def _record(self, job: Job, some: Sequence[Wanted], proofs: Sequence[Proof]) -> None:
         moment = job.clock()
         changed: dict[str, IngestFile] = {}
-        for (file, target), proof in zip(some, proofs, strict=True):
+        for (file, target, _), proof in zip(some, proofs, strict=True):
             file.storage_records.append(
                 StorageRecord(
                     bucket=target.bucket,

@@ -226,16 +226,23 @@ class Objects(ABC):
         """
 
     @abstractmethod
-    def copy_range(self, copy: RangeCopy) -> Proof:
+    def copy_range(self, copy: RangeCopy, *, source: Objects | None = None) -> Proof:
         """Let the store copy the bytes, and prove it; no byte passes through this process.
 
-        Where the store cannot prove, the bytes are streamed and proven on the way.
-        Raises ProofFailed (and leaves nothing at the key) when the proof is another digest.
+        Where the store cannot prove, or the bytes are in another one (`source`), they are
+        streamed, a few files at once, and proven on the way. Safe to repeat. Raises
+        ProofFailed (and leaves nothing at the key) when the proof is another digest.
         """
 
     @abstractmethod
-    def copy_many(self, copies: Iterable[RangeCopy], *, in_flight: int = 8) -> list[Proof]:
-        """`copy_range` for many, all tried before the gravest fault is raised."""
+    def copy_many(
+        self, copies: Iterable[RangeCopy], *, source: Objects | None = None, in_flight: int = 8
+    ) -> Iterator[Proof]:
+        """`copy_range` for many; yields each proof as it comes, in any order.
+
+        All are tried before the gravest fault is raised. When it is closed, what is under way
+        comes to its end.
+        """
 
     @abstractmethod
     def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from bagline.errors import BaglineError
-from bagline.services.objects.base import Abilities, Proof, ProofMethod, RangeCopy
+from bagline.services.objects.base import Abilities, Objects, Proof, ProofMethod, RangeCopy
 from bagline.services.objects.checksums import composite, from_hex, is_md5
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_key, check_target
@@ -48,21 +48,23 @@ class Copier:
         self._part_bytes = part_bytes
         self._log = structlog.get_logger("bagline.objects")
 
-    def copy_range(self, copy: RangeCopy) -> Proof:
+    def copy_range(self, copy: RangeCopy, source: Objects | None) -> Proof:
         check_target(copy.target)
         check_key(copy.source_key)
         if copy.length < 1:
             raise ValueError("a range copy has at least one byte; put an empty body instead")
+        if source is not None:
+            return self._stream(copy, source)
         parts = self._parts(copy)
         if parts is None or self._abilities(copy.target.bucket).range_copy_proof is None:
-            return self._stream(copy)
+            return self._stream(copy, self._reader)
         try:
             return self._copy_by_store(copy, parts)
         except Unproven as doubt:
             self._log.warning(
                 "copy_unproven", bucket=copy.target.bucket, key=copy.target.key, why=str(doubt)
             )
-            return self._stream(copy)
+            return self._stream(copy, self._reader)
 
     def _parts(self, copy: RangeCopy) -> list[_Part] | None:
         """The parts with their digests; None when a part's digest is not known."""
@@ -143,13 +145,11 @@ class Copier:
         except BaglineError as error:
             self._log.warning("abort_failed", **where, why=str(error))
 
-    def _stream(self, copy: RangeCopy) -> Proof:
+    def _stream(self, copy: RangeCopy, source: Objects | Reader) -> Proof:
         """Every byte through this process, hashed on the way."""
-        etag = copy.etag
-        if not etag:
-            etag = self._reader.head(copy.source_bucket, copy.source_key).etag
-        chunks = self._reader.stream(
-            copy.source_bucket, copy.source_key, copy.start, copy.length, etag
+        etag = copy.etag or source.head(copy.source_bucket, copy.source_key).etag
+        chunks = source.stream(
+            copy.source_bucket, copy.source_key, start=copy.start, length=copy.length, etag=etag
         )
         return self._writer.put_stream(
             copy.target, _watched(chunks, copy.moved), copy.length, copy.sha256

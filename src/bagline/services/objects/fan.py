@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import Any, TypeVar
 
 from bagline.services.objects.classify import gravest
@@ -57,6 +58,30 @@ class Fan:
         All are tried; then the gravest fault is raised.
         """
         return gathered(self.limited(work, items, threading.Semaphore(max(1, in_flight))))
+
+    def each(self, work: Callable[[A], B], items: Iterable[A], in_flight: int) -> Iterator[B]:
+        """The same, each result as soon as it is there, in any order.
+
+        When it is closed, what is under way comes to its end, and nothing more begins.
+        """
+        rest, running = iter(items), set[Future[B]]()
+        faults: list[BaseException] = []
+        try:
+            while True:
+                more = islice(rest, max(1, in_flight) - len(running))
+                running |= {self._pool.submit(work, item) for item in more}
+                if not running:
+                    break
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    if (fault := future.exception()) is not None:
+                        faults.append(fault)
+                    else:
+                        yield future.result()
+        finally:
+            wait(running)
+        if faults:
+            raise gravest(faults)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

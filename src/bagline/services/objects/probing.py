@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
+from typing import Any
 
 from bagline.errors import BaglineError, Refused, Unreachable
 from bagline.services.objects.base import Abilities, ProofMethod
@@ -38,7 +39,8 @@ class Probe:
                 head_tells = pool.submit(self._head_tells, put_key)
                 put_proof = pool.submit(self._put_proof, put_key, bad_key)
                 copy_proof = pool.submit(self._copy_proof, put_key, copy_key)
-                wait([head_tells, put_proof, copy_proof])
+                asked: list[Future[Any]] = [head_tells, put_proof, copy_proof]
+                wait(asked)
             finally:
                 list(pool.map(self._remove, (put_key, copy_key, bad_key)))
         found = put_proof.result(), copy_proof.result(), head_tells.result()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -50,7 +52,8 @@ class RetryingObjects(Objects):
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """At most `tries` tries; none begins later than `total_seconds` after the first.
+        """At most `tries` tries; none begins later than `total_seconds` after the first
+        (copies apart, which may take longer than that each).
 
         The first pause is up to `first_seconds`, each that follows up to twice as long.
         """
@@ -67,8 +70,11 @@ class RetryingObjects(Objects):
     def __repr__(self) -> str:
         return f"RetryingObjects({self._inner!r})"
 
-    def _again(self, what: str, ask: Callable[[], R], *, is_brief: bool = False) -> R:
-        deadline = self._clock() + self._total_seconds
+    def _again(
+        self, what: str, ask: Callable[[], R], *, is_brief: bool = False, is_long: bool = False
+    ) -> R:
+        """A request that is long by its nature has its number of tries, whatever they take."""
+        deadline = math.inf if is_long else self._clock() + self._total_seconds
         for attempt in range(1, self._tries + 1):
             try:
                 with self._throttle.place(is_brief=is_brief):
@@ -135,11 +141,15 @@ class RetryingObjects(Objects):
     ) -> Proof:
         return self._inner.put_stream(target, chunks, size=size, sha256=sha256)
 
-    def copy_range(self, copy: RangeCopy) -> Proof:
-        return self._again("copy_range", lambda: self._inner.copy_range(copy))
+    def copy_range(self, copy: RangeCopy, *, source: Objects | None = None) -> Proof:
+        return self._again(
+            "copy_range", lambda: self._inner.copy_range(copy, source=source), is_long=True
+        )
 
-    def copy_many(self, copies: Iterable[RangeCopy], *, in_flight: int = 8) -> list[Proof]:
-        return self._fan.many(self.copy_range, copies, in_flight)
+    def copy_many(
+        self, copies: Iterable[RangeCopy], *, source: Objects | None = None, in_flight: int = 8
+    ) -> Iterator[Proof]:
+        return self._fan.each(partial(self.copy_range, source=source), copies, in_flight)
 
     def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
         return self._again(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import partial
 
 from bagline.errors import Gone, ProofFailed
 from bagline.services.objects.base import (
@@ -121,11 +122,14 @@ class S3Objects(Objects):
     ) -> Proof:
         return self._writer.put_stream(target, chunks, size, sha256)
 
-    def copy_range(self, copy: RangeCopy) -> Proof:
-        return self._copier.copy_range(copy)
+    def copy_range(self, copy: RangeCopy, *, source: Objects | None = None) -> Proof:
+        return self._copier.copy_range(copy, source)
 
-    def copy_many(self, copies: Iterable[RangeCopy], *, in_flight: int = 8) -> list[Proof]:
-        return self._connection.fan.many(self._copier.copy_range, copies, in_flight)
+    def copy_many(
+        self, copies: Iterable[RangeCopy], *, source: Objects | None = None, in_flight: int = 8
+    ) -> Iterator[Proof]:
+        one = partial(self.copy_range, source=source)
+        return self._connection.fan.each(one, copies, in_flight)
 
     def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
         return self._verifier.verify(bucket, key, size, sha256, md5)

@@ -94,7 +94,7 @@ class Writer:
                     attributes=attributes(target),
                     use_multipart=True,
                     chunk_size=part_bytes(size),
-                    max_concurrency=PARTS_IN_FLIGHT,
+                    max_concurrency=parts_in_flight(size),
                 )
         except BaseException:
             if checked.failure is not None:  # the source's own, not in the client's words
@@ -153,6 +153,11 @@ def part_bytes(size: int) -> int:
     """Whole MiB, so that the object has at most PARTS parts."""
     least = -(-size // PARTS)
     return max(PART_BYTES, -(-least // MIB) * MIB)
+
+
+def parts_in_flight(size: int) -> int:
+    """Fewer where an object of that size must have large parts."""
+    return max(1, PARTS_IN_FLIGHT * PART_BYTES // part_bytes(size))
 
 
 def _other(found: str, meant: str) -> str:

@@ -112,13 +112,14 @@ class _Pass:
         )
 
     def _copy_large(self) -> None:
-        """The store copies these by itself, all at once; they are marked together."""
-        group, self._large = self._large, []
-        if group:
-            self._sweep()
-            copies = [self._copy(entry) for entry in group]
-            self._job.services.objects.copy_many(copies, in_flight=len(group))
-            self._mark(group)
+        """The store copies these by itself, all at once; each is marked when it is proven."""
+        group, self._large = {e.file.uuid: e for e in self._large}, []
+        if not group:
+            return
+        self._sweep()
+        objects, copies = self._job.services.objects, [self._copy(e) for e in group.values()]
+        for proof in objects.copy_many(copies, in_flight=len(group)):
+            self._mark([group[proof.key.rpartition("/")[2]]])
 
     def _copy(self, entry: FileEntry) -> RangeCopy:
         bag, file = self._job.object, entry.file

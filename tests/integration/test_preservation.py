@@ -1,0 +1,124 @@
+"""Copies in preservation storage: made by the store, or carried to another one, always proven."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from msgspec import structs
+
+from bagline.config import S3Settings
+from bagline.model.storage import StorageTarget
+from bagline.pipeline import INGEST_LINE, Line
+from bagline.services.objects.retrying import RetryingObjects
+from bagline.services.objects.s3 import S3Objects
+from bagline.stages.prefetch import PreFetch
+from bagline.wiring import House, build_objects
+from support.bags import BagBuilder
+from support.line import LineUnderTest, is_kept
+from support.proxy import Fault, Proxy, proxy_before
+
+MIB = 1024 * 1024
+PART_BYTES = 5 * MIB
+LARGE = bytes(range(256)) * 4096 * 18
+ELSEWHERE = "Elsewhere"
+
+
+def a_bag() -> BagBuilder:
+    bag = BagBuilder().payload("one.txt", b"one\n").payload("empty.txt", b"")
+    for number in range(3):
+        bag.payload(f"{number}.bin", bytes([number]) + LARGE)
+    return bag
+
+
+def assert_preserved(line: LineUnderTest, bag: BagBuilder) -> dict[str, str]:
+    """Every file is in every bucket; returns the UUIDs by path."""
+    kept = {path: body for path, body in bag.files().items() if is_kept(path)}
+    known = line.services.registry.files([f"test.edu/bag/{path}" for path in kept])
+    uuids = {path: known[f"test.edu/bag/{path}"].uuid for path in kept}
+    for bucket in line.preservation_buckets():
+        assert line.keys(bucket) == sorted(uuids.values())
+        for path, uuid in uuids.items():
+            assert line.services.objects.read(bucket, uuid) == kept[path]
+    return uuids
+
+
+def test_files_above_the_largest_part_are_copied_in_parts_to_the_end(line: LineUnderTest) -> None:
+    """With parts of 5 MiB for 5 GiB: no byte of the large files comes through here again."""
+
+    class SmallParts(PreFetch):
+        def __init__(self) -> None:
+            super().__init__(PART_BYTES)
+
+    with proxy_before(line.settings.s3.endpoint) as proxy:
+        line.services = replace(line.services, objects=in_small_parts(line, proxy.url))
+        line.house = House(line.settings, line.services, with_first(SmallParts))
+        bag = a_bag()
+        item = line.deposit("bag.tar", bag.tar())
+        (ended,) = line.run(item)
+        assert ended.status == "Success"
+        line.services.objects.close()
+    line.services = replace(line.services, objects=build_objects(line.settings.s3))
+    uuids = assert_preserved(line, bag)
+    for bucket in line.preservation_buckets():
+        for number in range(3):
+            found = line.services.objects.head(bucket, uuids[f"data/{number}.bin"])
+            assert found.etag.endswith("-4")
+    line.services.objects.close()
+
+
+def in_small_parts(line: LineUnderTest, url: str) -> RetryingObjects:
+    s3 = line.settings.s3
+    keys = (s3.access_key.reveal(), s3.secret_key.reveal())
+    return RetryingObjects(S3Objects(url, *keys, allow_http=True, part_copy_bytes=PART_BYTES))
+
+
+def with_first(stage: type[PreFetch]) -> Line:
+    first, *rest = INGEST_LINE
+    return Line((replace(first, stage=stage), *rest))
+
+
+@contextmanager
+def second_provider(line: LineUnderTest) -> Iterator[Proxy]:
+    """One of the two buckets is of another provider, behind a proxy."""
+    with proxy_before(line.settings.s3.endpoint) as proxy:
+        s3: S3Settings = structs.replace(line.settings.s3, endpoint=proxy.url)
+        there = build_objects(s3)
+        standard = line.settings.storage_option("Standard")
+        here, other = standard.targets
+        moved = StorageTarget(bucket=other.bucket, provider=ELSEWHERE, host="localhost")
+        line.settings.storage_options = (structs.replace(standard, targets=(here, moved)),)
+        services = replace(line.services, elsewhere={ELSEWHERE: there})
+        line.house = House(line.settings, services)
+        yield proxy
+        there.close()
+
+
+def test_between_providers_the_bytes_are_carried_and_proven(line: LineUnderTest) -> None:
+    with second_provider(line):
+        bag = a_bag()
+        (ended,) = line.run(line.deposit("bag.tar", bag.tar()))
+        assert ended.status == "Success"
+        uuids = assert_preserved(line, bag)
+    _, there = line.preservation_buckets()
+    info = line.services.objects.head(there, uuids["data/0.bin"])
+    assert info.metadata["bagpath"] == "data/0.bin"
+    known = line.services.registry.files(["test.edu/bag/data/0.bin"])["test.edu/bag/data/0.bin"]
+    assert {record.url.split("/")[3] for record in known.storage_records} == set(
+        line.preservation_buckets()
+    )
+
+
+@pytest.mark.parametrize("fault", [Fault(after=0), Fault(after=40)])
+def test_a_provider_that_breaks_off_is_asked_again_for_that_file_alone(
+    line: LineUnderTest, fault: Fault
+) -> None:
+    with second_provider(line) as proxy:
+        proxy.faults = [replace(fault) for _ in range(3)]
+        bag = a_bag()
+        (ended,) = line.run(line.deposit("bag.tar", bag.tar()))
+        assert ended.status == "Success"
+        assert proxy.faults == []
+        assert_preserved(line, bag)

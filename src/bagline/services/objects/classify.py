@@ -25,9 +25,13 @@ from bagline.errors import (
 )
 from bagline.services.objects.heads import HeadFailed
 
+_PAST_THE_END = "Range specified is not valid for source object"
+"""So AWS and versitygw say it of a copy, with the code of any wrong argument."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]{1,80})</Code>")
 
+NO_ENTRY_CODES = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound"})
+"""The credentials are wrong, whatever the status (versitygw says 404 for an unknown key)."""
 MISSING_BUCKET = "NoSuchBucket"
 MISSING_KEY = "NoSuchKey"
 _PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 509})
@@ -70,10 +74,11 @@ def fault_of(error: BaseException) -> Fault | None:
     """None when the error is not one of the clients' at all."""
     if isinstance(error, ClientError):
         answer = error.response
-        return Fault(
-            int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)),
-            str(answer.get("Error", {}).get("Code", "")),
-        )
+        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        said = answer.get("Error", {})
+        if str(said.get("Message", "")).startswith(_PAST_THE_END):
+            return Fault(status, "InvalidRange")
+        return Fault(status, str(said.get("Code", "")))
     if isinstance(error, HeadFailed):
         return Fault(error.status, "")
     if isinstance(error, NoCredentialsError):
@@ -130,6 +135,8 @@ def classify(fault: Fault, what: str, *, bucket_exists: bool = True) -> BaglineE
         return SlowDown(f"{what}: {said}")
     if status == 0 or code in _PASSING_CODES or (status in _PASSING_STATUS):
         return Unreachable(f"{what}: {said or 'no answer'}")
+    if code in NO_ENTRY_CODES:
+        return Refused(f"{what}: the store refuses ({said}); look at credentials and policy")
     if status == 412:
         return Replaced(f"{what}: another version of the object stands there")
     if code == MISSING_BUCKET or (status == 404 and not bucket_exists):

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from obstore.store import S3Store
 
 from bagline.errors import Misconfigured
-from bagline.services.objects.classify import MISSING_KEY, classify, fault_of
+from bagline.services.objects.classify import MISSING_KEY, NO_ENTRY_CODES, classify, fault_of
 from bagline.services.objects.fan import WIDTH, Fan
 from bagline.services.objects.heads import HeadRequests
 
@@ -192,6 +192,19 @@ class Connection:
             if fault is None:
                 raise
             if fault.status == 404 and isinstance(error, ClientError):
+                return self._can_list(bucket)
+            raise classify(fault, f"look for bucket {bucket}") from error
+        return True
+
+    def _can_list(self, bucket: str) -> bool:
+        """A HEAD has no body; a GET says whether it is the bucket that is not there."""
+        try:
+            self.boto.list_objects_v2(Bucket=bucket, MaxKeys=1)
+        except Exception as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            if fault.status == 404 and fault.code not in NO_ENTRY_CODES:
                 return False
             raise classify(fault, f"look for bucket {bucket}") from error
         return True

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from bagline.errors import BaglineError
+from bagline.errors import BaglineError, BrokenState, Replaced
 from bagline.services.objects.base import Abilities, Objects, Proof, ProofMethod, RangeCopy
 from bagline.services.objects.checksums import composite, from_hex, is_md5
 from bagline.services.objects.connection import Connection
@@ -117,16 +117,20 @@ class Copier:
         pinned = {"CopySourceIfMatch": f'"{copy.etag}"'} if copy.etag else {}
 
         def one(part: _Part) -> dict[str, Any]:
-            with self._connection.asking("copy", copy.source_bucket, copy.source_key):
-                answer = self._connection.copier.upload_part_copy(
-                    Bucket=copy.target.bucket,
-                    Key=copy.target.key,
-                    UploadId=upload,
-                    PartNumber=part.number,
-                    CopySource=source,
-                    CopySourceRange=f"bytes={part.start}-{part.start + part.length - 1}",
-                    **pinned,
-                )["CopyPartResult"]
+            try:
+                with self._connection.asking("copy", copy.source_bucket, copy.source_key):
+                    answer = self._connection.copier.upload_part_copy(
+                        Bucket=copy.target.bucket,
+                        Key=copy.target.key,
+                        UploadId=upload,
+                        PartNumber=part.number,
+                        CopySource=source,
+                        CopySourceRange=f"bytes={part.start}-{part.start + part.length - 1}",
+                        **pinned,
+                    )["CopyPartResult"]
+            except BrokenState:
+                self._check_version(copy)  # some stores look at the range before the ETag
+                raise
             copy.moved()
             told = {k: answer[k] for k in ("ETag", "ChecksumSHA256") if answer.get(k)}
             return {"PartNumber": part.number, **told}
@@ -136,6 +140,14 @@ class Copier:
         # A pool of its own: the copies' pool may be full of copies that wait here.
         with self._connection.small_pool(PARTS_IN_FLIGHT) as pool:
             return list(pool.map(one, parts))
+
+    def _check_version(self, copy: RangeCopy) -> None:
+        found = self._reader.head(copy.source_bucket, copy.source_key)
+        if copy.etag and found.etag != copy.etag:
+            raise Replaced(
+                f"copy {copy.source_bucket}/{copy.source_key}: "
+                "another version of the object stands there"
+            )
 
     def _abort(self, where: dict[str, str], upload: str) -> None:
         """What fails here is swept by `abort_uploads` later; the first fault counts."""

@@ -93,6 +93,9 @@ class Probe:
         inner = BYTES[1:-1]
         if told.get("ChecksumSHA256") == from_hex(hashlib.sha256(inner).hexdigest()):
             return ProofMethod.STORE_SHA256
+        if told.get("ChecksumSHA256"):
+            self._remarks.append("UploadPartCopy answers a false SHA-256: files are streamed")
+            return None
         etag = told.get("ETag", "").strip('"')
         if is_md5(etag) and etag == hashlib.md5(inner, usedforsecurity=False).hexdigest():
             self._remarks.append("UploadPartCopy answers an MD5, and no SHA-256")

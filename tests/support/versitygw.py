@@ -1,0 +1,57 @@
+"""versitygw over a directory: a second S3 server, of another make than the embedded one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.nsq import answers
+from support.tools import Server, free_port, tool
+
+ACCESS_KEY = "versity-access"
+SECRET_KEY = "versity-secret"
+
+
+class Versitygw(Server):
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.endpoint = f"http://127.0.0.1:{port}"
+        data = folder / "data"
+        data.mkdir(parents=True)
+        argv = [
+            tool("versitygw"),
+            f"--port=127.0.0.1:{port}",
+            f"--access={ACCESS_KEY}",
+            f"--secret={SECRET_KEY}",
+            "--health=/health",
+            "--keep-alive",
+            "--quiet",
+            "posix",
+        ]
+        if not has_xattrs(data):
+            beside = folder / "metadata"
+            beside.mkdir()
+            argv.append(f"--sidecar={beside}")
+        super().__init__([*argv, str(data)], folder, lambda: answers(f"{self.endpoint}/health"))
+
+
+def has_xattrs(folder: Path) -> bool:
+    """Whether the file system keeps extended attributes; Linux alone can be asked."""
+    try:
+        os.setxattr(folder, "user.bagline", b"1")
+    except (AttributeError, OSError):
+        return False
+    os.removexattr(folder, "user.bagline")
+    return True
+
+
+@contextmanager
+def versitygw_running(folder: Path) -> Iterator[Versitygw]:
+    server = Versitygw(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

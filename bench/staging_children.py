@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import obstore
@@ -40,6 +41,7 @@ METADATA = {
     "bagpath": "data/series-0000/item-0000000.tif",
 }
 PATIENCE_SECONDS = 3600.0
+PIECE_BYTES = 8 * 1024 * 1024
 
 
 class TimedStaging(StagingUploader):
@@ -152,10 +154,19 @@ class _Body(io.RawIOBase):
 
 
 def _read(body: Any, size: int) -> Any:
-    """Large bodies as an iterator of pieces, small ones whole."""
-    if size <= 16 * 1024 * 1024:
+    """Small bodies whole, large ones in pieces; read in a thread: clients do not nest."""
+    if size <= 2 * PIECE_BYTES:
         return body.read()
-    return iter(lambda: body.read(8 * 1024 * 1024), b"")
+    pieces: Queue[bytes] = Queue(2)
+
+    def bring() -> None:
+        piece = b"-"
+        while piece:
+            piece = body.read(PIECE_BYTES)
+            pieces.put(piece)
+
+    threading.Thread(target=bring, daemon=True).start()
+    return iter(pieces.get, b"")
 
 
 def _attributes() -> Any:

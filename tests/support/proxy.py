@@ -34,20 +34,24 @@ class Fault:
 @dataclass
 class Proxy:
     """`faults` are met one by one by the requests that come next. `swaps` are words that
-    every answer has replaced by others of the same length."""
+    every answer has replaced by others of the same length. `lines` are the request lines."""
 
     target: tuple[str, int]
     url: str = ""
     faults: list[Fault] = field(default_factory=list)
     swaps: list[tuple[bytes, bytes]] = field(default_factory=list)
-    requests: int = 0
+    lines: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: set[socket.socket] = field(default_factory=set)
     _closing: threading.Event = field(default_factory=threading.Event)
 
-    def _next_fault(self) -> Fault | None:
+    @property
+    def requests(self) -> int:
+        return len(self.lines)
+
+    def _next_fault(self, request: bytes) -> Fault | None:
         with self._lock:
-            self.requests += 1
+            self.lines.append(request.partition(b"\r\n")[0].decode("latin-1"))
             return self.faults.pop(0) if self.faults else None
 
     def serve(self, listener: socket.socket) -> None:
@@ -100,7 +104,7 @@ class _Exchange:
             while data := self.client.recv(CHUNK):
                 if not self.asked:
                     self.asked, self.answered = True, 0
-                    self.fault = self.proxy._next_fault()
+                    self.fault = self.proxy._next_fault(data)
                     if self.fault and self.fault.instead:
                         self.client.sendall(self.fault.instead)
                         break

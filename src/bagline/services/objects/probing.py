@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 from concurrent.futures import Future, wait
@@ -15,19 +16,23 @@ from bagline.services.objects.connection import Connection
 from bagline.services.objects.reading import Reader
 
 PREFIX = "bagline-probe/"
-QUESTIONS = 3
+QUESTIONS = 4
 """Asked at once."""
 BYTES = b"Bagline asks what this store can prove.\n"
 
 
 class Probe:
-    """One asking of one store, in one bucket; cleans up after itself."""
+    """One asking of one store, in one bucket; cleans up after itself, and after those that
+    died `left_seconds` ago or earlier before they could."""
 
-    def __init__(self, connection: Connection, reader: Reader, bucket: str) -> None:
+    def __init__(
+        self, connection: Connection, reader: Reader, bucket: str, left_seconds: float = 3600.0
+    ) -> None:
         self._connection = connection
         self._boto = connection.boto
         self._reader = reader
         self._bucket = bucket
+        self._left_seconds = left_seconds
         self._name = PREFIX + secrets.token_hex(8)
         self._remarks: list[str] = []
 
@@ -39,7 +44,8 @@ class Probe:
                 head_tells = pool.submit(self._head_tells, put_key)
                 put_proof = pool.submit(self._put_proof, put_key, bad_key)
                 copy_proof = pool.submit(self._copy_proof, put_key, copy_key)
-                asked: list[Future[Any]] = [head_tells, put_proof, copy_proof]
+                swept = pool.submit(self._sweep)
+                asked: list[Future[Any]] = [head_tells, put_proof, copy_proof, swept]
                 wait(asked)
             finally:
                 list(pool.map(self._remove, (put_key, copy_key, bad_key)))
@@ -118,6 +124,20 @@ class Probe:
             finally:
                 self._boto.abort_multipart_upload(**where, UploadId=upload["UploadId"])
         return answer
+
+    def _sweep(self) -> None:
+        """What may not be listed here may also be left."""
+        with (
+            contextlib.suppress(BaglineError),
+            self._connection.asking("probe", self._bucket, PREFIX),
+        ):
+            page = self._boto.list_objects_v2(Bucket=self._bucket, Prefix=PREFIX)
+            found = {each["Key"]: each["LastModified"] for each in page.get("Contents", [])}
+            now = max(found.values(), default=None)  # the store's clock: this probe's own object
+            for key, moment in found.items():
+                age = (now - moment).total_seconds() if now else 0.0
+                if not key.startswith(self._name) and age >= self._left_seconds:
+                    self._remove(key)
 
     def _remove(self, key: str) -> None:
         try:

@@ -13,10 +13,12 @@ import pytest
 
 from bagline.config import QueueSettings
 from bagline.embedded import EngineAddresses
-from bagline.model.workitem import WorkItem
+from bagline.model import times
+from bagline.model.workitem import WorkItem, WorkResult
 from bagline.pipeline import INGEST_LINE, Line, Step
 from bagline.stages.base import Done, Job, Outcome, Stage
 from bagline.wiring import House, build_services
+from bagline.worker.reconciler import Reconciler
 from support.bags import BagBuilder
 from support.line import LineUnderTest, line_under_test
 from support.nsq import Lookupd, Nsqd, lookupd_running, nsqd_running
@@ -200,3 +202,78 @@ def some_are_done(line: LineUnderTest, items: list[WorkItem], count: int) -> Non
         return sum(line.item(item.id).status == "Success" for item in items) >= count
 
     line.until(enough, f"{count} bags to be done", seconds=60)
+
+
+# -- what was lost, where the queue cannot be asked about one item
+FIRST = TOPICS[0]
+
+
+@pytest.fixture
+def idle_line(
+    engines: EngineAddresses, tmp_path: Path, lookupd: Lookupd
+) -> Iterator[LineUnderTest]:
+    """Without workers: what is published stays due."""
+    with (
+        nsqd_running(tmp_path / "a", lookupd=lookupd) as nsqd,
+        line_over(
+            nsqd,
+            engines=engines,
+            folder=tmp_path / "line",
+            lookupd=lookupd,
+            reconcile_age_seconds=0.2,
+        ) as line,
+    ):
+        nsqd.prepare([FIRST])
+        yield line
+
+
+def lose(line: LineUnderTest, item: WorkItem) -> None:
+    """Its message is gone, as if it had never been published."""
+    subscription = line.services.queue.subscribe(FIRST, owner="thief/1")
+    delivery = subscription.receive(5)
+    assert delivery is not None
+    assert delivery.item_id == item.id
+    delivery.ack()
+    subscription.close()
+    line.until(lambda: line.services.queue.depth([FIRST])[0].in_flight == 0, "an empty topic")
+    time.sleep(0.3)  # rested
+
+
+def test_a_lost_message_is_published_again_once(idle_line: LineUnderTest) -> None:
+    (item,) = deposit(idle_line, 1)
+    lose(idle_line, item)
+    reconciler = idle_line.house.reconciler()
+    assert reconciler.look() == [item.id]
+    assert reconciler.look() == []
+    assert idle_line.house.reconciler().look() == []  # another one, which knows nothing of this
+    assert idle_line.services.queue.depth([FIRST])[0].due == 1
+
+
+def test_an_item_that_waits_for_its_next_attempt_is_not_lost(idle_line: LineUnderTest) -> None:
+    (item,) = deposit(idle_line, 1)
+    state = idle_line.services.state
+    lease = state.take_lease(item.id, owner="host/1", seconds=5)
+    assert lease is not None
+    state.commit(lease, result=WorkResult(operation=FIRST, attempt=3))
+    state.drop_lease(lease)
+    lose(idle_line, item)
+    assert idle_line.house.reconciler().look() == []
+
+
+def test_beside_delayed_messages_an_item_counts_as_lost_after_an_hour(
+    idle_line: LineUnderTest,
+) -> None:
+    (item,) = deposit(idle_line, 1)
+    lose(idle_line, item)
+    idle_line.services.queue.publish(FIRST, 1_000_000, delay=600)
+    idle_line.until(
+        lambda: idle_line.services.queue.depth([FIRST])[0].delayed == 1, "the delayed message"
+    )
+    assert idle_line.house.reconciler().look() == []
+    in_two_hours = times.from_nanoseconds(time.time_ns() + 7_200 * times.NANOS_PER_SECOND)
+    later = Reconciler(
+        INGEST_LINE, idle_line.services, idle_line.settings, clock=lambda: in_two_hours
+    )
+    assert later.look() == [item.id]
+    lose(idle_line, item)
+    assert later.look() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -24,11 +24,14 @@ SLOW_DOWN = (
 @dataclass
 class Fault:
     """What happens to an answer after `after` of its bytes: it is cut, or hangs, or is
-    `instead` of the server's."""
+    `instead` of the server's. Only a request whose first line has `on` in it meets it;
+    `first` is called before that request goes on."""
 
     after: int = 0
     hang: bool = False
     instead: bytes = b""
+    on: str = ""
+    first: Callable[[], object] = lambda: None
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Proxy:
     faults: list[Fault] = field(default_factory=list)
     swaps: list[tuple[bytes, bytes]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    is_down: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: set[socket.socket] = field(default_factory=set)
     _closing: threading.Event = field(default_factory=threading.Event)
@@ -50,9 +54,15 @@ class Proxy:
         return len(self.lines)
 
     def _next_fault(self, request: bytes) -> Fault | None:
+        line = request.partition(b"\r\n")[0].decode("latin-1")
         with self._lock:
-            self.lines.append(request.partition(b"\r\n")[0].decode("latin-1"))
-            return self.faults.pop(0) if self.faults else None
+            self.lines.append(line)
+            fault = next((fault for fault in self.faults if fault.on in line), None)
+            if fault is not None:
+                self.faults.remove(fault)
+        if fault is not None:
+            fault.first()
+        return fault
 
     def serve(self, listener: socket.socket) -> None:
         for _ in range(CONNECTIONS):
@@ -60,6 +70,9 @@ class Proxy:
                 client, _ = listener.accept()
             except OSError:
                 return
+            if self.is_down:
+                client.close()
+                continue
             threading.Thread(target=self._carry, args=(client,), daemon=True).start()
 
     def _carry(self, client: socket.socket) -> None:
@@ -72,8 +85,16 @@ class Proxy:
                 self._open |= {client, server}
             _Exchange(self, client, server).run()
 
+    def go_down(self) -> None:
+        """Cut every connection, and take no new one, until `is_down` is False again."""
+        self.is_down = True
+        self._cut()
+
     def close(self) -> None:
         self._closing.set()
+        self._cut()
+
+    def _cut(self) -> None:
         with self._lock:
             for sock in self._open:
                 with contextlib.suppress(OSError):

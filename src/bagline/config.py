@@ -23,7 +23,7 @@ from bagline.model.storage import DEFAULT_OPTIONS, StorageOption
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
-SECRETS = ("access_key", "secret_key", "redis_url", "database_url", "auth_secret")
+SECRETS = ("access_key", "secret_key", "redis_url", "database_url", "auth_secret", "key")
 QUEUE_KINDS = ("redis", "nsq")
 
 
@@ -74,6 +74,17 @@ class QueueSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     auth_secret: Secret = Secret()
     longest_delay_seconds: float = 3600.0
     """Not above nsqd's --max-req-timeout."""
+
+
+class RegistrySettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A Registry's REST API; without `url` the Registry is the database at `database_url`."""
+
+    url: str = ""
+    """Such as `https://registry.example`; `/admin-api/v3` follows."""
+    user: str = ""
+    """A system administrator's e-mail address."""
+    key: Secret = Secret()
+    api_version: str = "v3"
 
 
 class BucketSettings(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -128,6 +139,7 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     database_url: Secret = Secret()
     buckets: BucketSettings = field(default_factory=BucketSettings)
     queue: QueueSettings = field(default_factory=QueueSettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
     work: WorkSettings = field(default_factory=WorkSettings)
     storage_options: tuple[StorageOption, ...] = DEFAULT_OPTIONS
     user: str = "system@bagline.local"
@@ -229,6 +241,7 @@ def _read_file(
     sections = [
         document.get("s3", {}),
         document.get("queue", {}),
+        document.get("registry", {}),
         *(providers.values() if isinstance(providers, dict) else []),
     ]
     for holder in (document, *(s for s in sections if isinstance(s, dict))):
@@ -244,7 +257,7 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
             continue
         words = name.removeprefix("BAGLINE_").lower()
         section, _, rest = words.partition("_")
-        if section in {"s3", "buckets", "queue", "work"} and rest:
+        if section in {"s3", "buckets", "queue", "registry", "work"} and rest:
             held = document.setdefault(section, {})
             if isinstance(held, dict):  # if not, converting says what is wrong
                 held[rest] = _secret_or(rest, value)

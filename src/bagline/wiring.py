@@ -21,6 +21,7 @@ from bagline.services.objects.retrying import RetryingObjects
 from bagline.services.objects.s3 import S3Objects
 from bagline.services.queue.base import Queue
 from bagline.services.queue.redis import RedisQueue
+from bagline.services.registry.base import Registry
 from bagline.services.registry.database import Database, sqlite_url
 from bagline.services.registry.sql import SqlRegistry
 from bagline.services.state.redis import RedisState
@@ -117,7 +118,7 @@ def open_house(settings: Settings) -> Iterator[House]:
 
 
 @contextmanager
-def open_registry(settings: Settings) -> Iterator[SqlRegistry]:
+def open_registry(settings: Settings) -> Iterator[Registry]:
     """Only the Registry: for questions that need no engine."""
     registry = build_registry(settings)
     try:
@@ -251,7 +252,22 @@ def build_objects(s3: S3Settings) -> Objects:
     )
 
 
-def build_registry(settings: Settings) -> SqlRegistry:
+def build_registry(settings: Settings) -> Registry:
+    """The Registry's API where one is named, else its database. Raises Misconfigured."""
+    if not settings.registry.url:
+        return SqlRegistry(open_database(settings))
+    from bagline.services.registry.http.registry import HttpRegistry
+    from bagline.services.registry.http.speaking import RegistryClient
+
+    named = settings.registry
+    return HttpRegistry(
+        RegistryClient(
+            named.url, user=named.user, key=named.key.reveal(), version=named.api_version
+        )
+    )
+
+
+def open_database(settings: Settings) -> Database:
     """The Registry's database, at this version's schema."""
     url = settings.database_url.reveal()
     if not url:
@@ -259,7 +275,7 @@ def build_registry(settings: Settings) -> SqlRegistry:
         url = sqlite_url(settings.data_dir / "registry.db")
     database = Database(url)
     database.migrate()
-    return SqlRegistry(database)
+    return database
 
 
 def make_data_dir(settings: Settings) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,19 +24,63 @@ from bagline.model.workitem import STATUS_CANCELLED, STATUS_PENDING, STATUS_STAR
 from bagline.problems import ERROR, Problem
 from bagline.services.registry.base import Registry, WorkItemFilter
 from bagline.services.registry.database import HEAD, Database, sqlite_url
+from bagline.services.registry.http.registry import HttpRegistry
+from bagline.services.registry.http.speaking import RegistryClient
 from bagline.services.registry.migrating import newest
 from bagline.services.registry.sql import SqlRegistry
+from support.postgres import Postgres, temporary_postgres
+from support.registry import ADMIN, RegistryServer
 
 MOMENT = Timestamp("2026-01-02T03:04:05.123456Z")
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    database = Database(sqlite_url(tmp_path / "registry.db"))
+@contextmanager
+def _sqlite(folder: Path, _: pytest.FixtureRequest) -> Iterator[Registry]:
+    with _over(sqlite_url(folder / "registry.db")) as registry:
+        yield registry
+
+
+@contextmanager
+def _postgres(_: Path, request: pytest.FixtureRequest) -> Iterator[Registry]:
+    server: Postgres = request.getfixturevalue("postgres")
+    with _over(server.create(f"registry_{next(NUMBERS)}")) as registry:
+        yield registry
+
+
+@contextmanager
+def _over(url: str) -> Iterator[Registry]:
+    database = Database(url)
     database.migrate()
     registry = SqlRegistry(database)
     yield registry
     registry.close()
+
+
+@contextmanager
+def _http(folder: Path, _: pytest.FixtureRequest) -> Iterator[Registry]:
+    server = RegistryServer(folder / "data")
+    key = server.add_user()
+    server.start()
+    registry = HttpRegistry(RegistryClient(server.url, user=ADMIN, key=key))
+    yield registry
+    registry.close()
+    server.stop()
+
+
+IMPLEMENTATIONS = {"sqlite": _sqlite, "postgres": _postgres, "http": _http}
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with temporary_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
+    with IMPLEMENTATIONS[request.param](tmp_path, request) as registry:
+        yield registry
 
 
 @pytest.fixture
@@ -56,6 +102,33 @@ def kept(registry: Registry, institution: Institution) -> IntellectualObject:
     )
 
 
+def an_item(institution: Institution, name: str = "b.tar", **other: object) -> WorkItem:
+    given = {
+        "name": name,
+        "etag": "e" * 32,
+        "bucket": "receiving.test.edu",
+        "institution_id": institution.id,
+        "user": ADMIN,
+        "bag_date": MOMENT,
+        "date_processed": MOMENT,
+    }
+    return WorkItem(**(given | other))  # type: ignore[arg-type]
+
+
+def an_event(number: int, event_type: str = "ingestion", **other: object) -> PremisEvent:
+    given = {
+        "identifier": f"22222222-0000-5000-8000-{number:012d}",
+        "event_type": event_type,
+        "date_time": MOMENT,
+        "agent": "https://bagline.example",
+        "detail": "Done",
+        "object": "Bagline",
+        "outcome_detail": "md5:" + "d" * 32,
+        "outcome_information": "As it should be",
+    }
+    return PremisEvent(**(given | other))  # type: ignore[arg-type]
+
+
 def a_file(kept: IntellectualObject, path: str, *, size: int = 5) -> GenericFile:
     number = sum(path.encode())
     return GenericFile(
@@ -68,11 +141,7 @@ def a_file(kept: IntellectualObject, path: str, *, size: int = 5) -> GenericFile
         checksums=[Checksum(algorithm="md5", digest="d" * 32, datetime=MOMENT)],
         storage_records=[RegistryStorageRecord(url=f"https://s3.example/{path}")],
         premis_events=[
-            PremisEvent(
-                identifier=f"11111111-0000-5000-8000-{number:012d}",
-                event_type="ingestion",
-                date_time=MOMENT,
-            )
+            an_event(0, identifier=f"11111111-0000-5000-8000-{number:012d}"),
         ],
     )
 
@@ -89,9 +158,7 @@ def test_an_institution_is_found_by_id_and_by_identifier(
 def test_a_work_item_comes_back_as_it_was_saved(
     registry: Registry, institution: Institution
 ) -> None:
-    saved = registry.save_work_item(
-        WorkItem(name="b.tar", etag="e" * 32, institution_id=institution.id, bag_date=MOMENT)
-    )
+    saved = registry.save_work_item(an_item(institution))
     assert saved.id > 0
     assert saved.bag_date == MOMENT
     assert saved.queued_at == NEVER
@@ -107,7 +174,7 @@ def test_a_work_item_comes_back_as_it_was_saved(
 def test_a_cancelled_work_item_is_not_overwritten(
     registry: Registry, institution: Institution
 ) -> None:
-    item = registry.save_work_item(WorkItem(name="b.tar", institution_id=institution.id))
+    item = registry.save_work_item(an_item(institution))
     item.status = STATUS_CANCELLED
     registry.save_work_item(item)
     item.status = STATUS_STARTED
@@ -119,9 +186,9 @@ def test_a_cancelled_work_item_is_not_overwritten(
 def test_work_items_are_filtered_newest_first(registry: Registry, institution: Institution) -> None:
     for second in range(3):
         registry.save_work_item(
-            WorkItem(
-                name="b.tar" if second else "other.tar",
-                institution_id=institution.id,
+            an_item(
+                institution,
+                "b.tar" if second else "other.tar",
                 date_processed=Timestamp(f"2026-01-01T00:00:0{second}Z"),
                 retry=second != 2,
             )
@@ -186,12 +253,8 @@ def test_updating_a_file_adds_only_what_is_new(
 
 
 def test_an_event_is_kept_once_by_its_uuid(registry: Registry, kept: IntellectualObject) -> None:
-    event = PremisEvent(
-        identifier="22222222-0000-5000-8000-000000000001",
-        event_type="creation",
-        date_time=MOMENT,
-        institution_id=kept.institution_id,
-        intellectual_object_id=kept.id,
+    event = an_event(
+        1, "creation", institution_id=kept.institution_id, intellectual_object_id=kept.id
     )
     first = registry.create_event(event)
     event.outcome_detail = "changed"
@@ -204,6 +267,7 @@ def test_every_file_of_an_object_is_walked_once(
     registry: Registry, kept: IntellectualObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bagline.services.registry.sql.FILES_PER_CALL", 3)
+    monkeypatch.setattr("bagline.services.registry.http.speaking.PER_PAGE", 3)
     for path in "abcdefg":
         registry.create_files([a_file(kept, f"data/{path}")])
     seen = [f.identifier[-1] for batch in registry.iter_object_files(kept.id) for f in batch]
@@ -213,7 +277,7 @@ def test_every_file_of_an_object_is_walked_once(
 def test_problems_and_report_replace_what_was_there(
     registry: Registry, institution: Institution
 ) -> None:
-    item = registry.save_work_item(WorkItem(name="b.tar", institution_id=institution.id))
+    item = registry.save_work_item(an_item(institution))
     problems = [
         Problem(code="BAG999", severity=ERROR, subject=f"data/{n}", message="wrong") for n in (2, 1)
     ]
@@ -234,7 +298,7 @@ def test_writers_side_by_side_never_find_the_database_locked(
     def write() -> None:
         try:
             for number in range(20):
-                registry.save_work_item(WorkItem(name=f"{number}", institution_id=institution.id))
+                registry.save_work_item(an_item(institution, f"{number}"))
         except Exception as fault:
             faults.append(fault)
 

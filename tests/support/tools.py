@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -39,18 +39,34 @@ def free_port() -> int:
 class Server:
     """One process, which `is_up` tells to be ready. Its output is kept in `log`."""
 
-    def __init__(self, argv: list[str], folder: Path, is_up: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        argv: list[str],
+        folder: Path,
+        is_up: Callable[[], bool],
+        *,
+        user: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.argv = argv
         self.folder = folder
         self.log = folder / "output.log"
         self._is_up = is_up
+        self._user = user
+        self._environ = {**os.environ, **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.folder
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=self.folder,
+                user=self._user,
+                env=self._environ,
             )
         deadline = time.monotonic() + START_SECONDS
         while not self._is_up():

@@ -16,6 +16,7 @@ ROOMS = {
     "embedded",
     "formats",
     "model",
+    "server",
     "services",
     "stages",
     "worker",

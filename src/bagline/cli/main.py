@@ -30,6 +30,7 @@ COMMANDS = {
     "requeue": "control",
     "cancel": "control",
     "doctor": "doctor",
+    "registry": "registry",
 }
 """Command → its module in `bagline.cli`, imported when the command is called: `check` must
 not wait for the clients of services it never speaks to."""
@@ -45,7 +46,10 @@ class _Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"bagline.cli.{COMMANDS[cmd_name]}")
-        info = CommandInfo(name=cmd_name, callback=getattr(module, cmd_name))
+        found = getattr(module, cmd_name)
+        if isinstance(found, typer.Typer):
+            return typer.main.get_command(found)
+        info = CommandInfo(name=cmd_name, callback=found)
         return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode="rich")
 
 

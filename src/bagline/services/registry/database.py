@@ -17,10 +17,11 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from bagline.errors import Refused, Unreachable
 
-HEAD = "0001"
+HEAD = "0002"
 """The schema that this version works with."""
 BUSY_SECONDS = 30
 _WRITING = "bagline_writing"
+_MIGRATING = 0x6261676C
 
 
 class Database:
@@ -54,6 +55,8 @@ class Database:
         from bagline.services.registry.migrating import upgrade
 
         with self.writing() as connection:
+            if self.engine.dialect.name == "postgresql":  # SQLite's BEGIN IMMEDIATE is a lock
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
             upgrade(connection, current)
 
     def schema(self) -> str:
@@ -113,6 +116,8 @@ def _classified(text: str) -> Exception:
             f"the Registry's database cannot be written ({text}): "
             "free space or mend permissions in the data directory"
         )
+    if "index row" in lowered:
+        return Refused(f"a name is too long for the Registry's database: {text}")
     if "password" in lowered or "no such table" in lowered or "does not exist" in lowered:
         return Refused(f"the Registry's database refused us: {text}")
     return Unreachable(f"the Registry's database did not answer: {text}")

@@ -1,7 +1,7 @@
 """The Registry's tables. Names and meanings of columns are contract D's.
 
 Times are stored as UTC with microseconds; the zero time is NULL. Sizes are bytes.
-`work_item_problems` and `ingest_reports` are Bagline's own.
+`work_item_problems`, `ingest_reports` and `api_users` are Bagline's own.
 """
 
 from __future__ import annotations
@@ -224,4 +224,16 @@ premis_events = Table(
     Column("outcome_information", Text, nullable=False, default=""),
     _text("outcome", 20),
     _time("updated_at"),
+)
+
+api_users = Table(
+    "api_users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("email", String(255), nullable=False, unique=True),
+    _text("role", 20),
+    Column("institution_id", Id, ForeignKey("institutions.id")),
+    Column("key_hash", String(64), nullable=False),
+    Column("enabled", Boolean, nullable=False, default=True),
+    _time("created_at"),
 )

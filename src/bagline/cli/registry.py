@@ -1,0 +1,120 @@
+"""`bagline registry`: serve the Registry's API, and say who may speak to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+
+from bagline.cli.common import (
+    EXIT_OUR_FAULT,
+    AsJson,
+    ConfigFile,
+    DataDir,
+    complain,
+    out,
+    safe,
+    settings_for,
+)
+from bagline.errors import Misconfigured
+from bagline.logs import configure_logs
+from bagline.services.registry.sql import SqlRegistry
+from bagline.services.registry.users import INST_USER, SYS_ADMIN, ApiUsers
+from bagline.wiring import open_database
+
+GRACEFUL_SECONDS = 8
+
+registry = typer.Typer(name="registry", help="The Registry and its API.", no_args_is_help=True)
+user = typer.Typer(help="Users of the API.", no_args_is_help=True)
+registry.add_typer(user, name="user")
+
+
+@registry.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8080,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Serve the Registry's REST API from its database, until SIGTERM or Ctrl-C."""
+    # Only this command needs a web server.
+    import uvicorn
+
+    from bagline.server.app import Api
+    from bagline.server.desk import Desk
+
+    configure_logs()
+    if bool(tls_cert) != bool(tls_key):
+        raise Misconfigured("--tls-cert and --tls-key belong together")
+    settings = settings_for(data_dir, config)
+    database = open_database(settings)
+    desk = Desk(
+        database, SqlRegistry(database), tuple(option.name for option in settings.storage_options)
+    )
+    uvicorn.run(
+        Api(desk, ApiUsers(database)).application(),
+        host=host,
+        port=port,
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+    )
+
+
+@user.command()
+def add(
+    email: str,
+    role: Annotated[
+        str, typer.Option(help="sys_admin for workers; inst_admin or inst_user for people.")
+    ] = SYS_ADMIN,
+    institution: Annotated[
+        str, typer.Option(help="Identifier of the institution the user belongs to.")
+    ] = "",
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Add a user, or give one a new key. The key is shown this once, and kept only hashed."""
+    database = open_database(settings_for(data_dir, config))
+    institution_id = 0
+    if institution:
+        found = SqlRegistry(database).institution(institution)
+        if found is None:
+            raise Misconfigured(f"the Registry knows no institution {institution!r}")
+        institution_id = found.id
+    elif role == INST_USER:
+        raise Misconfigured("an institution's user needs --institution")
+    typer.echo(ApiUsers(database).add(email, role, institution_id))
+
+
+@user.command()
+def disable(email: str, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """Let a user in no more. What they did stays."""
+    if not ApiUsers(open_database(settings_for(data_dir, config))).disable(email):
+        complain(f"There is no API user {email}.")
+        raise typer.Exit(EXIT_OUR_FAULT)
+
+
+@user.command(name="list")
+def list_users(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """Who may speak to the API."""
+    database = open_database(settings_for(data_dir, config))
+    found = ApiUsers(database).all()
+    if json:
+        print(msgspec.json.encode(found).decode())
+        return
+    names = {i.id: i.identifier for i in SqlRegistry(database).institutions()}
+    table = Table(box=None, pad_edge=False)
+    for heading in ("E-mail", "Role", "Institution", "Let in"):
+        table.add_column(heading)
+    for one in found:
+        let_in = "yes" if one.enabled else "no"
+        table.add_row(safe(one.email), one.role, safe(names.get(one.institution_id, "")), let_in)
+    out.print(table)

@@ -1,0 +1,1 @@
+"""The Registry's REST API (contract D), served from the SQL Registry."""

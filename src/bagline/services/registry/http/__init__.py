@@ -1,0 +1,1 @@
+"""The Registry behind the REST API of contract D: Bagline's own server, or another's."""

@@ -1,0 +1,169 @@
+"""Requests to a Registry's REST API: addresses, headers, retries, and faults as ours.
+
+GET and PUT are tried again on a dropped connection, 429 and 5xx, with growing pauses. A
+POST is not: whether it was done is not known, and only its caller can look (Unreachable).
+4xx is never tried again.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+import urllib3
+
+from bagline.errors import Misconfigured, Refused, Unreachable
+from bagline.problems import shown
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+TRIES = 5
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 4.0
+PER_PAGE = 200
+MOST_PAGES = 100_000
+CONNECTIONS = 16
+KNOWN_MISTAKES = (400, 401, 403, 404, 405, 409, 413, 422)
+TRIED_AGAIN = ("GET", "PUT")
+
+
+class Missing(Exception):
+    """404: no such record, or no such route."""
+
+
+class Conflict(Exception):
+    """409: there is already such a record."""
+
+
+class RegistryClient:
+    """Speaks to the admin API below `url`. Thread-safe; secrets show nowhere."""
+
+    def __init__(self, url: str, *, user: str, key: str, version: str = "v3") -> None:
+        """Raises Misconfigured when the URL is none."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Misconfigured(
+                f"registry.url {shown(url)!r} must be like https://registry.example"
+            )
+        self.where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._base = f"{self.where}{parts.path.rstrip('/')}/admin-api/{version}/"
+        self._headers = {
+            "X-Pharos-API-User": user,
+            "X-Pharos-API-Key": key,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+        }
+        self._pool = urllib3.PoolManager(
+            maxsize=CONNECTIONS,
+            retries=False,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+        )
+
+    def __repr__(self) -> str:
+        return f"RegistryClient({self.where})"
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """The answer's body. Raises Missing, Conflict, Unreachable or Refused."""
+        address = self._base + path + (f"?{urlencode(query)}" if query else "")
+        tries = TRIES if method in TRIED_AGAIN else 1
+        pause = FIRST_PAUSE
+        for left in range(tries - 1, -1, -1):
+            try:
+                return self._once(method, path, address, body, headers)
+            except Unreachable:
+                if not left:
+                    raise
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, LONGEST_PAUSE)
+        raise AssertionError
+
+    def pages(self, path: str, query: Sequence[tuple[str, str]]) -> Iterator[list[Any]]:
+        """The results of every page, page by page. Raises as `ask` does."""
+        for page in range(1, MOST_PAGES):
+            asked = [*query, ("page", str(page)), ("per_page", str(PER_PAGE))]
+            answer = document(self.ask("GET", path, query=asked))
+            results = answer.get("results") or []
+            yield results
+            if not answer.get("next") or not results:
+                return
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def _once(
+        self,
+        method: str,
+        path: str,
+        address: str,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+    ) -> bytes:
+        try:
+            answer = self._pool.request(
+                method,
+                address,
+                body=body,
+                headers={**self._headers, **(headers or {})},
+                redirect=False,
+            )
+        except urllib3.exceptions.HTTPError as fault:
+            raise Unreachable(
+                f"the Registry at {self.where} did not answer: {_reason(fault)}"
+            ) from None
+        if 200 <= answer.status < 300:
+            return answer.data
+        raise self._fault(method, path, answer)
+
+    def _fault(self, method: str, path: str, answer: Any) -> Exception:
+        said = shown(_said(answer.data), 300)
+        what = f"{method} {shown(path, 200)} at the Registry {self.where}: {answer.status} {said}"
+        if answer.status == 404:
+            return Missing(what)
+        if answer.status == 409:
+            return Conflict(what)
+        if answer.status in (401, 403):
+            return Refused(f"{what}; check registry.user and registry.key: a system administrator")
+        if answer.status in KNOWN_MISTAKES or answer.status < 429:
+            return Refused(what)
+        return Unreachable(what)
+
+
+def escaped(identifier: str) -> str:
+    """An identifier as one segment of a path: slashes, question marks and all the rest."""
+    return quote(identifier, safe="")
+
+
+def document(body: bytes) -> dict[str, Any]:
+    """The answer as a JSON object. Raises Unreachable: a proxy in between may have spoken."""
+    try:
+        found = msgspec.json.decode(body)
+    except msgspec.DecodeError as fault:
+        raise Unreachable(f"the Registry answered something that is not JSON: {fault}") from None
+    if not isinstance(found, dict):
+        raise Unreachable("the Registry answered JSON of another form than a record or a list")
+    return found
+
+
+def _said(body: bytes) -> str:
+    """What the error body says, in either of its forms."""
+    try:
+        found = msgspec.json.decode(body)
+        return str(found.get("Error") or found.get("error") or "")
+    except (msgspec.DecodeError, AttributeError):
+        return body[:200].decode("utf-8", "replace")
+
+
+def _reason(fault: urllib3.exceptions.HTTPError) -> str:
+    return f"{type(fault).__name__}: {shown(str(fault).rpartition(': ')[2], 200)}"

@@ -1,0 +1,237 @@
+"""Lists of the Registry as contract D asks for them: filters, sorting, pages.
+
+A query parameter is a column (`name=b1.tar`), or a column and a comparison
+(`size__gteq=1024`, `action__in=Ingest`, `node__is_null=true`); `sort=name` or
+`sort=date_processed__desc`, several times; `page` from 1; `per_page` at most 1,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Table,
+    func,
+    select,
+)
+
+from bagline.model.times import Timestamp, to_datetime
+from bagline.services.registry import tables as t
+
+PER_PAGE = 20
+MOST_PER_PAGE = 1_000
+MOST_PARAMETERS = 100
+LARGEST_ID = 2**63 - 1
+COMPARISONS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "": lambda column, value: column == value,
+    "eq": lambda column, value: column == value,
+    "ne": lambda column, value: column != value,
+    "gt": lambda column, value: column > value,
+    "gteq": lambda column, value: column >= value,
+    "lt": lambda column, value: column < value,
+    "lteq": lambda column, value: column <= value,
+    "starts_with": lambda column, value: column.startswith(value, autoescape=True),
+}
+TEXT_ONLY = frozenset({"starts_with"})
+PAGING = ("page", "per_page", "sort")
+
+
+class BadQuery(Exception):
+    """A query parameter that is not known, or a value that makes no sense; says which."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What can be listed: a table, whose rows they are, and filters beside its columns.
+
+    `extra`: parameter → (its column, how rows of the table are found by it).
+    """
+
+    table: Table
+    institution: Callable[[int], ColumnElement[bool]]
+    extra: dict[str, tuple[Column[Any], Callable[[ColumnElement[bool]], ColumnElement[bool]]]] = (
+        field(default_factory=dict)
+    )
+
+    def column(self, name: str) -> Column[Any] | None:
+        if name in self.table.c:
+            return self.table.c[name]
+        return self.extra[name][0] if name in self.extra else None
+
+    def where(self, name: str, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        return self.extra[name][1](condition) if name in self.extra else condition
+
+    @property
+    def names(self) -> list[str]:
+        return [*(column.name for column in self.table.c), *self.extra]
+
+
+def _of_files(condition: ColumnElement[bool], column: Column[Any]) -> ColumnElement[bool]:
+    return column.in_(select(t.generic_files.c.id).where(condition))
+
+
+def _of_objects(condition: ColumnElement[bool], column: Column[Any]) -> ColumnElement[bool]:
+    return column.in_(select(t.intellectual_objects.c.id).where(condition))
+
+
+_files, _events = t.generic_files.c, t.premis_events.c
+_checksums, _copies = t.checksums.c, t.storage_records.c
+
+INSTITUTIONS = Listing(t.institutions, lambda own: t.institutions.c.id == own)
+OBJECTS = Listing(
+    t.intellectual_objects, lambda own: t.intellectual_objects.c.institution_id == own
+)
+ITEMS = Listing(t.work_items, lambda own: t.work_items.c.institution_id == own)
+FILES = Listing(t.generic_files, lambda own: _files.institution_id == own)
+EVENTS = Listing(
+    t.premis_events,
+    lambda own: _events.institution_id == own,
+    {
+        "generic_file_identifier": (
+            _files.identifier,
+            lambda condition: _of_files(condition, _events.generic_file_id),
+        ),
+        "intellectual_object_identifier": (
+            t.intellectual_objects.c.identifier,
+            lambda condition: _of_objects(condition, _events.intellectual_object_id),
+        ),
+    },
+)
+CHECKSUMS = Listing(
+    t.checksums,
+    lambda own: _of_files(_files.institution_id == own, _checksums.generic_file_id),
+)
+STORAGE_RECORDS = Listing(
+    t.storage_records,
+    lambda own: _of_files(_files.institution_id == own, _copies.generic_file_id),
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is wanted: conditions, order, and which page."""
+
+    conditions: tuple[ColumnElement[bool], ...]
+    order: tuple[ColumnElement[Any], ...]
+    page: int
+    per_page: int
+
+
+def parse(listing: Listing, parameters: Sequence[tuple[str, str]]) -> Page:
+    """The page that the query parameters ask for. Raises BadQuery."""
+    if len(parameters) > MOST_PARAMETERS:
+        raise BadQuery(f"more than {MOST_PARAMETERS} query parameters")
+    conditions, order = [], []
+    page, per_page = 1, PER_PAGE
+    several: dict[str, list[Any]] = {}
+    for name, value in parameters:
+        if "\0" in value:
+            raise BadQuery(f"{name} holds a NUL character")
+        if name == "page":
+            page = _positive(name, value, LARGEST_ID // MOST_PER_PAGE)
+        elif name == "per_page":
+            per_page = min(_positive(name, value, LARGEST_ID), MOST_PER_PAGE)
+        elif name == "sort":
+            order.append(_order(listing, value))
+        else:
+            conditions += _condition(listing, name, value, several)
+    for name, values in several.items():
+        column = listing.column(name)
+        assert column is not None
+        conditions.append(listing.where(name, column.in_(values)))
+    return Page(tuple(conditions), (*order, listing.table.c.id), page, per_page)
+
+
+def count(connection: Connection, conditions: Sequence[ColumnElement[bool]], table: Table) -> int:
+    """How many rows there are on all pages."""
+    query = select(func.count()).select_from(table).where(*conditions)
+    return int(connection.scalar(query) or 0)
+
+
+def paged(query: Select[Any], wanted: Page) -> Select[Any]:
+    """The query, for the rows of the page."""
+    return (
+        query.order_by(*wanted.order)
+        .limit(wanted.per_page)
+        .offset((wanted.page - 1) * wanted.per_page)
+    )
+
+
+def _condition(
+    listing: Listing, parameter: str, value: str, several: dict[str, list[Any]]
+) -> list[ColumnElement[bool]]:
+    name, _, comparison = parameter.partition("__")
+    column = listing.column(name)
+    if column is None:
+        raise BadQuery(f"there is no {parameter!r} to filter by")
+    if comparison == "in":
+        several.setdefault(name, []).append(_value(parameter, column, value))
+        return []
+    if comparison == "is_null":
+        empty: ColumnElement[bool] = column.is_(None)
+        if _is_text(column):
+            empty = empty | (column == "")
+        return [listing.where(name, empty if _truth(parameter, value) else ~empty)]
+    compare = COMPARISONS.get(comparison)
+    if compare is None or (comparison in TEXT_ONLY and not _is_text(column)):
+        raise BadQuery(f"{name} cannot be compared by {comparison!r}")
+    return [listing.where(name, compare(column, _value(parameter, column, value)))]
+
+
+def _order(listing: Listing, value: str) -> ColumnElement[Any]:
+    name, _, direction = value.partition("__")
+    if name not in listing.table.c or direction not in ("", "asc", "desc"):
+        raise BadQuery(f"cannot sort by {value!r}")
+    column = listing.table.c[name]
+    return column.desc() if direction == "desc" else column.asc()
+
+
+def _value(parameter: str, column: Column[Any], value: str) -> Any:
+    if isinstance(column.type, t.WireTime):
+        return _moment(parameter, value)
+    if isinstance(column.type, Boolean):
+        return _truth(parameter, value)
+    if isinstance(column.type, (Integer, BigInteger)):
+        try:
+            number = int(value)
+        except ValueError:
+            raise BadQuery(f"{parameter} must be a whole number") from None
+        if abs(number) > LARGEST_ID:
+            raise BadQuery(f"{parameter} is too large")
+        return number
+    return value
+
+
+def _moment(parameter: str, value: str) -> Timestamp:
+    try:
+        if to_datetime(Timestamp(value)).tzinfo is None:
+            value += "T00:00:00Z" if len(value) == len("2026-01-02") else "Z"
+        to_datetime(Timestamp(value)).timestamp()
+    except (ValueError, OverflowError):
+        raise BadQuery(f"{parameter} must be a time, such as 2026-01-02T03:04:05Z") from None
+    return Timestamp(value)
+
+
+def _truth(parameter: str, value: str) -> bool:
+    if value.lower() not in ("true", "false"):
+        raise BadQuery(f"{parameter} must be true or false")
+    return value.lower() == "true"
+
+
+def _positive(parameter: str, value: str, most: int) -> int:
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value[:30]) <= most:
+        raise BadQuery(f"{parameter} must be a whole number from 1 on")
+    return int(value)
+
+
+def _is_text(column: Column[Any]) -> bool:
+    return not isinstance(column.type, (t.WireTime, Boolean, Integer, BigInteger))

@@ -243,6 +243,26 @@ def test_a_longest_time_below_the_usual_one_shortens_nothing(tmp_path: Path, top
         assert nsqd.channel(topic)["timeout_count"] == 0
 
 
+def test_the_place_of_a_message_that_timed_out_stays_taken(tmp_path: Path, topic: str) -> None:
+    with (
+        nsqd_running(tmp_path / "a", msg_timeout="600ms") as nsqd,
+        queue_at(nsqd, keep_seconds=0.1) as queue,
+    ):
+        nsqd.prepare([topic])
+        queue.publish(topic, 7)
+        subscription = queue.subscribe(topic, owner="host/1")
+        held = take(subscription)  # and never extended
+        assert subscription.receive(2) is None
+        channel = nsqd.channel(topic)
+        assert channel["timeout_count"] == 1
+        assert channel["requeue_count"] <= 1  # not to and fro
+        held.ack()
+        again = take(subscription, seconds=2)
+        assert again.attempts <= 3
+        again.ack()
+        until(lambda: nsqd.channel(topic)["in_flight_count"] == 0, "the end of the message")
+
+
 def test_delays_are_shortened_to_what_nsqd_takes(tmp_path: Path, topic: str) -> None:
     with (
         nsqd_running(tmp_path / "a", max_req_timeout="1s") as nsqd,

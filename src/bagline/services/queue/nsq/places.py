@@ -81,7 +81,10 @@ class Places:
         each, rest = divmod(free, number)
         for index, connection in enumerate(self._connections):
             share = each + ((index - self._turn) % number < rest)
-            connection.ready(connection.in_flight + share if share else 0)
+            if share:
+                connection.ready(connection.in_flight + share)
+            elif number > 1 or connection.rdy > connection.in_flight or self._is_closed:
+                connection.ready(0)  # if not, nsqd has sent all that it may
         if free and not each:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._dwell, self._move_on)

@@ -202,7 +202,10 @@ class Reader:
             connection.finish(message)
             return
         if self._is_leaving or self._places.is_full:
-            connection.requeue(message, 0)  # it was on its way when its place was given away
+            # Its place was given away while it was on its way, or is held by a message that
+            # nsqd has timed out. No more until there is one, or it would come straight back.
+            connection.ready(0)
+            connection.requeue(message, 0)
             return
         delivery = NsqDelivery(
             self._thread,

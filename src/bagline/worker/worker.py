@@ -18,6 +18,7 @@ from bagline.services.queue.base import Delivery
 from bagline.stages.base import Stage
 from bagline.worker.attempt import Attempt, Desk
 from bagline.worker.heartbeat import Heartbeat
+from bagline.worker.memory import return_large_blocks
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class Worker:
     def run(self) -> bool:
         """Work until `stop`, then drain. False when a stage did not let go in time (its
         lease then runs out by itself)."""
+        return_large_blocks()
         self._heartbeat.start()
         stages = [(step, step.stage()) for step in self._steps]
         threads = [

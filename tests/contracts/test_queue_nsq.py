@@ -365,7 +365,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     folder = tmp_path_factory.mktemp("tls")
     cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
     subject = ["-subj", "/CN=nsqd", "-addext", "subjectAltName=IP:127.0.0.1"]
-    made = [tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    openssl = tool("openssl", get="install it from your system's packages")
+    made = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     subprocess.run([*made, "-keyout", key, "-out", cert, *subject], check=True, capture_output=True)
     return cert, key
 

@@ -17,12 +17,12 @@ START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 
 
-def tool(name: str) -> str:
+def tool(name: str, *, get: str = "`make tools` builds it (needs Go), or put it on PATH") -> str:
     """Its path. Without it the test is skipped, and says how to get it; in CI it fails."""
     found = shutil.which(name, path=f"{TOOLS}{os.pathsep}{os.environ.get('PATH', '')}")
     if found:
         return found
-    reason = f"{name} is missing: `make tools` builds it (needs Go), or put it on PATH"
+    reason = f"{name} is missing: {get}"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 
 from bagline.errors import ProofFailed
 from bagline.services.objects.base import Body, Objects, Proof, Relay
-from bagline.services.objects.fan import Fan, gathered
+from bagline.services.objects.classify import gravest
+from bagline.services.objects.fan import Fan
 
 READ_AHEAD = 2
 """So many windows are read while those before them are put."""
@@ -35,75 +36,117 @@ def reads_of(objects: Objects) -> Read:
     )
 
 
-class _Closed(Exception):
-    """The pipeline was closed: what was not put yet stays so."""
-
-
 class _Flow:
     """One window on its way: read in a thread of the fan, then put in many."""
 
     def __init__(self, relay: Relay, reading: Future[bytes] | None) -> None:
         self.relay = relay
         self._reading = reading
-        self.puts: Future[list[Future[Proof]]] = Future()
+        self._proofs: dict[int, Proof] = {}
+        self._faults: list[BaseException] = []
+        self._left = len(relay.parts)
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        if not relay.parts:
+            self._over.set()
 
-    def bodies(self) -> Iterator[Body]:
-        """Waits until it is read. Raises what reading raised. It holds the bytes no longer."""
-        reading, self._reading = self._reading, None
-        data = memoryview(reading.result() if reading else b"")
+    def bodies(self) -> Iterator[tuple[int, Body]]:
+        """Numbered. Waits until the window is read. Raises what reading raised."""
+        data = memoryview(self._reading.result() if self._reading else b"")
+        self._reading = None  # the window is let go with the last body
         if data.nbytes != self.relay.length:
             raise ProofFailed(f"a window of {self.relay.length} bytes came with {data.nbytes}")
-        for part in self.relay.parts:
+        for number, part in enumerate(self.relay.parts):
             body = data[part.offset : part.offset + part.length]
-            yield Body(part.target, body, part.sha256)
+            yield number, Body(part.target, body, part.sha256)
+
+    def proven(self, number: int, proof: Proof) -> None:
+        self._proofs[number] = proof
+        self._one_less()
+
+    def failed(self, fault: BaseException) -> None:
+        self._faults.append(fault)
+        self._one_less()
+
+    def unread(self, fault: BaseException) -> None:
+        """None of it can be put."""
+        self._faults.append(fault)
+        self._over.set()
+
+    def _one_less(self) -> None:
+        with self._lock:
+            self._left -= 1
+            if not self._left:
+                self._over.set()
 
     def proofs(self) -> list[Proof]:
-        """Waits for all of it. Raises the gravest fault."""
-        return gathered(self.puts.result())
+        """In order of parts. Waits for all of it. Raises the gravest fault."""
+        self._over.wait()
+        if self._faults:
+            raise gravest(self._faults)
+        return [proof for _, proof in sorted(self._proofs.items())]
 
     def settle(self) -> None:
-        """Waits until nothing of it runs any more, however it ended."""
-        wait(self.puts.result())
+        """Waits until it is not being read any more."""
+        if reading := self._reading:
+            wait([reading])
 
 
-class _Feeder:
-    """A thread that puts the bodies of one window after another, so many at once."""
+class _Putters:
+    """Threads that take one body after another, in order of windows, and put them."""
 
-    def __init__(self, put: Put, fan: Fan, windows: int, puts_in_flight: int) -> None:
+    def __init__(self, put: Put, windows: int, puts_in_flight: int) -> None:
         self._put = put
-        self._fan = fan
         self._windows = threading.Semaphore(windows)
-        self._places = threading.Semaphore(puts_in_flight)
+        self._pool = ThreadPoolExecutor(puts_in_flight, thread_name_prefix="objects-relay")
+        self._idle_places = puts_in_flight
         self._waiting: SimpleQueue[_Flow | None] = SimpleQueue()
+        self._next = self._bodies()
+        self._taking = threading.Lock()
         self._closed = False
-        self._thread = threading.Thread(target=self._feed, name="objects-relay", daemon=True)
-        self._thread.start()
 
     def add(self, flow: _Flow) -> None:
+        """Put it when its turn comes."""
         self._waiting.put(flow)
+        more = min(self._idle_places, len(flow.relay.parts))
+        for _ in range(more):
+            self._pool.submit(self._work)
+        self._idle_places -= more
 
-    def next(self) -> None:
+    def next_window(self) -> None:
         """A window is done with: one more may be put."""
         self._windows.release()
 
     def close(self) -> None:
-        """Begin nothing more; flows that were added settle soon."""
+        """Begin nothing more, and wait for what is under way."""
         self._closed = True
         self._waiting.put(None)
         self._windows.release()
+        self._pool.shutdown()
 
-    def _feed(self) -> None:
+    def _bodies(self) -> Iterator[tuple[_Flow, int, Body]]:
         while (flow := self._waiting.get()) is not None:
-            if not self._closed:
-                self._windows.acquire()
-            bodies = self._until_closed(flow)
-            flow.puts.set_result(self._fan.limited(self._put, bodies, self._places))
-
-    def _until_closed(self, flow: _Flow) -> Iterator[Body]:
-        for body in flow.bodies():
+            self._windows.acquire()
             if self._closed:
-                raise _Closed
-            yield body
+                return
+            try:
+                for number, body in flow.bodies():
+                    yield flow, number, body
+            except Exception as fault:  # noqa: BLE001 (raised where the window's turn comes)
+                flow.unread(fault)
+
+    def _work(self) -> None:
+        while True:
+            with self._taking:
+                taken = None if self._closed else next(self._next, None)
+            if taken is None:
+                return
+            flow, number, body = taken
+            try:
+                flow.proven(number, self._put(body))
+            except BaseException as fault:  # noqa: BLE001 (raised where the window's turn comes)
+                flow.failed(fault)
+            del taken, flow, body  # a thread that waits must not hold its last window
 
 
 def relayed(
@@ -119,7 +162,7 @@ def relayed(
     """The proofs of each window, in order. Nothing runs on after it ends or raises."""
     flows: deque[_Flow] = deque()
     held = 0
-    feeder = _Feeder(put, fan, windows, puts_in_flight)
+    putters = _Putters(put, windows, puts_in_flight)
     try:
         for relay in relays:
             while flows and (
@@ -127,16 +170,16 @@ def relayed(
             ):
                 yield flows[0].proofs()
                 held -= flows.popleft().relay.length
-                feeder.next()
+                putters.next_window()
             flow = _Flow(relay, fan.submit(read, relay) if relay.length else None)
             flows.append(flow)
-            feeder.add(flow)
+            putters.add(flow)
             held += relay.length
         while flows:
             yield flows[0].proofs()
             flows.popleft()
-            feeder.next()
+            putters.next_window()
     finally:
-        feeder.close()
+        putters.close()
         for flow in flows:
             flow.settle()

@@ -21,7 +21,12 @@ def configure_logs(
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if json
-        else structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=24)
+        else structlog.dev.ConsoleRenderer(
+            colors=out.isatty(),
+            pad_event_to=24,
+            # Not the default, which shows the values of local variables: keys among them.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     )
     structlog.configure(
         processors=[

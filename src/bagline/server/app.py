@@ -6,6 +6,7 @@ Faults of handlers are `{"StatusCode", "Error"}`, those before them `{"error"}`
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Awaitable, Callable
 
 import anyio.to_thread
@@ -95,8 +96,8 @@ class Api:
         except Unreachable as fault:
             log.warning("registry_unreachable", why=str(fault))
             return _fault(503, "The Registry's database does not answer: try again later.")
-        except (ServiceFault, SQLAlchemyError) as fault:
-            log.error("registry_fault", why=str(fault), route=route.path, exc_info=True)
+        except (ServiceFault, SQLAlchemyError):
+            log.error("registry_fault", route=route.path, trace=traceback.format_exc())
             return _fault(500, "The Registry could not do that; its log says why.")
         return _answered(answer)
 
@@ -161,5 +162,5 @@ def _framework_fault(_: Request, fault: Exception) -> Response:
 
 
 def _our_fault(_: Request, fault: Exception) -> Response:
-    log.error("registry_fault", why=str(fault), exc_info=fault)
+    log.error("registry_fault", trace="".join(traceback.format_exception(fault)))
     return _fault(500, "The Registry could not do that; its log says why.")

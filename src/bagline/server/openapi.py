@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import BigInteger, Boolean, Integer
 
 from bagline.server.routes import ADMIN_API, MEMBER_API, ROUTES, Route
-from bagline.services.registry.listing import COMPARISONS, MOST_PER_PAGE, PER_PAGE, Listing
+from bagline.services.registry.listing import MOST_PER_PAGE, PER_PAGE, Listing, comparisons
 from bagline.services.registry.tables import WireTime
 
 OPENAPI = "3.1.0"
@@ -98,7 +98,7 @@ def _in_query(listing: Listing | None) -> list[dict[str, Any]]:
         "sort": {
             "type": "string",
             "enum": [
-                name + direction
+                f"{name}{direction}"
                 for name in listing.table.c.keys()  # noqa: SIM118 - not a dictionary
                 for direction in ("", "__asc", "__desc")
             ],
@@ -108,9 +108,8 @@ def _in_query(listing: Listing | None) -> list[dict[str, Any]]:
         column = listing.column(name)
         assert column is not None
         value = _column_schema(column.type)
-        for comparison in COMPARISONS:
-            if comparison != "starts_with" or value == _TEXT:
-                found[f"{name}__{comparison}" if comparison else name] = value
+        for comparison in comparisons(column):
+            found[f"{name}__{comparison}" if comparison else name] = value
         found[f"{name}__in"] = value
         found[f"{name}__is_null"] = {"type": "boolean"}
     return [{"name": name, "in": "query", "schema": schema} for name, schema in found.items()]

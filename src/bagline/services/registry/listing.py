@@ -41,7 +41,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "lteq": lambda column, value: column <= value,
     "starts_with": lambda column, value: column.startswith(value, autoescape=True),
 }
-TEXT_ONLY = frozenset({"starts_with"})
+_ORDERED = ("gt", "gteq", "lt", "lteq")
 PAGING = ("page", "per_page", "sort")
 
 
@@ -72,7 +72,7 @@ class Listing:
 
     @property
     def names(self) -> list[str]:
-        return [*(column.name for column in self.table.c), *self.extra]
+        return [*(str(column.name) for column in self.table.c), *self.extra]
 
 
 def _of_files(condition: ColumnElement[bool], column: Column[Any]) -> ColumnElement[bool]:
@@ -181,10 +181,19 @@ def _condition(
         if _is_text(column):
             empty = empty | (column == "")
         return [listing.where(name, empty if _truth(parameter, value) else ~empty)]
-    compare = COMPARISONS.get(comparison)
-    if compare is None or (comparison in TEXT_ONLY and not _is_text(column)):
+    if comparison not in comparisons(column):
         raise BadQuery(f"{name} cannot be compared by {comparison!r}")
+    compare = COMPARISONS[comparison]
     return [listing.where(name, compare(column, _value(parameter, column, value)))]
+
+
+def comparisons(column: Column[Any]) -> list[str]:
+    """Those of COMPARISONS that make sense for the column."""
+    if isinstance(column.type, Boolean):
+        return ["", "eq", "ne"]
+    if _is_text(column):
+        return ["", "eq", "ne", "starts_with"]
+    return ["", "eq", "ne", *_ORDERED]
 
 
 def _order(listing: Listing, value: str) -> ColumnElement[Any]:

@@ -30,7 +30,6 @@ from bagline.services.registry.http.speaking import (
     Conflict,
     Missing,
     RegistryClient,
-    document,
     escaped,
 )
 
@@ -141,7 +140,7 @@ class HttpRegistry(Registry):
         except (Missing, Refused):
             self._finds_files = False
             return self._each(identifiers)
-        return [_record(row, GenericFile) for row in document(answer).get("results") or []]
+        return [_record(row, GenericFile) for row in answer.get("results") or []]
 
     def _each(self, identifiers: Sequence[str]) -> list[GenericFile]:
         def show(identifier: str) -> GenericFile | None:
@@ -179,7 +178,7 @@ class HttpRegistry(Registry):
 
     def _create(self, files: Sequence[GenericFile]) -> dict[str, GenericFile]:
         path = f"files/create_batch/{files[0].institution_id}"
-        answer = document(self._client.ask("POST", path, body=wire.encode(list(files))))
+        answer = self._client.ask("POST", path, body=wire.encode(list(files)))
         made = [_record(row, GenericFile) for row in answer.get("results") or []]
         return {file.identifier: file for file in made}
 
@@ -205,7 +204,7 @@ class HttpRegistry(Registry):
     def create_event(self, event: PremisEvent) -> PremisEvent:
         try:
             answer = self._client.ask("POST", "events/create", body=wire.encode(event))
-            return _record(document(answer), PremisEvent)
+            return _record(answer, PremisEvent)
         except (Conflict, Unreachable):
             known = self._shown("events", event.identifier, PremisEvent)
             if known is None:
@@ -255,7 +254,7 @@ class HttpRegistry(Registry):
             answer = self._client.ask("GET", f"{kind}/show/{escaped(key)}")
         except Missing:
             return None
-        return _record(document(answer), record)
+        return _record(answer, record)
 
     def _saved(
         self, record: S, create: str, update: str, headers: Mapping[str, str] | None = None
@@ -267,19 +266,19 @@ class HttpRegistry(Registry):
             answer = self._client.ask("POST", create + own, body=wire.encode(record))
         except Missing as fault:
             raise Refused(str(fault)) from None
-        return _record(document(answer), type(record))
+        return _record(answer, type(record))
 
     def _put(self, path: str, record: R, headers: Mapping[str, str]) -> R:
         try:
             answer = self._client.ask("PUT", path, body=wire.encode(record), headers=headers)
         except (Missing, Conflict) as fault:
             raise Refused(str(fault)) from None
-        return _record(document(answer), type(record))
+        return _record(answer, type(record))
 
     def _own(self, path: str) -> dict[str, Any]:
         """What a route of Bagline's own answers; {} where there is none."""
         try:
-            return document(self._client.ask("GET", path))
+            return self._client.ask("GET", path)
         except Missing:
             return {}
 

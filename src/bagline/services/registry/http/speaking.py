@@ -74,8 +74,8 @@ class RegistryClient:
         query: Sequence[tuple[str, str]] = (),
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> bytes:
-        """The answer's body. Raises Missing, Conflict, Unreachable or Refused."""
+    ) -> dict[str, Any]:
+        """The answer, a JSON object. Raises Missing, Conflict, Unreachable or Refused."""
         address = self._base + path + (f"?{urlencode(query)}" if query else "")
         tries = TRIES if method in TRIED_AGAIN else 1
         pause = FIRST_PAUSE
@@ -93,7 +93,7 @@ class RegistryClient:
         """The results of every page, page by page. Raises as `ask` does."""
         for page in range(1, MOST_PAGES):
             asked = [*query, ("page", str(page)), ("per_page", str(PER_PAGE))]
-            answer = document(self.ask("GET", path, query=asked))
+            answer = self.ask("GET", path, query=asked)
             results = answer.get("results") or []
             yield results
             if not answer.get("next") or not results:
@@ -109,7 +109,7 @@ class RegistryClient:
         address: str,
         body: bytes | None,
         headers: Mapping[str, str] | None,
-    ) -> bytes:
+    ) -> dict[str, Any]:
         try:
             answer = self._pool.request(
                 method,
@@ -123,7 +123,7 @@ class RegistryClient:
                 f"the Registry at {self.where} did not answer: {_reason(fault)}"
             ) from None
         if 200 <= answer.status < 300:
-            return answer.data
+            return _document(answer.data)
         raise self._fault(method, path, answer)
 
     def _fault(self, method: str, path: str, answer: Any) -> Exception:
@@ -145,8 +145,9 @@ def escaped(identifier: str) -> str:
     return quote(identifier, safe="")
 
 
-def document(body: bytes) -> dict[str, Any]:
-    """The answer as a JSON object. Raises Unreachable: a proxy in between may have spoken."""
+def _document(body: bytes) -> dict[str, Any]:
+    """The answer as a JSON object. Raises Unreachable: an answer cut in its
+    head looks whole and empty, and a proxy in between may have spoken."""
     try:
         found = msgspec.json.decode(body)
     except msgspec.DecodeError as fault:

@@ -124,6 +124,10 @@ class WorkSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     copies_in_flight: int = 8
     problems_kept: int = 10_000
     payload_oxum_rejects: bool = True
+    coexist: bool = False
+    """Whether workers that are not Bagline's, and know no leases, are on the same line."""
+    foreign_owner_seconds: float = 3600.0
+    """How long such a worker's name in an item is honoured, from the stage's beginning."""
     processes: int = 2
     """Worker processes that `up` and `ingest` start."""
 

@@ -59,6 +59,8 @@ class Step:
     cancel_if_newer: bool = False
     waits_for_earlier_bag: bool = False
     cleans_up: bool = False
+    tell_when_done: tuple[str, str] = ("", "")
+    """Topics that hear of an item done with this step: of a first ingest, of a reingest."""
 
 
 class Line:

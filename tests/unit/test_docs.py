@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 import pytest
 from typer.main import get_command
@@ -246,6 +247,11 @@ def test_command_lines_are_those_of_the_command(page: Path) -> None:
         context = GROUP.make_context("bagline", [], resilient_parsing=True)
         command = GROUP.get_command(context, name)
         assert command is not None, line
+        while isinstance(command, click.Group) and argv:
+            context = command.make_context(name, [], parent=context, resilient_parsing=True)
+            name = argv.pop(0)
+            command = command.get_command(context, name)
+            assert command is not None, line
         inner = command.make_context(name, [], parent=context, resilient_parsing=True)
         inner.resilient_parsing = False  # from here on, what is wrong is raised
         given, _, _ = command.make_parser(inner).parse_args(list(argv))

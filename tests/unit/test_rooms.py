@@ -19,6 +19,7 @@ ROOMS = {
     "server",
     "services",
     "stages",
+    "standin",
     "worker",
 }
 DOORS = {

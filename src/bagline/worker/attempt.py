@@ -17,7 +17,13 @@ from bagline.model import times
 from bagline.model.ingest import IngestObject, object_identifier
 from bagline.model.registry import Institution
 from bagline.model.times import is_set
-from bagline.model.workitem import STATUS_CANCELLED, STATUS_STARTED, WorkItem, WorkResult
+from bagline.model.workitem import (
+    STATUS_CANCELLED,
+    STATUS_STARTED,
+    STATUS_SUCCESS,
+    WorkItem,
+    WorkResult,
+)
 from bagline.pipeline import Line, Step
 from bagline.services.bundle import Services
 from bagline.services.queue.base import Delivery
@@ -26,7 +32,16 @@ from bagline.stages.base import Done, Halt, Job, Outcome, Reject, Retry, Stage
 from bagline.stages.progress import Progress
 from bagline.worker.heartbeat import Heartbeat, Held
 from bagline.worker.outcomes import outcome_of
-from bagline.worker.rules import Decision, Run, Skip, Wait, decide, is_discard, skip_reason
+from bagline.worker.rules import (
+    OWN_NODE,
+    Decision,
+    Run,
+    Skip,
+    Wait,
+    decide,
+    is_discard,
+    skip_reason,
+)
 from bagline.worker.settling import Settlement, errors_of, hand_back, settle
 
 log = structlog.get_logger(__name__)
@@ -115,7 +130,9 @@ class Attempt:
     def _decide(self, item: WorkItem, result: WorkResult) -> Decision:
         """Whether to run; a store that does not answer here is as good as one in the stage."""
         try:
-            decision = decide(self._step, item, self._services, self._desk.settings)
+            decision = decide(
+                self._step, item, self._services, self._desk.settings, self._desk.clock()
+            )
         except Refused as fault:
             return Halt(str(fault))
         except Unreachable as fault:
@@ -157,6 +174,8 @@ class Attempt:
                 return
             item.object_identifier = object_identifier(institution.identifier, item.name)
             self._settle(lease, item, result, outcome_or_none, object_id=job.object_id)
+            if isinstance(outcome_or_none, Done) and job.bag is not None:
+                self._tell(item, is_reingest=job.bag.is_reingest)
         finally:
             self._desk.heartbeat.release(held)
 
@@ -223,7 +242,8 @@ class Attempt:
         self._services.state.commit(lease, result=result)
         if is_discard(self._step, item):
             return True
-        item.node, item.pid = result.host, result.pid
+        item.node = f"{OWN_NODE}{result.host}" if self._desk.settings.work.coexist else result.host
+        item.pid = result.pid
         item.status = STATUS_STARTED
         item.note = f"Item has started stage {self._step.topic}"
         item.stage_started_at = moment
@@ -270,6 +290,11 @@ class Attempt:
             self._delivery.requeue(settlement.delay)
         else:
             self._delivery.ack()
+
+    def _tell(self, item: WorkItem, *, is_reingest: bool) -> None:
+        topic = self._step.tell_when_done[is_reingest]
+        if topic and item.status == STATUS_SUCCESS:
+            self._services.queue.publish(topic, item.id)
 
     def _settle_discard(self, item: WorkItem, outcome: Outcome, result: WorkResult) -> Settlement:
         """The clean-up after a verdict: the verdict stands, only the clean-up is tried again."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bagline.config import Settings
 from bagline.errors import Gone
+from bagline.model.times import Timestamp, is_set, to_datetime
 from bagline.model.workitem import (
     STATUS_CANCELLED,
     STATUS_FAILED,
@@ -47,6 +48,9 @@ class Wait:
 
 Decision = Run | Skip | Wait | Outcome
 
+OWN_NODE = "bagline:"
+"""Before the host's name in `node`, where other workers than Bagline's are on the line."""
+
 
 def is_discard(step: Step, item: WorkItem) -> bool:
     """Whether this is the clean-up after a rejection or a cancellation."""
@@ -64,11 +68,26 @@ def skip_reason(step: Step, item: WorkItem) -> str:
     return ""
 
 
-def decide(step: Step, item: WorkItem, services: Services, settings: Settings) -> Decision:
+def is_held_elsewhere(item: WorkItem, seconds: float, now: Timestamp) -> bool:
+    """Whether a worker that is not Bagline's, and so has no lease, holds the item: its name
+    stands in the item, and the stage began less than `seconds` ago."""
+    if not item.node or item.node.startswith(OWN_NODE) or item.status != STATUS_STARTED:
+        return False
+    if not is_set(item.stage_started_at):
+        return False
+    age = to_datetime(now) - to_datetime(item.stage_started_at)
+    return age.total_seconds() < seconds
+
+
+def decide(
+    step: Step, item: WorkItem, services: Services, settings: Settings, now: Timestamp
+) -> Decision:
     """What to do with an item whose lease is held. Raises what the services raise."""
     reason = skip_reason(step, item)
     if reason:
         return Skip(reason)
+    if settings.work.coexist and is_held_elsewhere(item, settings.work.foreign_owner_seconds, now):
+        return Wait(settings.work.busy_delay_seconds, f"{item.node} says it works on it")
     if is_discard(step, item):
         return Run()
     if step.cancel_if_newer or step.waits_for_earlier_bag:

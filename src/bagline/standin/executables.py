@@ -1,0 +1,128 @@
+"""One executable a worker, named as the older system names them.
+
+`-bufsize`, `-workers` and `-max-attempts` win over `<PREFIX>_BUFFER_SIZE`, `_WORKERS` and
+`_MAX_ATTEMPTS` when they are above 0. Bagline's workers keep no list of messages beside the
+ones in work, so the buffer's size changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bagline.cli.common import complain
+from bagline.cli.worker import BUCKET_READER, serve
+from bagline.errors import BaglineError, Misconfigured
+from bagline.logs import configure_logs
+from bagline.pipeline import INGEST_LINE, Line, Step
+from bagline.standin.environment import older_settings, with_file
+from bagline.wiring import House, open_house
+
+EXECUTABLES = {
+    "ingest_pre_fetch": "pre-fetch",
+    "ingest_validator": "validator",
+    "reingest_manager": "reingest-manager",
+    "ingest_staging_uploader": "staging-uploader",
+    "ingest_format_identifier": "format-identifier",
+    "ingest_preservation_uploader": "preservation-uploader",
+    "ingest_preservation_verifier": "preservation-verifier",
+    "ingest_recorder": "recorder",
+    "ingest_cleanup": "cleanup",
+    "ingest_bucket_reader": BUCKET_READER,
+}
+"""The older executable → Bagline's name of the worker."""
+
+WORKERS = 2
+AFTER_INGEST = ("e2e_ingest_post_test", "e2e_reingest_post_test")
+"""Where the last worker tells the end-to-end tests of a first ingest, and of a reingest."""
+
+
+def run(name: str = "", argv: Sequence[str] | None = None) -> None:
+    """The console scripts; the executable's own name says which worker it is."""
+    name = name or Path(sys.argv[0]).name
+    try:
+        sys.exit(work(name, sys.argv[1:] if argv is None else argv, os.environ))
+    except Misconfigured as fault:
+        complain(f"{name}: settings: {fault}")
+    except BaglineError as fault:
+        complain(f"{name}: {fault}")
+    sys.exit(1)
+
+
+def work(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Work until SIGTERM or SIGINT; the exit code. Raises what the services raise."""
+    worker = EXECUTABLES[name]
+    asked = _parser(name).parse_args(argv)
+    environ = with_file(environ, Path.cwd())
+    configure_logs(json=True, level=_level(environ.get("LOG_LEVEL", "")))
+    prefix = name.upper()
+    threads = asked.workers or _number(environ, f"{prefix}_WORKERS") or WORKERS
+    attempts = asked.max_attempts or _number(environ, f"{prefix}_MAX_ATTEMPTS")
+    line = older_line(attempts, end_to_end=environ.get("APT_E2E", "").lower() == "true")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with open_house(older_settings(environ)) as opened:
+        house = House(opened.settings, opened.services, line)
+        if worker == BUCKET_READER:
+            if asked.run_once:
+                house.bucket_reader().poll()
+                return 0
+            serve(house, [], [BUCKET_READER], stop)
+            return 0
+        step = line.by_name(worker)
+        assert step is not None
+        if not serve(house, [step], [], stop, threads_each=threads):
+            os._exit(1)  # as `bagline worker`: a stage is inside one long request
+    return 0
+
+
+def older_line(attempts: int = 0, *, end_to_end: bool = False) -> Line:
+    """The ingest line with another patience (0: Bagline's own), and with the end-to-end hook."""
+
+    def changed(step: Step) -> Step:
+        if attempts:
+            step = replace(step, retry=replace(step.retry, attempts=attempts))
+        if end_to_end and step.cleans_up:
+            step = replace(step, tell_when_done=AFTER_INGEST)
+        return step
+
+    return Line(tuple(changed(step) for step in INGEST_LINE))
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=name, description=f"Bagline as {name}.")
+    for flag, what in (
+        ("bufsize", "taken and not used: nothing waits in memory"),
+        ("workers", "items at once"),
+        ("max-attempts", "how often an item may begin the stage"),
+    ):
+        parser.add_argument(f"-{flag}", f"--{flag}", type=int, default=0, help=what)
+    parser.add_argument(
+        "-run-once",
+        "--run-once",
+        action="store_true",
+        help="bucket reader only: look once, and end",
+    )
+    return parser
+
+
+def _number(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(name, "")
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit():
+        raise Misconfigured(f"{name} is {text!r}: it must be a whole number")
+    return int(text)
+
+
+def _level(text: str) -> str:
+    """A level of ours for one of theirs; `info` for none."""
+    lowered = text.lower()
+    return lowered if lowered in ("debug", "info", "warning", "error", "critical") else "info"

@@ -87,6 +87,14 @@ class RegistrySettings(Struct, kw_only=True, forbid_unknown_fields=True):
     api_version: str = "v3"
 
 
+class HealthSettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where a worker tells how it is: `/healthz`, `/readyz`, `/metrics`."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0: nowhere. Every process of one machine needs its own."""
+
+
 class BucketSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """Bucket names. `receiving` and `restore` are patterns for new institutions."""
 
@@ -144,6 +152,7 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     buckets: BucketSettings = field(default_factory=BucketSettings)
     queue: QueueSettings = field(default_factory=QueueSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
+    health: HealthSettings = field(default_factory=HealthSettings)
     work: WorkSettings = field(default_factory=WorkSettings)
     storage_options: tuple[StorageOption, ...] = DEFAULT_OPTIONS
     user: str = "system@bagline.local"
@@ -261,7 +270,7 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
             continue
         words = name.removeprefix("BAGLINE_").lower()
         section, _, rest = words.partition("_")
-        if section in {"s3", "buckets", "queue", "registry", "work"} and rest:
+        if section in {"s3", "buckets", "health", "queue", "registry", "work"} and rest:
             held = document.setdefault(section, {})
             if isinstance(held, dict):  # if not, converting says what is wrong
                 held[rest] = _secret_or(rest, value)

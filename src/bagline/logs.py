@@ -8,9 +8,23 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from collections.abc import Callable, MutableMapping
+from typing import Any, TextIO
 
 import structlog
+
+_listeners: list[Callable[[str, str], None]] = []
+
+
+def listen(listener: Callable[[str, str], None]) -> None:
+    """Let it hear (event, level) of every line that this process logs from now on."""
+    _listeners.append(listener)
+
+
+def _tell(_: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for listener in _listeners:
+        listener(str(event.get("event", "")), level)
+    return event
 
 
 def configure_logs(
@@ -32,6 +46,7 @@ def configure_logs(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            _tell,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.UnicodeDecoder(),
             renderer,

@@ -26,6 +26,7 @@ from bagline.services.registry.database import Database, sqlite_url
 from bagline.services.registry.sql import SqlRegistry
 from bagline.services.state.redis import RedisState
 from bagline.stages.bucket_reader import BucketReader
+from bagline.worker.meter import Meter
 from bagline.worker.owner import this_process
 from bagline.worker.reconciler import Reconciler
 from bagline.worker.worker import Worker
@@ -44,7 +45,9 @@ class House:
     services: Services
     line: Line = INGEST_LINE
 
-    def worker(self, steps: list[Step], *, threads_each: int = 1) -> Worker:
+    def worker(
+        self, steps: list[Step], *, threads_each: int = 1, meter: Meter | None = None
+    ) -> Worker:
         return Worker(
             self.line,
             steps,
@@ -52,6 +55,7 @@ class House:
             self.settings,
             owner=this_process(),
             threads_each=threads_each,
+            meter=meter,
         )
 
     def reconciler(self) -> Reconciler:

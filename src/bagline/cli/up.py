@@ -76,6 +76,7 @@ def running_line(
         argv,
         count=processes or settings.work.processes,
         on_death=lambda: reconciler.bury_the_dead(is_dead),
+        health_port=settings.health.port,
     )
     stop = threading.Event()
     reconciling = threading.Thread(target=keep_reconciling, args=(house, stop), name="reconciler")

@@ -7,17 +7,21 @@ import select
 import signal
 import sys
 import threading
-from contextlib import ExitStack
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
 from bagline.cli.common import EXIT_OUR_FAULT, ConfigFile, DataDir, settings_for
 from bagline.errors import BaglineError, Misconfigured
-from bagline.logs import configure_logs
+from bagline.logs import configure_logs, listen
 from bagline.pipeline import INGEST_LINE, Line, Step
 from bagline.wiring import House, open_house
+
+if TYPE_CHECKING:
+    from bagline.worker.metrics import PrometheusMeter
 
 log = structlog.get_logger(__name__)
 
@@ -66,14 +70,21 @@ def serve(
 ) -> bool:
     """Run the steps and duties until `stop`; whether everything drained in time."""
     with ExitStack() as stack:
+        threads = []
         for duty in duties:
             thread = threading.Thread(target=DUTIES[duty], args=(house, stop), name=duty)
             thread.start()
+            threads.append(thread)
             stack.callback(thread.join)
         if not steps:
+            stack.enter_context(telling_health(house, [], lambda: dead(threads)))
             stop.wait()
             return True
-        running = house.worker(steps, threads_each=threads_each)
+        meter = new_meter() if house.settings.health.port else None
+        running = house.worker(steps, threads_each=threads_each, meter=meter)
+        topics = [step.topic for step in steps]
+        faults = lambda: running.faults() + dead(threads)  # noqa: E731
+        stack.enter_context(telling_health(house, topics, faults, meter))
 
         def pass_on() -> None:
             stop.wait()
@@ -81,6 +92,41 @@ def serve(
 
         threading.Thread(target=pass_on, name="stopper", daemon=True).start()
         return running.run()
+
+
+def dead(threads: list[threading.Thread]) -> list[str]:
+    """What to say of threads that ended though nobody asked them to."""
+    return [f"thread {thread.name} died" for thread in threads if not thread.is_alive()]
+
+
+def new_meter() -> PrometheusMeter:
+    """Its library is imported only where somebody asks for numbers."""
+    from bagline.worker.metrics import PrometheusMeter
+
+    return PrometheusMeter()
+
+
+@contextmanager
+def telling_health(
+    house: House,
+    topics: list[str],
+    alive: Callable[[], list[str]],
+    meter: PrometheusMeter | None = None,
+) -> Iterator[None]:
+    """Serve health and metrics meanwhile, where the settings name a port."""
+    place = house.settings.health
+    if not place.port:
+        yield
+        return
+    from bagline.worker.health import HealthServer, Readiness
+
+    meter = meter or new_meter()
+    meter.watch_queue(house.services.queue, topics or [step.topic for step in house.line])
+    listen(meter.event_logged)
+    ready = Readiness(house.services, topics)
+    with HealthServer(place.host, place.port, meter, alive=alive, ready=ready.faults) as server:
+        log.info("health_served", host=place.host, port=server.port)
+        yield
 
 
 def keep_reading_buckets(house: House, stop: threading.Event) -> None:

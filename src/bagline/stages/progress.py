@@ -39,6 +39,12 @@ class Progress:
         self.moved_at = monotonic()
         """When anything last moved, on the monotonic clock: a hung stage stops here."""
 
+    @property
+    def done(self) -> tuple[int, int]:
+        """Files and bytes so far."""
+        with self._lock:
+            return self._report.files, self._report.bytes
+
     def expect(self, *, files: int = 0, bytes: int = 0) -> None:
         """How much there is to do in all."""
         with self._lock:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -31,6 +32,7 @@ from bagline.services.state.base import Lease
 from bagline.stages.base import Done, Halt, Job, Outcome, Reject, Retry, Stage
 from bagline.stages.progress import Progress
 from bagline.worker.heartbeat import Heartbeat, Held
+from bagline.worker.meter import Meter
 from bagline.worker.outcomes import outcome_of
 from bagline.worker.rules import (
     OWN_NODE,
@@ -46,6 +48,9 @@ from bagline.worker.settling import Settlement, errors_of, hand_back, settle
 
 log = structlog.get_logger(__name__)
 
+HANDED_BACK, LEASE_LOST = "handed-back", "lease-lost"
+"""How a stage may end besides with an outcome."""
+
 
 @dataclass(frozen=True)
 class Desk:
@@ -57,6 +62,7 @@ class Desk:
     owner: str
     heartbeat: Heartbeat
     stopping: Callable[[], bool]
+    meter: Meter = field(default_factory=Meter)
     clock: times.Clock = times.now
 
 
@@ -156,6 +162,8 @@ class Attempt:
         progress = Progress(self._stage.name, self._show_progress)
         held = Held(lease, self._delivery, progress, lambda: self._look_for_cancel(called_off))
         self._desk.heartbeat.hold(held)
+        began, ended_as = time.monotonic(), LEASE_LOST
+        self._desk.meter.stage_began(self._step.name)
         try:
             job = self._job(lease, item, result, institution, progress, called_off)
 
@@ -164,11 +172,13 @@ class Attempt:
                 return self._stage.run(job)
 
             if not self._mark_started(lease, item, result):
+                ended_as = HANDED_BACK
                 self._let_go(lease)
                 self._delivery.requeue(0.0)
                 return
             log.info("stage_begins", item=item.id, stage=self._stage.name)
             outcome_or_none = outcome_of(self._step, item, act)
+            ended_as = type(outcome_or_none).__name__.lower() if outcome_or_none else HANDED_BACK
             if outcome_or_none is None:
                 self._hand_back(lease, item, result)
                 return
@@ -178,6 +188,14 @@ class Attempt:
                 self._tell(item, is_reingest=job.bag.is_reingest)
         finally:
             self._desk.heartbeat.release(held)
+            files, done = progress.done
+            self._desk.meter.stage_ended(
+                self._step.name,
+                ended_as,
+                seconds=time.monotonic() - began,
+                files=files,
+                bytes=done,
+            )
 
     def _job(
         self,

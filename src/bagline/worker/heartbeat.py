@@ -44,6 +44,8 @@ class Heartbeat:
         self._stall_seconds = stall_seconds
         self._monotonic = monotonic
         self._held: dict[int, Held] = {}
+        self.beaten_at = monotonic()
+        """When it last renewed what is held, on the monotonic clock."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -91,3 +93,4 @@ class Heartbeat:
                 self.beat()
             except Exception:  # noqa: BLE001 (without a heartbeat every lease here would run out)
                 log.error("heartbeat_fault", trace=traceback.format_exc())
+            self.beaten_at = self._monotonic()

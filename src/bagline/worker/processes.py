@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 WATCH_SECONDS = 0.5
 RESTARTS_PER_CHILD = 20
 STOP_SECONDS = 20.0
+HEALTH_PORT = "BAGLINE_HEALTH_PORT"
 LOG_BYTES = 16 * 1024 * 1024
 
 
@@ -34,6 +35,7 @@ class WorkerProcesses:
     """`count` processes that run `argv`; use as a context manager.
 
     Raises WorkersRunElsewhere on entering when the data directory's line is taken.
+    `health_port` (0: none) is the first one's; the others count up from it.
     `on_death` is called after a child died, before it is started anew.
     """
 
@@ -45,11 +47,13 @@ class WorkerProcesses:
         count: int,
         environ: Mapping[str, str] = os.environ,
         on_death: Callable[[], object] = lambda: None,
+        health_port: int = 0,
     ) -> None:
         self._data_dir = data_dir
         self._argv = argv
         self._count = count
         self._environ = dict(environ)
+        self._health_port = health_port
         self._on_death = on_death
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._restarts = 0
@@ -104,9 +108,15 @@ class WorkerProcesses:
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
-                env=self._environ,
+                env=self._environ_of(number),
                 start_new_session=True,  # Ctrl-C is ours to pass on, as SIGTERM
             )
+
+    def _environ_of(self, number: int) -> dict[str, str]:
+        """Each process tells its health at a port of its own: the first at the one given."""
+        if not self._health_port:
+            return self._environ
+        return self._environ | {HEALTH_PORT: str(self._health_port + number)}
 
     def _watch(self) -> None:
         while not self._stop.wait(WATCH_SECONDS):

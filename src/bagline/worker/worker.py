@@ -19,6 +19,7 @@ from bagline.stages.base import Stage
 from bagline.worker.attempt import Attempt, Desk
 from bagline.worker.heartbeat import Heartbeat
 from bagline.worker.memory import return_large_blocks
+from bagline.worker.meter import Meter
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,7 @@ class Worker:
         *,
         owner: str,
         threads_each: int = 1,
+        meter: Meter | None = None,
         clock: times.Clock = times.now,
     ) -> None:
         self._steps = list(steps)
@@ -51,8 +53,17 @@ class Worker:
             stall_seconds=settings.work.stall_seconds,
         )
         self._desk = Desk(
-            line, services, settings, owner, self._heartbeat, self._stop.is_set, clock
+            line,
+            services,
+            settings,
+            owner,
+            self._heartbeat,
+            self._stop.is_set,
+            meter or Meter(),
+            clock,
         )
+        self._lease_seconds = settings.work.lease_seconds
+        self._threads: list[threading.Thread] = []
 
     def stop(self) -> None:
         """Take nothing new; hand back what is in work at its next safe place."""
@@ -64,7 +75,7 @@ class Worker:
         return_large_blocks()
         self._heartbeat.start()
         stages = [(step, step.stage()) for step in self._steps]
-        threads = [
+        threads = self._threads = [
             threading.Thread(
                 target=self._serve, args=(step, stage), name=f"{step.name}-{n}", daemon=True
             )
@@ -82,6 +93,14 @@ class Worker:
             for _, stage in stages:
                 stage.close()
         return drained
+
+    def faults(self) -> list[str]:
+        """Why the process should be started anew; nothing when all is well."""
+        dead = [thread.name for thread in self._threads if not thread.is_alive()]
+        found = [f"thread {name} died" for name in dead if not self._stop.is_set()]
+        if time.monotonic() - self._heartbeat.beaten_at > self._lease_seconds:
+            found.append("leases are not renewed")
+        return found
 
     def _drain(self, threads: Sequence[threading.Thread]) -> bool:
         deadline = time.monotonic() + self._drain_seconds

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
 import obstore
 
 from bagline.errors import BrokenState, Replaced, Unreachable
-from bagline.services.objects.base import ObjectInfo, Piece
+from bagline.services.objects.base import ObjectInfo
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_key
 
@@ -45,12 +45,6 @@ class Reader:
         if length is not None and length <= WINDOW_BYTES:
             return self._range(bucket, key, start, length, etag)
         return b"".join(self.stream(bucket, key, start, length, etag))
-
-    def read_many(self, bucket: str, pieces: Sequence[Piece], in_flight: int) -> list[bytes]:
-        def one(piece: Piece) -> bytes:
-            return self.read(bucket, piece.key, piece.start, piece.length, "")
-
-        return self._connection.fan.many(one, pieces, in_flight)
 
     def stream(
         self, bucket: str, key: str, start: int, length: int | None, etag: str

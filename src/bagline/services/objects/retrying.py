@@ -5,27 +5,23 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import structlog
 
-from bagline.errors import Gone, ProofFailed, Unreachable
+from bagline.errors import Unreachable
 from bagline.services.objects.base import (
     Abilities,
     Body,
-    Check,
     ObjectInfo,
     Objects,
-    Piece,
     Proof,
     RangeCopy,
-    Relay,
     Target,
 )
+from bagline.services.objects.bulk import BulkObjects
 from bagline.services.objects.fan import Fan
-from bagline.services.objects.relaying import reads_of, relayed
 from bagline.services.objects.throttle import Throttle
 
 R = TypeVar("R")
@@ -34,7 +30,7 @@ BRIEF_BYTES = 256 * 1024
 """Puts up to this size tell by their time how the store is."""
 
 
-class RetryingObjects(Objects):
+class RetryingObjects(BulkObjects):
     """Tries again what was Unreachable: exponential back-off, full jitter, bounded.
 
     Refused, Gone, Replaced and ProofFailed pass at once. Of many at once, each is tried
@@ -57,6 +53,7 @@ class RetryingObjects(Objects):
 
         The first pause is up to `first_seconds`, each that follows up to twice as long.
         """
+        super().__init__(Fan("objects-retrying"))
         self._inner = inner
         self._tries = tries
         self._first_seconds = first_seconds
@@ -64,7 +61,6 @@ class RetryingObjects(Objects):
         self._sleep = sleep
         self._clock = clock
         self._log = structlog.get_logger("bagline.objects")
-        self._fan = Fan("objects-retrying")
         self._throttle = Throttle(clock=clock)
 
     def __repr__(self) -> str:
@@ -97,14 +93,6 @@ class RetryingObjects(Objects):
             "read", lambda: self._inner.read(bucket, key, start=start, length=length, etag=etag)
         )
 
-    def read_many(
-        self, bucket: str, pieces: Sequence[Piece], *, in_flight: int = 64
-    ) -> list[bytes]:
-        def one(piece: Piece) -> bytes:
-            return self.read(bucket, piece.key, start=piece.start, length=piece.length)
-
-        return self._fan.many(one, pieces, in_flight)
-
     def stream(
         self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
     ) -> Iterator[bytes]:
@@ -113,28 +101,6 @@ class RetryingObjects(Objects):
     def put(self, body: Body) -> Proof:
         is_brief = len(body.data) <= BRIEF_BYTES
         return self._again("put", lambda: self._inner.put(body), is_brief=is_brief)
-
-    def put_many(self, bodies: Iterable[Body], *, in_flight: int = 64) -> list[Proof]:
-        return self._fan.many(self.put, bodies, in_flight)
-
-    def relay_many(
-        self,
-        relays: Iterable[Relay],
-        *,
-        source: Objects | None = None,
-        windows: int = 4,
-        puts_in_flight: int = 128,
-        budget_bytes: int = 128 * 1024**2,
-    ) -> Generator[list[Proof]]:
-        return relayed(
-            relays,
-            read=reads_of(source or self),
-            put=self.put,
-            fan=self._fan,
-            windows=windows,
-            puts_in_flight=puts_in_flight,
-            budget_bytes=budget_bytes,
-        )
 
     def put_stream(
         self, target: Target, chunks: Iterable[bytes], *, size: int, sha256: str
@@ -146,28 +112,10 @@ class RetryingObjects(Objects):
             "copy_range", lambda: self._inner.copy_range(copy, source=source), is_long=True
         )
 
-    def copy_many(
-        self, copies: Iterable[RangeCopy], *, source: Objects | None = None, in_flight: int = 8
-    ) -> Iterator[Proof]:
-        return self._fan.each(partial(self.copy_range, source=source), copies, in_flight)
-
     def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
         return self._again(
             "verify", lambda: self._inner.verify(bucket, key, size=size, sha256=sha256, md5=md5)
         )
-
-    def verify_many(
-        self, bucket: str, checks: Sequence[Check], *, in_flight: int = 16
-    ) -> list[Proof | Gone | ProofFailed]:
-        def one(check: Check) -> Proof | Gone | ProofFailed:
-            try:
-                return self.verify(
-                    bucket, check.key, size=check.size, sha256=check.sha256, md5=check.md5
-                )
-            except (Gone, ProofFailed) as fault:
-                return fault
-
-        return self._fan.many(one, checks, in_flight)
 
     def list(
         self, bucket: str, prefix: str = "", *, top_level: bool = False

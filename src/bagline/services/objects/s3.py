@@ -7,35 +7,30 @@ deletes, buckets), `probing`; `connection` holds the clients, `classify` their e
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator
 
-from bagline.errors import Gone, ProofFailed
 from bagline.services.objects.base import (
     PART_COPY_BYTES,
     Abilities,
     Body,
-    Check,
     ObjectInfo,
     Objects,
-    Piece,
     Proof,
     ProofMethod,
     RangeCopy,
-    Relay,
     Target,
 )
+from bagline.services.objects.bulk import BulkObjects
 from bagline.services.objects.connection import Connection, Endpoint
 from bagline.services.objects.copying import Copier
 from bagline.services.objects.keeping import Keeper
 from bagline.services.objects.probing import Probe
 from bagline.services.objects.reading import Reader
-from bagline.services.objects.relaying import reads_of, relayed
 from bagline.services.objects.verifying import Verifier
 from bagline.services.objects.writing import Writer
 
 
-class S3Objects(Objects):
+class S3Objects(BulkObjects):
     """The first put or copy asks the store what it can prove (see `abilities`)."""
 
     def __init__(
@@ -61,6 +56,7 @@ class S3Objects(Objects):
             silence_seconds=silence_seconds,
         )
         self._connection = Connection(self._endpoint)
+        super().__init__(self._connection.fan)
         self._reader = Reader(self._connection)
         self._writer = Writer(self._connection, self._reader, self._put_proof)
         self._verifier = Verifier(self._reader)
@@ -82,11 +78,6 @@ class S3Objects(Objects):
     ) -> bytes:
         return self._reader.read(bucket, key, start, length, etag)
 
-    def read_many(
-        self, bucket: str, pieces: Sequence[Piece], *, in_flight: int = 64
-    ) -> list[bytes]:
-        return self._reader.read_many(bucket, pieces, in_flight)
-
     def stream(
         self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
     ) -> Iterator[bytes]:
@@ -94,28 +85,6 @@ class S3Objects(Objects):
 
     def put(self, body: Body) -> Proof:
         return self._writer.put(body)
-
-    def put_many(self, bodies: Iterable[Body], *, in_flight: int = 64) -> list[Proof]:
-        return self._writer.put_many(bodies, in_flight)
-
-    def relay_many(
-        self,
-        relays: Iterable[Relay],
-        *,
-        source: Objects | None = None,
-        windows: int = 4,
-        puts_in_flight: int = 128,
-        budget_bytes: int = 128 * 1024**2,
-    ) -> Generator[list[Proof]]:
-        return relayed(
-            relays,
-            read=reads_of(source or self),
-            put=self._writer.put,
-            fan=self._connection.fan,
-            windows=windows,
-            puts_in_flight=puts_in_flight,
-            budget_bytes=budget_bytes,
-        )
 
     def put_stream(
         self, target: Target, chunks: Iterable[bytes], *, size: int, sha256: str
@@ -125,25 +94,8 @@ class S3Objects(Objects):
     def copy_range(self, copy: RangeCopy, *, source: Objects | None = None) -> Proof:
         return self._copier.copy_range(copy, source)
 
-    def copy_many(
-        self, copies: Iterable[RangeCopy], *, source: Objects | None = None, in_flight: int = 8
-    ) -> Iterator[Proof]:
-        one = partial(self.copy_range, source=source)
-        return self._connection.fan.each(one, copies, in_flight)
-
     def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
         return self._verifier.verify(bucket, key, size, sha256, md5)
-
-    def verify_many(
-        self, bucket: str, checks: Sequence[Check], *, in_flight: int = 16
-    ) -> list[Proof | Gone | ProofFailed]:
-        def one(check: Check) -> Proof | Gone | ProofFailed:
-            try:
-                return self._verifier.verify(bucket, check.key, check.size, check.sha256, check.md5)
-            except (Gone, ProofFailed) as fault:
-                return fault
-
-        return self._connection.fan.many(one, checks, in_flight)
 
     def list(
         self, bucket: str, prefix: str = "", *, top_level: bool = False

@@ -76,9 +76,6 @@ class Writer:
                 "they were removed"
             )
 
-    def put_many(self, bodies: Iterable[Body], in_flight: int) -> list[Proof]:
-        return self._connection.fan.many(self.put, bodies, in_flight)
-
     def put_stream(self, target: Target, chunks: Iterable[bytes], size: int, sha256: str) -> Proof:
         check_target(target)
         checked = _Checked(target, chunks, size, sha256)

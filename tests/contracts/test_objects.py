@@ -276,7 +276,7 @@ def test_a_missing_key_is_gone_and_a_missing_bucket_refused(objects: Objects, bu
         lambda b: objects.read(b, "absent", length=1),
         lambda b: list(objects.stream(b, "absent")),
         lambda b: objects.read_many(b, [Piece("absent")]),
-        lambda b: objects.verify(b, "absent", size=1, sha256=sha256(b"x")),
+        lambda b: objects.verify(b, Check("absent", 1, sha256(b"x"))),
         lambda b: objects.copy_range(
             RangeCopy(b, "absent", "", 0, 1, Target(b, "copy"), sha256(b"x"))
         ),
@@ -433,7 +433,7 @@ def test_the_store_copies_a_range_and_proves_it(
     assert (found.etag, found.content_type) == (proof.etag, "text/x")
     assert found.metadata == {"bag": "test.edu/b"}
     assert objects.read(bucket, target.key) == BLOB[start : start + length]
-    verified = objects.verify(bucket, target.key, size=length, sha256=proof.sha256)
+    verified = objects.verify(bucket, Check(target.key, length, proof.sha256))
     assert verified.how is ProofMethod.STORE_SHA256
 
 
@@ -454,7 +454,16 @@ def test_a_copy_above_the_largest_part_goes_in_parts(
     told = boto.head_object(Bucket=bucket, Key=key + ".copy", ChecksumMode="ENABLED")
     by_store = objects.abilities(bucket).range_copy_proof is not None  # else it was streamed
     assert told["ChecksumSHA256"].endswith("-3") is by_store
-    assert objects.verify(bucket, key + ".copy", size=proof.size, sha256=proof.sha256)
+    check = Check(key + ".copy", proof.size, proof.sha256)
+    if by_store:  # a composite says nothing to those who do not know the parts
+        assert objects.verify(bucket, check).how is ProofMethod.READ_BACK
+        with pytest.raises(ProofFailed, match="no digest"):
+            objects.verify(bucket, check, read_back=False)
+    check = replace(check, part_sha256=copy.part_sha256)
+    assert objects.verify(bucket, check, read_back=False).how is ProofMethod.STORE_SHA256
+    others = replace(check, sha256=sha256(b"other"), part_sha256=[sha256(b"other")] * 3)
+    with pytest.raises(ProofFailed, match="other bytes"):
+        objects.verify(bucket, others)
 
 
 def test_without_the_parts_digests_a_large_copy_is_streamed(
@@ -619,16 +628,20 @@ def test_verify_by_sha256_by_md5_and_by_reading_back(
     data = BLOB[:1000]
     digest, md5 = sha256(data), hashlib.md5(data).hexdigest()
     boto.put_object(Bucket=bucket, Key=key, Body=data, ChecksumSHA256=b64(data))
-    assert objects.verify(bucket, key, size=1000, sha256=digest).how is ProofMethod.STORE_SHA256
+    check = Check(key, 1000, digest)
+    assert objects.verify(bucket, check).how is ProofMethod.STORE_SHA256
     boto.put_object(Bucket=bucket, Key=key, Body=data, ChecksumAlgorithm="CRC32")
-    assert (
-        objects.verify(bucket, key, size=1000, sha256=digest, md5=md5).how is ProofMethod.STORE_MD5
-    )
-    assert objects.verify(bucket, key, size=1000, sha256=digest).how is ProofMethod.READ_BACK
+    with_md5 = replace(check, md5=md5)
+    for read_back in (True, False):
+        found = objects.verify(bucket, with_md5, read_back=read_back)
+        assert found.how is ProofMethod.STORE_MD5
+    assert objects.verify(bucket, check).how is ProofMethod.READ_BACK
+    (answer,) = objects.verify_many(bucket, [check], read_back=False)
+    assert isinstance(answer, ProofFailed)
     put(objects, bucket, key, data)
-    for wrong in ({"size": 999}, {"sha256": sha256(b"x")}):
+    for wrong in (replace(check, size=999), replace(check, sha256=sha256(b"x"))):
         with pytest.raises(ProofFailed):
-            objects.verify(bucket, key, **({"size": 1000, "sha256": digest} | wrong))
+            objects.verify(bucket, wrong)
 
 
 def test_verify_many_answers_for_each_what_is_wrong(
@@ -661,7 +674,7 @@ def test_verify_finds_other_bytes_of_the_same_size(
     boto.put_object(Bucket=bucket, Key=key, Body=b"y" * 100, ChecksumAlgorithm="CRC32")
     md5 = hashlib.md5(data).hexdigest()
     with pytest.raises(ProofFailed):
-        objects.verify(bucket, key, size=100, sha256=sha256(data), md5=md5)
+        objects.verify(bucket, Check(key, 100, sha256(data), md5))
 
 
 COPIES_PROVEN_BY = {"seaweedfs": ProofMethod.STORE_SHA256, "versitygw": None}
@@ -756,7 +769,7 @@ def test_a_store_that_answers_only_an_md5_copies_and_is_believed(
     proof = objects.copy_range(copy_of(source, target, 5, 100, md5=md5))
     assert proof.how is ProofMethod.STORE_MD5
     assert objects.read(plain_bucket, target.key) == BLOB[5:105]
-    verified = objects.verify(plain_bucket, target.key, size=100, sha256=proof.sha256)
+    verified = objects.verify(plain_bucket, Check(target.key, 100, proof.sha256))
     assert verified.how is ProofMethod.READ_BACK
 
 
@@ -927,7 +940,7 @@ def test_slow_down_is_tried_again_only_by_the_wrapper(
         lambda o: o.put_many([body]),
         lambda o: o.head(plain_bucket, key),
         lambda o: o.read(plain_bucket, key, length=2),
-        lambda o: o.verify(plain_bucket, key, size=5, sha256=sha256(b"bytes")),
+        lambda o: o.verify(plain_bucket, Check(key, 5, sha256(b"bytes"))),
     ):
         proxy.faults = [Fault(instead=SLOW_DOWN)] * 3
         ask(objects)
@@ -958,7 +971,7 @@ def test_what_a_repeat_does_not_cure_is_not_repeated(
     with pytest.raises(Replaced):
         objects.read(plain_bucket, found.key, etag="other")
     with pytest.raises(ProofFailed):
-        objects.verify(plain_bucket, found.key, size=1, sha256=sha256(b"y"))
+        objects.verify(plain_bucket, Check(found.key, 1, sha256(b"y")))
 
 
 def test_no_try_begins_after_the_total_time() -> None:

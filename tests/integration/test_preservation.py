@@ -46,7 +46,8 @@ def assert_preserved(line: LineUnderTest, bag: BagBuilder) -> dict[str, str]:
 
 
 def test_files_above_the_largest_part_are_copied_in_parts_to_the_end(line: LineUnderTest) -> None:
-    """With parts of 5 MiB for 5 GiB: no byte of the large files comes through here again."""
+    """With parts of 5 MiB for 5 GiB: no byte of the large files comes through here again,
+    to prove the copies neither."""
 
     class SmallParts(PreFetch):
         def __init__(self) -> None:
@@ -60,6 +61,8 @@ def test_files_above_the_largest_part_are_copied_in_parts_to_the_end(line: LineU
         (ended,) = line.run(item)
         assert ended.status == "Success"
         line.services.objects.close()
+        copies = tuple(f"GET /{bucket}/" for bucket in line.preservation_buckets())
+        assert [asked for asked in proxy.lines if asked.startswith(copies)] == []
     line.services = replace(line.services, objects=build_objects(line.settings.s3))
     uuids = assert_preserved(line, bag)
     for bucket in line.preservation_buckets():

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from bagline.model.ingest import IngestFile, StorageRecord
 from bagline.model.times import is_set
 from bagline.model.workitem import STAGE_STORE
 from bagline.services.objects.base import Check, Proof
+from bagline.services.state.base import FileEntry
 from bagline.stages.base import Done, Halt, Job, Outcome, Stage, expect_count
 from bagline.stages.rules import TALLY_PREFIX, must_be_kept
 
-Copy = tuple[IngestFile, StorageRecord]
+
+class Copy(NamedTuple):
+    """One copy of a file. `part_sha256`: see TarSpan; a copy above 5 GiB has the same parts."""
+
+    file: IngestFile
+    record: StorageRecord
+    part_sha256: Sequence[str]
 
 
 class PreservationVerifier(Stage):
@@ -27,10 +35,10 @@ class PreservationVerifier(Stage):
         job.progress.expect(files=bag.file_count, bytes=bag.size)
         faults: list[str] = []
         for batch in job.iter_files():
-            files = [entry.file for entry in batch if must_be_kept(entry.file)]
-            waiting = [w for file in files for w in self._waiting(job, file)]
+            kept = (entry for entry in batch if must_be_kept(entry.file))
+            waiting = [copy for entry in kept for copy in self._waiting(job, entry)]
             tally = self._verify(job, waiting, faults)
-            changed = {file.path_in_bag: file for file, _ in waiting}
+            changed = {copy.file.path_in_bag: copy.file for copy in waiting}
             job.commit(files=list(changed.values()), tally=tally)
             job.progress.add(files=len(batch), bytes=sum(e.file.size for e in batch))
         if faults:
@@ -42,27 +50,26 @@ class PreservationVerifier(Stage):
             )
         return Done()
 
-    def _waiting(self, job: Job, file: IngestFile) -> list[Copy]:
+    def _waiting(self, job: Job, entry: FileEntry) -> list[Copy]:
         """The file's copies that are not proven yet. Raises BrokenState unless all are there."""
+        file, parts = entry.file, entry.span.part_sha256 if entry.span else ()
         option = job.settings.storage_option(file.storage_option)
         wanted = {(t.provider, t.bucket) for t in option.targets}
         records = [r for r in file.storage_records if (r.provider, r.bucket) in wanted]
         expect_count(len(records), len(wanted), f"copies of {file.identifier!r}")
-        return [(file, record) for record in records if not is_set(record.verified_at)]
+        return [Copy(file, r, parts) for r in records if not is_set(r.verified_at)]
 
     def _verify(self, job: Job, copies: Sequence[Copy], faults: list[str]) -> Counter[str]:
         """Ask each bucket for its copies, many at once; returns how they were proven."""
         by_bucket: dict[tuple[str, str], list[Copy]] = defaultdict(list)
-        for file, record in copies:
-            by_bucket[record.provider, record.bucket].append((file, record))
+        for copy in copies:
+            by_bucket[copy.record.provider, copy.record.bucket].append(copy)
         tally: Counter[str] = Counter()
         for (provider, bucket), group in by_bucket.items():
-            checks = [
-                Check(f.uuid, f.size, f.calculated("sha256"), f.calculated("md5")) for f, _ in group
-            ]
+            checks = [_check(copy) for copy in group]
             answers = job.services.provider(provider).verify_many(bucket, checks)
             job.progress.moved()
-            for (file, record), answer in zip(group, answers, strict=True):
+            for (file, record, _), answer in zip(group, answers, strict=True):
                 if isinstance(answer, Proof):
                     record.etag, record.size = answer.etag, answer.size
                     record.error, record.verified_at = "", job.clock()
@@ -71,3 +78,14 @@ class PreservationVerifier(Stage):
                     file.storage_records.remove(record)
                     faults.append(f"{record.url}: {answer}")
         return tally
+
+
+def _check(copy: Copy) -> Check:
+    file = copy.file
+    return Check(
+        key=file.uuid,
+        size=file.size,
+        sha256=file.calculated("sha256"),
+        md5=file.calculated("md5"),
+        part_sha256=copy.part_sha256,
+    )

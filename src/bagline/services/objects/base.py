@@ -136,12 +136,16 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """An object that is to hold `size` bytes with these digests (hex; `md5` may be "")."""
+    """An object that is to hold `size` bytes with these digests (hex; `md5` may be "").
+
+    `part_sha256`: as in RangeCopy, of objects above the largest part a store copies.
+    """
 
     key: str
     size: int
     sha256: str
     md5: str = ""
+    part_sha256: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,16 +249,22 @@ class Objects(ABC):
         """
 
     @abstractmethod
-    def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
+    def verify(self, bucket: str, check: Check, *, read_back: bool = True) -> Proof:
         """Prove that the object is the one meant, by what the store tells of it.
 
-        By its SHA-256 (of the whole, or of its only part), else by an ETag that is an MD5,
-        else by reading it back. Raises ProofFailed (other bytes) or Gone.
+        By its SHA-256 (of the whole, of its only part, or of parts whose digests are known),
+        else by an ETag that is an MD5, else by reading it back. Raises ProofFailed (other
+        bytes; without `read_back` also bytes the store tells no such digest of) or Gone.
         """
 
     @abstractmethod
     def verify_many(
-        self, bucket: str, checks: Sequence[Check], *, in_flight: int = 16
+        self,
+        bucket: str,
+        checks: Sequence[Check],
+        *,
+        in_flight: int = 16,
+        read_back: bool = True,
     ) -> list[Proof | Gone | ProofFailed]:
         """`verify` for many, in order of `checks`; what is gone or wrong is an answer here."""
 

@@ -61,13 +61,16 @@ class BulkObjects(Objects):
         return self._fan.each(partial(self.copy_range, source=source), copies, in_flight)
 
     def verify_many(
-        self, bucket: str, checks: Sequence[Check], *, in_flight: int = 16
+        self,
+        bucket: str,
+        checks: Sequence[Check],
+        *,
+        in_flight: int = 16,
+        read_back: bool = True,
     ) -> list[Proof | Gone | ProofFailed]:
         def one(check: Check) -> Proof | Gone | ProofFailed:
             try:
-                return self.verify(
-                    bucket, check.key, size=check.size, sha256=check.sha256, md5=check.md5
-                )
+                return self.verify(bucket, check, read_back=read_back)
             except (Gone, ProofFailed) as fault:
                 return fault
 

@@ -31,17 +31,19 @@ def composite(part_digests: Sequence[str]) -> str:
     return f"{base64.b64encode(hashlib.sha256(joined).digest()).decode()}-{len(part_digests)}"
 
 
-def proves(told: str, sha256: str) -> bool | None:
+def proves(told: str, sha256: str, part_sha256: Sequence[str] = ()) -> bool | None:
     """Whether the SHA-256 a store tells is that of the bytes meant.
 
-    `told` is of the whole object, or the composite of a single part. None where it says
-    nothing of the whole: several parts, or nothing told.
+    `told` is of the whole object, or the composite of its parts. None where it says nothing
+    of the whole: nothing told, or parts that are not known to lie as those of `part_sha256`.
     """
     if not told or not sha256:
         return None
     if "-" not in told:
         return to_hex(told) == sha256.lower()
-    return told == composite([sha256]) if told.endswith("-1") else None
+    if told.endswith("-1"):
+        return told == composite([sha256])
+    return True if part_sha256 and told == composite(part_sha256) else None
 
 
 def is_md5(etag: str) -> bool:

@@ -14,6 +14,7 @@ from bagline.errors import Unreachable
 from bagline.services.objects.base import (
     Abilities,
     Body,
+    Check,
     ObjectInfo,
     Objects,
     Proof,
@@ -112,10 +113,8 @@ class RetryingObjects(BulkObjects):
             "copy_range", lambda: self._inner.copy_range(copy, source=source), is_long=True
         )
 
-    def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
-        return self._again(
-            "verify", lambda: self._inner.verify(bucket, key, size=size, sha256=sha256, md5=md5)
-        )
+    def verify(self, bucket: str, check: Check, *, read_back: bool = True) -> Proof:
+        return self._again("verify", lambda: self._inner.verify(bucket, check, read_back=read_back))
 
     def list(
         self, bucket: str, prefix: str = "", *, top_level: bool = False

@@ -13,6 +13,7 @@ from bagline.services.objects.base import (
     PART_COPY_BYTES,
     Abilities,
     Body,
+    Check,
     ObjectInfo,
     Objects,
     Proof,
@@ -94,8 +95,8 @@ class S3Objects(BulkObjects):
     def copy_range(self, copy: RangeCopy, *, source: Objects | None = None) -> Proof:
         return self._copier.copy_range(copy, source)
 
-    def verify(self, bucket: str, key: str, *, size: int, sha256: str, md5: str = "") -> Proof:
-        return self._verifier.verify(bucket, key, size, sha256, md5)
+    def verify(self, bucket: str, check: Check, *, read_back: bool = True) -> Proof:
+        return self._verifier.verify(bucket, check, read_back)
 
     def list(
         self, bucket: str, prefix: str = "", *, top_level: bool = False

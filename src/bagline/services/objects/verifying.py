@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bagline.errors import ProofFailed
-from bagline.services.objects.base import ObjectInfo, Proof, ProofMethod
+from bagline.services.objects.base import Check, ObjectInfo, Proof, ProofMethod
 from bagline.services.objects.checksums import is_md5, proves
 from bagline.services.objects.reading import Reader
 
@@ -12,22 +12,22 @@ class Verifier:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    def verify(self, bucket: str, key: str, size: int, sha256: str, md5: str) -> Proof:
-        info, told = self._reader.head_with_checksum(bucket, key)
-        if info.size != size:
-            raise ProofFailed(f"{bucket}/{key} has {info.size} bytes, not {size}")
-        return self._prove(info, told, sha256.lower(), md5.lower())
-
-    def _prove(self, info: ObjectInfo, told: str, sha256: str, md5: str) -> Proof:
-        right = proves(told, sha256)
+    def verify(self, bucket: str, check: Check, read_back: bool) -> Proof:
+        info, told = self._reader.head_with_checksum(bucket, check.key)
+        if info.size != check.size:
+            raise ProofFailed(f"{bucket}/{check.key} has {info.size} bytes, not {check.size}")
+        right = proves(told, check.sha256, check.part_sha256)
         if right is not None:
-            return self._proof(info, sha256, ProofMethod.STORE_SHA256, right)
-        if md5 and is_md5(info.etag) and info.etag == md5:
-            return self._proof(info, sha256, ProofMethod.STORE_MD5, True)
+            return _proof(info, check, ProofMethod.STORE_SHA256, right)
+        if check.md5 and is_md5(info.etag) and info.etag == check.md5.lower():
+            return _proof(info, check, ProofMethod.STORE_MD5, True)
+        if not read_back:
+            raise ProofFailed(f"the store tells no digest that proves {bucket}/{check.key}")
         found = self._reader.sha256(info.bucket, info.key, info.size, info.etag)
-        return self._proof(info, sha256, ProofMethod.READ_BACK, found == sha256)
+        return _proof(info, check, ProofMethod.READ_BACK, found == check.sha256.lower())
 
-    def _proof(self, info: ObjectInfo, sha256: str, how: ProofMethod, right: bool) -> Proof:
-        if not right:
-            raise ProofFailed(f"{info.bucket}/{info.key} holds other bytes ({how.value})")
-        return Proof(info.bucket, info.key, info.size, info.etag, sha256, how)
+
+def _proof(info: ObjectInfo, check: Check, how: ProofMethod, right: bool) -> Proof:
+    if not right:
+        raise ProofFailed(f"{info.bucket}/{info.key} holds other bytes ({how.value})")
+    return Proof(info.bucket, info.key, info.size, info.etag, check.sha256.lower(), how)

@@ -65,7 +65,7 @@ class QueueSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     nsqd_tcp: str = ""
     """nsqd to receive from besides, or instead."""
     nsqd_http: str = ""
-    """nsqd to publish at: the first that answers. Empty: those that nsqlookupd knows."""
+    """nsqd to publish at: the first that answers; after them, those that nsqlookupd knows."""
     tls: bool = False
     """Whether nsqd must speak TLS on TCP."""
     tls_ca: str = ""

@@ -142,6 +142,22 @@ def test_without_addresses_it_publishes_where_nsqlookupd_knows_an_nsqd(
             queue.close()
 
 
+def test_while_the_named_nsqd_is_away_it_publishes_at_another_one(
+    tmp_path: Path, topic: str
+) -> None:
+    with lookupd_running(tmp_path / "lookupd") as lookupd:
+        named = f"127.0.0.1:{closed_port()}"
+        queue = NsqQueue(nsq_options(lookupd=lookupd.http, http=named))
+        with pytest.raises(Unreachable, match=named):
+            queue.publish(topic, 1)
+        with nsqd_running(tmp_path / "b", lookupd=lookupd) as b:
+            until(lambda: queue._http.nodes(), "nsqd to register")
+            queue.publish(topic, 7)
+            assert take(queue.subscribe(topic, owner="host/1")).item_id == 7
+            assert b.channel(topic)["message_count"] == 1
+            queue.close()
+
+
 # -- restarts
 @pytest.mark.parametrize("by_lookupd", [True, False])
 def test_a_restarted_nsqd_is_found_again(tmp_path: Path, topic: str, by_lookupd: bool) -> None:

@@ -58,7 +58,20 @@ def _over(url: str) -> Iterator[Registry]:
 
 @contextmanager
 def _http(folder: Path, _: pytest.FixtureRequest) -> Iterator[Registry]:
-    server = RegistryServer(folder / "data")
+    with _served(folder, "") as registry:
+        yield registry
+
+
+@contextmanager
+def _http_postgres(folder: Path, request: pytest.FixtureRequest) -> Iterator[Registry]:
+    database: Postgres = request.getfixturevalue("postgres")
+    with _served(folder, database.create(f"registry_{next(NUMBERS)}")) as registry:
+        yield registry
+
+
+@contextmanager
+def _served(folder: Path, database_url: str) -> Iterator[Registry]:
+    server = RegistryServer(folder / "data", database_url)
     key = server.add_user()
     server.start()
     registry = HttpRegistry(RegistryClient(server.url, user=ADMIN, key=key))
@@ -67,7 +80,12 @@ def _http(folder: Path, _: pytest.FixtureRequest) -> Iterator[Registry]:
     server.stop()
 
 
-IMPLEMENTATIONS = {"sqlite": _sqlite, "postgres": _postgres, "http": _http}
+IMPLEMENTATIONS = {
+    "sqlite": _sqlite,
+    "postgres": _postgres,
+    "http": _http,
+    "http-postgres": _http_postgres,
+}
 NUMBERS = itertools.count()
 
 

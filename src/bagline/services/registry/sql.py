@@ -249,8 +249,9 @@ class SqlRegistry(Registry):
         active = (files.intellectual_object_id == row.id) & (files.state == STATE_ACTIVE)
         payload = files.identifier.startswith(f"{identifier}/data/", autoescape=True)
         total = select(func.count(), func.coalesce(func.sum(files.size), 0)).where(active)
-        found.file_count, found.size = connection.execute(total).one()
-        found.payload_file_count, found.payload_size = connection.execute(
-            total.where(payload)
-        ).one()
+        # PostgreSQL's sums are decimals, which JSON would carry as text.
+        found.file_count, found.size = map(int, connection.execute(total).one())
+        found.payload_file_count, found.payload_size = map(
+            int, connection.execute(total.where(payload)).one()
+        )
         return found

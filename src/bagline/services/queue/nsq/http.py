@@ -60,15 +60,37 @@ class NsqHttp:
 
     def _publish(self, path: str, arguments: dict[str, str | int], body: str) -> None:
         target = f"{path}?{urlencode(arguments)}"
-        self._at_any(
-            self._in_turn(self._publishers()), lambda base: self._ask("POST", base + target, body)
-        )
 
-    def _publishers(self) -> tuple[str, ...]:
-        found = self._options.http or tuple(node.http for node in self.nodes())
+        def ask(base: str) -> bytes:
+            return self._ask("POST", base + target, body)
+
+        if not self._options.http:
+            self._at_any(self._in_turn(self._known()), ask)
+            return
+        try:
+            self._at_any(self._in_turn(self._options.http), ask)
+        except Unreachable:
+            # A restart of the one that is named must not lose what follows a stage that is done.
+            others = self._others()
+            if not others:
+                raise
+            self._at_any(others, ask)
+
+    def _known(self) -> tuple[str, ...]:
+        found = tuple(node.http for node in self.nodes())
         if not found:
             raise Unreachable("nsqlookupd knows no nsqd: start one, or set queue.nsqd_http")
         return found
+
+    def _others(self) -> list[str]:
+        """The nsqd that nsqlookupd knows, and no setting names; none where it cannot be asked."""
+        if not self._options.lookupd:
+            return []
+        try:
+            known = [node.http for node in self.nodes()]
+        except (Unreachable, Refused):
+            return []
+        return [base for base in known if base not in self._options.http]
 
     def _in_turn(self, bases: Sequence[str]) -> list[str]:
         """The one that answered last comes first."""

@@ -1,4 +1,4 @@
-"""Staging killed again and again: what is marked is never copied again, and nothing is left."""
+"""Staging killed again and again: what the store has is not copied again, and nothing is left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from bagline.embedded import EngineAddresses
 from bagline.model.workitem import WorkItem
 from bagline.services.objects.base import Piece
-from bagline.stages.staging.windows import WINDOW_FILES, WINDOWS
 from bagline.worker.owner import is_dead
 from support.bags import BagBuilder
 from support.commands import COMMAND
@@ -22,10 +21,12 @@ FILES = 3_000
 KILLS = 20
 LARGE_BYTES = 64 * 1024
 COPIES_IN_FLIGHT = 8
-BATCH = WINDOWS * WINDOW_FILES + COPIES_IN_FLIGHT
-"""What may be in the store and not marked when a worker dies."""
+PUTS_IN_FLIGHT = 32
+REPEATS = PUTS_IN_FLIGHT + COPIES_IN_FLIGHT
+"""Requests that may be under way when a worker dies: only what they carried is sent again."""
 PROBES = "bagline-probe/"
 """What a worker that dies while it asks the store leaves there; a later one removes it."""
+ANY, WRITES = ("",), ("PUT", "POST")
 STAGED = "Format Identification"
 
 
@@ -50,6 +51,7 @@ def worker(line: LineUnderTest, proxy: Proxy, folder: Path) -> subprocess.Popen[
         "BAGLINE_BUCKETS_STAGING": settings.buckets.staging,
         "BAGLINE_WORK_COPY_FROM_BYTES": str(LARGE_BYTES),
         "BAGLINE_WORK_COPIES_IN_FLIGHT": str(COPIES_IN_FLIGHT),
+        "BAGLINE_WORK_PUTS_IN_FLIGHT": str(PUTS_IN_FLIGHT),
     }
     argv = [*COMMAND, "worker", "staging-uploader", "--data-dir", str(settings.data_dir)]
     with (folder / "worker.log").open("ab") as log:
@@ -62,14 +64,19 @@ def worker(line: LineUnderTest, proxy: Proxy, folder: Path) -> subprocess.Popen[
         )
 
 
-def kill_after(line: LineUnderTest, proxy: Proxy, folder: Path, requests: int) -> None:
-    """Let a worker make so many requests; then kill -9, and free what it held."""
+def kill_after(
+    line: LineUnderTest, proxy: Proxy, folder: Path, requests: int, methods: tuple[str, ...]
+) -> None:
+    """Let a worker make so many requests of these kinds; then kill -9, and free what it held."""
     process = worker(line, proxy, folder)
-    wanted, deadline = proxy.requests + requests, time.monotonic() + 30
-    while proxy.requests < wanted and time.monotonic() < deadline:
+    at, deadline = proxy.requests, time.monotonic() + 30
+    while requests > 0 and time.monotonic() < deadline:
         assert process.poll() is None, (folder / "worker.log").read_text()[-2000:]
         time.sleep(0.001)
-    assert proxy.requests >= wanted
+        come = proxy.lines[at:]
+        at += len(come)
+        requests -= sum(asked.startswith(methods) for asked in come)
+    assert requests <= 0
     process.kill()
     process.wait()
     line.house.reconciler().bury_the_dead(is_dead)
@@ -101,7 +108,10 @@ def test_killed_at_twenty_instants_every_file_is_staged_once(
         runs = []
         for number in range(KILLS):
             before = proxy.requests
-            kill_after(line, proxy, tmp_path, chance.randint(5, 90 if number % 2 else 600))
+            if number % 2:  # also while it asks after what the one before left
+                kill_after(line, proxy, tmp_path, chance.randint(5, 500), ANY)
+            else:
+                kill_after(line, proxy, tmp_path, chance.randint(1, 250), WRITES)
             patience_anew(line, item)
             assert line.item(item.id).stage == "Copy To Staging"
             runs.append(written(proxy.lines[before:], item))
@@ -131,7 +141,7 @@ def written(lines: list[str], item: WorkItem) -> set[str]:
 def assert_repeats_are_bounded(runs: list[set[str]]) -> None:
     before: set[str] = set()
     for run in runs:
-        assert len(run & before) <= BATCH
+        assert len(run & before) <= REPEATS
         before |= run
     assert len(before) >= FILES
 

@@ -16,7 +16,8 @@ import structlog
 from msgspec import structs
 
 from bagline.embedded import EngineAddresses
-from bagline.model.workitem import WorkItem
+from bagline.model.times import now
+from bagline.model.workitem import WorkItem, WorkResult
 from bagline.services.objects.base import Body, Target
 from bagline.wiring import House, build_objects
 from support.bags import BagBuilder
@@ -157,6 +158,52 @@ def test_a_bag_replaced_between_two_files_is_cancelled(line: LineUnderTest, on: 
     assert line.staged(item.id) == []
     assert line.redis_keys() == []
     assert line.services.objects.read(target.bucket, target.key) == newer
+
+
+def leave_unmarked(line: LineUnderTest, item: WorkItem, bodies: dict[str, bytes]) -> None:
+    """As a worker leaves it that dies between the store's answers and its own notes."""
+    records, bucket = line.files(item.id), line.settings.buckets.staging
+    for path, body in bodies.items():
+        target = Target(bucket, f"{item.id}/{records[path].uuid}")
+        line.services.objects.put(Body(target, body))
+    state = line.services.state
+    lease = state.take_lease(item.id, owner="a worker that died", seconds=30)
+    assert lease is not None
+    result = WorkResult(operation="ingest04_staging", attempt=1, started_at=now())
+    state.commit(lease, result=result)
+    state.drop_lease(lease)
+
+
+def test_what_a_dead_worker_left_is_believed_when_the_store_proves_it(line: LineUnderTest) -> None:
+    """Neither a name nor a size proves anything: other bytes of the same size are replaced."""
+    bag = a_bag()
+    item = at_staging(line, bag)
+    right = {path: bag.files()[path] for path in ("data/000.txt", "data/017.txt", "data/a.bin")}
+    others = {path: b"x" * len(bag.files()[path]) for path in ("data/018.txt", "data/b.bin")}
+    leave_unmarked(line, item, right | others)
+    with through_proxy(line) as proxy:
+        stage(line, item)
+        written = {name.partition("?")[0] for name in names_of(proxy, "PUT", "POST")}
+        asked = names_of(proxy, "HEAD")
+    assert_staged(line, item, bag)
+    records = line.files(item.id)
+    keys = {path: f"{item.id}/{record.uuid}" for path, record in records.items()}
+    assert {key for key in keys.values() if key not in written} == {keys[path] for path in right}
+    in_hand = len(records) - 1  # of two large ones one was: they are copied one by one
+    assert len([name for name in asked if name.startswith(f"{item.id}/")]) == in_hand
+
+
+def test_a_first_run_asks_the_store_for_nothing_twice(line: LineUnderTest) -> None:
+    item = at_staging(line, a_bag(3))
+    with through_proxy(line) as proxy:
+        stage(line, item)
+        assert [name for name in names_of(proxy, "HEAD") if name.startswith(f"{item.id}/")] == []
+
+
+def names_of(proxy: Proxy, *methods: str) -> list[str]:
+    """Keys, with what follows them, of the requests that came."""
+    asked = [line.split(" ") for line in proxy.lines]
+    return [words[1].split("/", 2)[-1] for words in asked if words[0] in methods]
 
 
 def test_redis_down_for_ten_seconds_costs_time_and_nothing_else(

@@ -80,6 +80,8 @@ class Job:
     called_off: Callable[[], bool] = field(default=lambda: False)
     is_rerun: bool = False
     """Whether the stage finished with this item before, and is asked to begin anew."""
+    began_before: bool = False
+    """Whether an attempt before this one began; it may have left more than it had saved."""
 
     object_id: int = 0
     """The Registry's id of the object, once the last stage knows it."""

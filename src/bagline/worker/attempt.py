@@ -218,6 +218,7 @@ class Attempt:
             stopping=self._desk.stopping,
             called_off=called_off.is_set,
             is_rerun=is_set(result.finished_at) and not result.errors,
+            began_before=is_set(result.started_at),
         )
 
     def _load_result(self, item: WorkItem) -> WorkResult:

@@ -3,7 +3,8 @@
 Nothing is unpacked. A file is a range of the tar: a large one is copied by the store
 itself and proven by the store's digest; small ones that lie side by side come in one
 ranged read, are hashed again, and are put side by side. A file is marked only after
-its proof, in batches, so a crash repeats at most one batch.
+its proof, in batches. What a crash left stored and unmarked is asked after by HEAD: where
+the store proves it, it is marked; else it is staged again.
 
 Reads: the tar by byte range (pinned to its ETag), file records and spans. Writes: staging
 objects, `copied_to_staging_at` of each file, and of the object last.
@@ -12,17 +13,20 @@ objects, `copied_to_staging_at` of each file, and of the object last.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import chain, islice
 
 from bagline.model.ingest import IngestFile
 from bagline.model.storage import user_metadata
-from bagline.services.objects.base import RangeCopy, Relay, RelayPart, Target
+from bagline.services.objects.base import Check, Proof, RangeCopy, Relay, RelayPart, Target
 from bagline.services.state.base import FileEntry
 from bagline.stages.base import Done, Job, Outcome, Stage, expect_count
 from bagline.stages.staging.places import placed_files, span_of
 from bagline.stages.staging.sparse import expanded
-from bagline.stages.staging.windows import WINDOWS, windows_of
+from bagline.stages.staging.windows import WINDOW_FILES, WINDOWS, windows_of
+
+SMALL, LARGE, SPARSE = "small", "large", "sparse"
 
 
 class StagingUploader(Stage):
@@ -46,6 +50,8 @@ class _Pass:
         self._counted = 0
         self._large: list[FileEntry] = []
         self._is_swept = False
+        self._to_ask = {SMALL, LARGE, SPARSE} if job.began_before else set[str]()
+        """Kinds whose first unmarked files an attempt before may have stored."""
 
     def run(self) -> int:
         """Returns how many files the bag has, those staged before included."""
@@ -53,7 +59,7 @@ class _Pass:
         work = self._job.settings.work
 
         def relays() -> Iterator[Relay]:
-            for window in windows_of(self._small(), work.window_bytes):
+            for window in windows_of(self._small_to_put(), work.window_bytes):
                 in_hand.append(window)
                 yield self._relay(window)
 
@@ -67,6 +73,14 @@ class _Pass:
             for _ in done:
                 self._mark(in_hand.popleft())
         return self._counted
+
+    def _small_to_put(self) -> Iterable[FileEntry]:
+        """An attempt that died had at most WINDOWS windows in hand: the first that wait."""
+        small = self._small()
+        if not self._job.began_before:
+            return small
+        in_hand = list(islice(small, WINDOWS * WINDOW_FILES))
+        return chain(self._unproven(SMALL, in_hand), small)
 
     def _small(self) -> Iterator[FileEntry]:
         """The small files that wait. Those of other kinds are staged here, on the way."""
@@ -113,7 +127,8 @@ class _Pass:
 
     def _copy_large(self) -> None:
         """The store copies these by itself, all at once; each is marked when it is proven."""
-        group, self._large = {e.file.uuid: e for e in self._large}, []
+        waiting, self._large = self._large, []
+        group = {e.file.uuid: e for e in self._unproven(LARGE, waiting)}
         if not group:
             return
         self._sweep()
@@ -138,6 +153,8 @@ class _Pass:
 
     def _put_sparse(self, entry: FileEntry) -> None:
         """Sparse files go in expanded, as their digests were taken."""
+        if not self._unproven(SPARSE, [entry]):
+            return
         self._sweep()
         self._job.services.objects.put_stream(
             self._target(entry.file),
@@ -146,6 +163,30 @@ class _Pass:
             sha256=entry.file.calculated("sha256"),
         )
         self._mark([entry])
+
+    def _unproven(self, kind: str, first: list[FileEntry]) -> list[FileEntry]:
+        """Those of the first files of that kind which must be stored (again). After an attempt
+        that died the store is asked for its digests; what they prove is marked."""
+        if not first or kind not in self._to_ask:
+            return first
+        self._to_ask.remove(kind)
+        job = self._job
+        answers = job.services.objects.verify_many(
+            job.settings.buckets.staging, [self._check(entry) for entry in first], read_back=False
+        )
+        asked = list(zip(first, answers, strict=True))
+        self._mark([entry for entry, answer in asked if isinstance(answer, Proof)])
+        return [entry for entry, answer in asked if not isinstance(answer, Proof)]
+
+    def _check(self, entry: FileEntry) -> Check:
+        file = entry.file
+        return Check(
+            key=self._job.staging_key(file.uuid),
+            size=file.size,
+            sha256=file.calculated("sha256"),
+            md5=file.calculated("md5"),
+            part_sha256=span_of(entry).part_sha256,
+        )
 
     def _sweep(self) -> None:
         """Before the first upload in parts: what an earlier run left unfinished is aborted."""

@@ -8,7 +8,11 @@ A new worker goes on from the last checkpoint.
 
 from __future__ import annotations
 
-from bagline.errors import Gone, Replaced
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from bagline.errors import BaglineError, Gone, Replaced
 from bagline.model.ingest import IngestObject
 from bagline.problems import BAG_DELETED
 from bagline.services.objects.base import PART_COPY_BYTES
@@ -64,9 +68,27 @@ class PreFetch(Stage):
         return PreFetchNotes(etag=job.item.etag)
 
     def _read(self, job: Job, notes: PreFetchNotes) -> None:
-        bodies = scan(job, notes, self._part_bytes)
+        with _asking_store(job):
+            bodies = scan(job, notes, self._part_bytes)
         copy_metadata(job, notes, bodies)
         notes.problems += apply_tags(job, notes, bodies)
         notes.problems += merge_manifests(job, notes, bodies)
         notes.finished = True
         job.commit(object=job.object, checkpoint=notes.encoded())
+
+
+@contextmanager
+def _asking_store(job: Job) -> Iterator[None]:
+    """What the store can prove is asked once a process; here while the tar is being read.
+    Whether staging answers is no matter yet: the first put says so."""
+
+    def ask() -> None:
+        with suppress(BaglineError):
+            job.services.objects.abilities(job.settings.buckets.staging)
+
+    asking = threading.Thread(target=ask, name="prefetch-ask")
+    asking.start()
+    try:
+        yield
+    finally:
+        asking.join()

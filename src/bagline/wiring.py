@@ -17,6 +17,7 @@ from bagline.model.storage import StorageOption
 from bagline.pipeline import INGEST_LINE, Line, Step
 from bagline.services.bundle import Services
 from bagline.services.objects.base import Objects
+from bagline.services.objects.connection import aws_endpoint, is_aws
 from bagline.services.objects.retrying import RetryingObjects
 from bagline.services.objects.s3 import S3Objects
 from bagline.services.queue.base import Queue
@@ -215,7 +216,22 @@ def build_services(settings: Settings) -> Services:
         queue=build_queue(settings),
         registry=build_registry(settings),
         elsewhere={name: build_objects(s3) for name, s3 in settings.providers.items()},
+        regions={where: build_objects(s3) for where, s3 in regional_settings(settings).items()},
     )
+
+
+def regional_settings(settings: Settings) -> dict[tuple[str, str], S3Settings]:
+    """By provider and region: connections to preservation buckets at Amazon that lie in another
+    region than their provider's connection. Other endpoints are taken as they are."""
+    found: dict[tuple[str, str], S3Settings] = {}
+    for target in (target for option in settings.storage_options for target in option.targets):
+        usual = settings.providers.get(target.provider, settings.s3)
+        is_amazon = is_aws(usual.endpoint) and is_aws(f"https://{target.host}")
+        if is_amazon and usual.region != target.region:
+            found[target.provider, target.region] = structs.replace(
+                usual, endpoint=aws_endpoint(target.region), region=target.region
+            )
+    return found
 
 
 def build_queue(settings: Settings) -> Queue:

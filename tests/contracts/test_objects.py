@@ -66,6 +66,11 @@ def s3(engines: EngineAddresses, **changed: Any) -> S3Objects:
     return S3Objects(**(settings | changed))
 
 
+FORBIDDEN = (
+    b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 60\r\n"
+    b"Connection: close\r\n\r\n"
+    + b"<Error><Code>AccessDenied</Code><Message>x</Message></Error>".ljust(60)
+)
 SERVERS = ("seaweedfs", "versitygw")
 
 
@@ -531,9 +536,10 @@ def test_of_many_copies_all_are_tried_before_a_fault_is_raised(
 
 
 def test_a_copy_from_another_store_is_carried_and_proven(
-    engines: EngineAddresses, plain_bucket: str, key: str
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy
 ) -> None:
-    here, there = s3(engines), s3(engines)
+    here, there = s3(engines), s3(engines, endpoint=proxy.url)
+    assert here.realm != there.realm
     source = put(here, plain_bucket, key, BLOB)
     moves = []
     copy = copy_of(source, Target(plain_bucket, f"{key}.copy"), 5, len(BLOB) - 5)
@@ -546,6 +552,38 @@ def test_a_copy_from_another_store_is_carried_and_proven(
     assert again.sha256 == copy.sha256
     with pytest.raises(Replaced):
         there.copy_range(replace(copy, etag="0" * 32), source=here)
+
+
+def test_the_store_copies_by_itself_from_one_it_reaches(
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy
+) -> None:
+    """As between the regions of a provider: the one is not even asked for the bytes."""
+    here, there = s3(engines, endpoint=proxy.url), s3(engines, endpoint=proxy.url)
+    source = put(here, plain_bucket, key, BLOB[:1000])
+    by_store = there.abilities(plain_bucket).range_copy_proof is not None
+    copy = copy_of(source, Target(plain_bucket, f"{key}.copy"), 5, 900)
+    before = proxy.requests
+    assert there.copy_range(copy, source=here).sha256 == copy.sha256
+    assert any(asked.startswith("GET") for asked in proxy.lines[before:]) is not by_store
+    assert here.read(plain_bucket, copy.target.key) == BLOB[5:905]
+
+
+def test_a_store_that_may_not_copy_from_another_is_sent_the_bytes(
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy
+) -> None:
+    here, there = s3(engines, endpoint=proxy.url), s3(engines, endpoint=proxy.url)
+    if there.abilities(plain_bucket).range_copy_proof is None:
+        pytest.skip("this server is not asked to copy")
+    source = put(here, plain_bucket, key, BLOB[:1000])
+    copies = [copy_of(source, Target(plain_bucket, f"{key}.{n}"), n, 900) for n in range(3)]
+    asked_by_probe = sum("partNumber=1" in asked for asked in proxy.lines)
+    proxy.faults = [Fault(instead=FORBIDDEN, on="partNumber")]
+    for copy in copies:
+        assert there.copy_range(copy, source=here).sha256 == copy.sha256
+    assert sum("partNumber=1" in asked for asked in proxy.lines) == asked_by_probe + 1
+    proxy.faults = [Fault(instead=FORBIDDEN, on="partNumber")]
+    with pytest.raises(Refused):  # inside one store a refusal is one
+        there.copy_range(copies[0])
 
 
 # -- windows relayed

@@ -76,15 +76,20 @@ def _look(house: House) -> Iterator[Finding]:
     yield _tried("queue", lambda: {"kind": settings.queue.kind, **_depths(house)})
     yield _tried("registry", lambda: dict(house.services.registry.ping()))
     yield _tried("staging store", lambda: _abilities(house, settings.buckets.staging))
-    wanted = {(t.provider, t.bucket) for o in settings.storage_options for t in o.targets}
+    yield _preservation_buckets(house)
+
+
+def _preservation_buckets(house: House) -> Finding:
+    options = house.settings.storage_options
+    wanted = {(t.provider, t.bucket, t.region): t for o in options for t in o.targets}
     missing = []
-    for provider, bucket in sorted(wanted):
+    for (provider, bucket, region), target in sorted(wanted.items()):
         try:
-            if not house.services.provider(provider).has_bucket(bucket):
-                missing.append(f"make the bucket {bucket} at {provider}")
+            if not house.services.store_of(target).has_bucket(bucket):
+                missing.append(f"make the bucket {bucket} at {provider}, region {region}")
         except BaglineError as fault:
             missing.append(f"{provider}, bucket {bucket}: {fault}")
-    yield Finding("preservation buckets", {"looked for": str(len(wanted))}, missing)
+    return Finding("preservation buckets", {"looked for": str(len(wanted))}, missing)
 
 
 def _tried(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bagline.model.storage import StorageTarget
 from bagline.services.objects.base import Objects
 from bagline.services.queue.base import Queue
 from bagline.services.registry.base import Registry
@@ -13,21 +14,24 @@ from bagline.services.state.base import State
 
 @dataclass(frozen=True)
 class Services:
-    """`objects` holds receiving and staging; `elsewhere` other providers, by name."""
+    """`objects` holds receiving and staging; `elsewhere` other providers, by name; `regions`
+    the regions of a provider that its usual connection does not reach, by both names."""
 
     objects: Objects
     state: State
     queue: Queue
     registry: Registry
     elsewhere: Mapping[str, Objects] = field(default_factory=dict)
+    regions: Mapping[tuple[str, str], Objects] = field(default_factory=dict)
 
-    def provider(self, name: str) -> Objects:
-        """The connection for preservation buckets of that provider."""
-        return self.elsewhere.get(name, self.objects)
+    def store_of(self, target: StorageTarget) -> Objects:
+        """The connection to that preservation bucket."""
+        regional = self.regions.get((target.provider, target.region))
+        return regional or self.elsewhere.get(target.provider, self.objects)
 
     def close(self) -> None:
         """Let every connection go."""
-        for objects in (self.objects, *self.elsewhere.values()):
+        for objects in (self.objects, *self.elsewhere.values(), *self.regions.values()):
             objects.close()
         self.state.close()
         self.queue.close()

@@ -1,8 +1,8 @@
 """Preservation: every file that must be saved goes from staging to each bucket of its option.
 
-Inside a provider the store copies and proves; between providers the bytes are streamed
-with their checksum in the request, a few files at once. Bag plumbing (bagit.txt, fetch.txt,
-manifests) stays behind (contract G).
+Inside a provider, also between its regions, the store copies and proves; between providers
+the bytes are streamed with their checksum in the request, a few files at once. Bag plumbing
+(bagit.txt, fetch.txt, manifests) stays behind (contract G).
 
 Reads: staging objects, file records. Writes: preservation objects keyed by UUID, a
 StorageRecord for each copy, after its proof.
@@ -63,13 +63,12 @@ class PreservationUploader(Stage):
         return [Wanted(file, target, parts) for target in wanted]
 
     def _store(self, job: Job, wanted: Sequence[Wanted]) -> None:
-        """Copy, prove, record; each provider by the way that moves fewest bytes."""
-        by_provider: dict[str, list[Wanted]] = defaultdict(list)
+        """Copy, prove, record; each store by the way that moves fewest bytes."""
+        by_store: dict[Objects, list[Wanted]] = defaultdict(list)
         for one in wanted:
-            by_provider[one.target.provider].append(one)
+            by_store[job.services.store_of(one.target)].append(one)
         threshold = job.settings.work.copy_from_bytes
-        for provider, group in by_provider.items():
-            store = job.services.provider(provider)
+        for store, group in by_store.items():
             self._relay_small(job, store, [w for w in group if w.file.size < threshold])
             self._copy_large(job, store, [w for w in group if w.file.size >= threshold])
 
@@ -106,7 +105,7 @@ class PreservationUploader(Stage):
         )
 
     def _copy_large(self, job: Job, store: Objects, large: Sequence[Wanted]) -> None:
-        """The store copies by itself from staging; another store gets the bytes from here."""
+        """The store copies by itself from staging; another provider's gets the bytes from here."""
         staging = job.services.objects
         wanted = {(one.target.bucket, one.file.uuid): one for one in large}
         done = store.copy_many(

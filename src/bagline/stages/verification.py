@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bagline.model.ingest import IngestFile, StorageRecord
+from bagline.model.storage import StorageTarget
 from bagline.model.times import is_set
 from bagline.model.workitem import STAGE_STORE
 from bagline.services.objects.base import Check, Proof
@@ -24,6 +25,7 @@ class Copy(NamedTuple):
 
     file: IngestFile
     record: StorageRecord
+    target: StorageTarget
     part_sha256: Sequence[str]
 
 
@@ -54,22 +56,26 @@ class PreservationVerifier(Stage):
         """The file's copies that are not proven yet. Raises BrokenState unless all are there."""
         file, parts = entry.file, entry.span.part_sha256 if entry.span else ()
         option = job.settings.storage_option(file.storage_option)
-        wanted = {(t.provider, t.bucket) for t in option.targets}
-        records = [r for r in file.storage_records if (r.provider, r.bucket) in wanted]
-        expect_count(len(records), len(wanted), f"copies of {file.identifier!r}")
-        return [Copy(file, r, parts) for r in records if not is_set(r.verified_at)]
+        targets = {(t.provider, t.bucket): t for t in option.targets}
+        records = [r for r in file.storage_records if (r.provider, r.bucket) in targets]
+        expect_count(len(records), len(targets), f"copies of {file.identifier!r}")
+        return [
+            Copy(file, record, targets[record.provider, record.bucket], parts)
+            for record in records
+            if not is_set(record.verified_at)
+        ]
 
     def _verify(self, job: Job, copies: Sequence[Copy], faults: list[str]) -> Counter[str]:
         """Ask each bucket for its copies, many at once; returns how they were proven."""
-        by_bucket: dict[tuple[str, str], list[Copy]] = defaultdict(list)
+        by_target: dict[StorageTarget, list[Copy]] = defaultdict(list)
         for copy in copies:
-            by_bucket[copy.record.provider, copy.record.bucket].append(copy)
+            by_target[copy.target].append(copy)
         tally: Counter[str] = Counter()
-        for (provider, bucket), group in by_bucket.items():
+        for target, group in by_target.items():
             checks = [_check(copy) for copy in group]
-            answers = job.services.provider(provider).verify_many(bucket, checks)
+            answers = job.services.store_of(target).verify_many(target.bucket, checks)
             job.progress.moved()
-            for (file, record, _), answer in zip(group, answers, strict=True):
+            for (file, record, _, _), answer in zip(group, answers, strict=True):
                 if isinstance(answer, Proof):
                     record.etag, record.size = answer.etag, answer.size
                     record.error, record.verified_at = "", job.clock()

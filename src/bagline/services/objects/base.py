@@ -161,6 +161,12 @@ class Abilities:
 class Objects(ABC):
     """One S3 endpoint with one set of credentials."""
 
+    @property
+    @abstractmethod
+    def realm(self) -> str:
+        """Stores of one realm can copy from each other by themselves: the same endpoint, or
+        regions of one provider, with the same credentials. Not to be shown."""
+
     @abstractmethod
     def head(self, bucket: str, key: str) -> ObjectInfo:
         """What stands at the key, with metadata, and its SHA-256 where the store tells."""
@@ -233,9 +239,10 @@ class Objects(ABC):
     def copy_range(self, copy: RangeCopy, *, source: Objects | None = None) -> Proof:
         """Let the store copy the bytes, and prove it; no byte passes through this process.
 
-        Where the store cannot prove, or the bytes are in another one (`source`), they are
-        streamed, a few files at once, and proven on the way. Safe to repeat. Raises
-        ProofFailed (and leaves nothing at the key) when the proof is another digest.
+        Where the store cannot prove, or the bytes are in another one (`source`) that is not
+        of its realm, or from which it refuses to copy, they are streamed, a few files at once,
+        and proven on the way. Safe to repeat. Raises ProofFailed (and leaves nothing at the
+        key) when the proof is another digest.
         """
 
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,21 @@ _NO_RETRIES: Any = {
 }
 
 
+_AWS_HOST = re.compile(r"s3(?:[.-][a-z]{2}(?:-[a-z]+)+-\d)?\.amazonaws\.com")
+
+
+def is_aws(url: str) -> bool:
+    """Whether it is an endpoint of Amazon's S3 of which each region has one.
+
+    Not those for private networks, FIPS or both IP versions: they are named on purpose.
+    """
+    return _AWS_HOST.fullmatch(urlsplit(url).hostname or "") is not None
+
+
+def aws_endpoint(region: str) -> str:
+    return f"https://s3.{region}.amazonaws.com"
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where a store is and how to speak with it; the repr holds no secret.
@@ -59,6 +75,11 @@ class Endpoint:
             raise Misconfigured(
                 f"the S3 endpoint {self.url} is without TLS; set allow_http if that is meant"
             )
+
+    @property
+    def realm(self) -> str:
+        """See `Objects.realm`."""
+        return f"{'AWS' if is_aws(self.url) else self.url.rstrip('/')} {self.access_key}"
 
     @property
     def is_loopback(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from bagline.errors import BaglineError, BrokenState, Replaced
+from bagline.errors import BaglineError, BrokenState, Refused, Replaced
 from bagline.services.objects.base import Abilities, Objects, Proof, ProofMethod, RangeCopy
 from bagline.services.objects.checksums import composite, from_hex, is_md5
 from bagline.services.objects.connection import Connection
@@ -46,6 +46,8 @@ class Copier:
         self._writer = writer
         self._abilities = abilities
         self._part_bytes = part_bytes
+        self._refused_from = set[str]()
+        """Realms from whose other stores a copy was refused once: not asked again."""
         self._log = structlog.get_logger("bagline.objects")
 
     def copy_range(self, copy: RangeCopy, source: Objects | None) -> Proof:
@@ -53,18 +55,28 @@ class Copier:
         check_key(copy.source_key)
         if copy.length < 1:
             raise ValueError("a range copy has at least one byte; put an empty body instead")
-        if source is not None:
-            return self._stream(copy, source)
-        parts = self._parts(copy)
+        parts = self._parts(copy) if source is None or self._reaches(source) else None
         if parts is None or self._abilities(copy.target.bucket).range_copy_proof is None:
-            return self._stream(copy, self._reader)
+            return self._stream(copy, source or self._reader)
         try:
-            return self._copy_by_store(copy, parts)
+            return self._copy_by_store(copy, parts, source or self._reader)
         except Unproven as doubt:
-            self._log.warning(
-                "copy_unproven", bucket=copy.target.bucket, key=copy.target.key, why=str(doubt)
-            )
-            return self._stream(copy, self._reader)
+            self._doubt("copy_unproven", copy, doubt)
+        except (Refused, BrokenState) as refusal:
+            if source is None:
+                raise
+            # Perhaps only between these two: the stream tells what it is.
+            self._refused_from.add(source.realm)
+            self._doubt("copy_refused", copy, refusal)
+        return self._stream(copy, source or self._reader)
+
+    def _reaches(self, source: Objects) -> bool:
+        realm = source.realm
+        return realm == self._connection.endpoint.realm and realm not in self._refused_from
+
+    def _doubt(self, event: str, copy: RangeCopy, why: Exception) -> None:
+        target = copy.target
+        self._log.warning(event, bucket=target.bucket, key=target.key, why=str(why))
 
     def _parts(self, copy: RangeCopy) -> list[_Part] | None:
         """The parts with their digests; None when a part's digest is not known."""
@@ -79,7 +91,9 @@ class Copier:
             for n, (at, digest) in enumerate(zip(starts, copy.part_sha256, strict=True))
         ]
 
-    def _copy_by_store(self, copy: RangeCopy, parts: Sequence[_Part]) -> Proof:
+    def _copy_by_store(
+        self, copy: RangeCopy, parts: Sequence[_Part], source: Objects | Reader
+    ) -> Proof:
         """Raises Unproven, or one of ours; then nothing of it is left."""
         target, client = copy.target, self._connection.copier
         where = {"Bucket": target.bucket, "Key": target.key}
@@ -91,7 +105,7 @@ class Copier:
                 ChecksumAlgorithm="SHA256",
             )["UploadId"]
         try:
-            answers = self._copy_parts(copy, upload, parts)
+            answers = self._copy_parts(copy, upload, parts, source)
             how = _proof_of(parts, answers)
             for part, answer in zip(parts, answers, strict=True):
                 answer["ChecksumSHA256"] = from_hex(part.sha256)  # the store compares once more
@@ -111,9 +125,9 @@ class Copier:
         return Proof(target.bucket, target.key, copy.length, etag, copy.sha256.lower(), how)
 
     def _copy_parts(
-        self, copy: RangeCopy, upload: str, parts: Sequence[_Part]
+        self, copy: RangeCopy, upload: str, parts: Sequence[_Part], source: Objects | Reader
     ) -> list[dict[str, Any]]:
-        source = {"Bucket": copy.source_bucket, "Key": copy.source_key}
+        copied = {"Bucket": copy.source_bucket, "Key": copy.source_key}
         pinned = {"CopySourceIfMatch": f'"{copy.etag}"'} if copy.etag else {}
 
         def one(part: _Part) -> dict[str, Any]:
@@ -124,12 +138,12 @@ class Copier:
                         Key=copy.target.key,
                         UploadId=upload,
                         PartNumber=part.number,
-                        CopySource=source,
+                        CopySource=copied,
                         CopySourceRange=f"bytes={part.start}-{part.start + part.length - 1}",
                         **pinned,
                     )["CopyPartResult"]
             except BrokenState:
-                self._check_version(copy)  # some stores look at the range before the ETag
+                _check_version(copy, source)  # some stores look at the range before the ETag
                 raise
             copy.moved()
             told = {k: answer[k] for k in ("ETag", "ChecksumSHA256") if answer.get(k)}
@@ -140,14 +154,6 @@ class Copier:
         # A pool of its own: the copies' pool may be full of copies that wait here.
         with self._connection.small_pool(PARTS_IN_FLIGHT) as pool:
             return list(pool.map(one, parts))
-
-    def _check_version(self, copy: RangeCopy) -> None:
-        found = self._reader.head(copy.source_bucket, copy.source_key)
-        if copy.etag and found.etag != copy.etag:
-            raise Replaced(
-                f"copy {copy.source_bucket}/{copy.source_key}: "
-                "another version of the object stands there"
-            )
 
     def _abort(self, where: dict[str, str], upload: str) -> None:
         """What fails here is swept by `abort_uploads` later; the first fault counts."""
@@ -165,6 +171,15 @@ class Copier:
         )
         return self._writer.put_stream(
             copy.target, _watched(chunks, copy.moved), copy.length, copy.sha256
+        )
+
+
+def _check_version(copy: RangeCopy, source: Objects | Reader) -> None:
+    found = source.head(copy.source_bucket, copy.source_key)
+    if copy.etag and found.etag != copy.etag:
+        raise Replaced(
+            f"copy {copy.source_bucket}/{copy.source_key}: "
+            "another version of the object stands there"
         )
 
 

@@ -84,6 +84,10 @@ class RetryingObjects(BulkObjects):
                 self._sleep(pause)
         raise AssertionError("unreachable: the last try returns or raises")
 
+    @property
+    def realm(self) -> str:
+        return self._inner.realm
+
     def head(self, bucket: str, key: str) -> ObjectInfo:
         return self._again("head", lambda: self._inner.head(bucket, key), is_brief=True)
 

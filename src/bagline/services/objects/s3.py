@@ -71,6 +71,10 @@ class S3Objects(BulkObjects):
     def __repr__(self) -> str:
         return f"S3Objects({self._endpoint.url})"
 
+    @property
+    def realm(self) -> str:
+        return self._endpoint.realm
+
     def head(self, bucket: str, key: str) -> ObjectInfo:
         return self._reader.head(bucket, key)
 

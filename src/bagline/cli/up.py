@@ -22,6 +22,7 @@ from bagline.logs import configure_logs
 from bagline.wiring import House, open_house
 from bagline.worker.owner import is_dead
 from bagline.worker.processes import WorkerProcesses, WorkersRunElsewhere, line_runner
+from bagline.worker.stopping import stop_on_signals
 
 DOWN_SECONDS = 30.0
 
@@ -41,9 +42,7 @@ def up(
     """Engines, workers, reconciler and bucket reader, until Ctrl-C."""
     configure_logs()
     settings = settings_for(data_dir, config)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     try:
         with open_house(settings) as house:
             for name in institution or []:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,7 @@ from bagline.errors import BaglineError, Misconfigured
 from bagline.logs import configure_logs, listen
 from bagline.pipeline import INGEST_LINE, Line, Step
 from bagline.wiring import House, open_house
+from bagline.worker.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from bagline.worker.metrics import PrometheusMeter
@@ -28,6 +29,8 @@ log = structlog.get_logger(__name__)
 ALL = "all"
 BUCKET_READER = "bucket-reader"
 RECONCILER = "reconciler"
+DUTY_SECONDS = 1.0
+"""How long a look at buckets or queue may still take when the stages have drained."""
 
 
 def worker(
@@ -48,14 +51,12 @@ def worker(
     """Work on items of the named stages. SIGTERM hands everything back and exits."""
     configure_logs(json=True)
     steps, duties = _chosen(INGEST_LINE, stages)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     if watch_parent:
         threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
     with open_house(settings_for(data_dir, config)) as house:
         if not serve(house, steps, duties, stop, threads_each=threads):
-            # A stage is inside one long request; its lease runs out, or is broken, by itself.
+            # A stage or duty is inside one long request; a lease runs out, or is broken, by itself.
             # Closing politely would wait for it.
             os._exit(EXIT_OUR_FAULT)
 
@@ -69,17 +70,17 @@ def serve(
     threads_each: int = 1,
 ) -> bool:
     """Run the steps and duties until `stop`; whether everything drained in time."""
+    threads = [
+        threading.Thread(target=DUTIES[duty], args=(house, stop), name=duty, daemon=True)
+        for duty in duties
+    ]
+    for thread in threads:
+        thread.start()
     with ExitStack() as stack:
-        threads = []
-        for duty in duties:
-            thread = threading.Thread(target=DUTIES[duty], args=(house, stop), name=duty)
-            thread.start()
-            threads.append(thread)
-            stack.callback(thread.join)
         if not steps:
             stack.enter_context(telling_health(house, [], lambda: dead(threads)))
             stop.wait()
-            return True
+            return have_ended(threads, house.settings.work.drain_seconds)
         meter = new_meter() if house.settings.health.port else None
         running = house.worker(steps, threads_each=threads_each, meter=meter)
         topics = [step.topic for step in steps]
@@ -91,7 +92,16 @@ def serve(
             running.stop()
 
         threading.Thread(target=pass_on, name="stopper", daemon=True).start()
-        return running.run()
+        drained = running.run()
+        return have_ended(threads, DUTY_SECONDS) and drained
+
+
+def have_ended(threads: list[threading.Thread], seconds: float) -> bool:
+    """Whether they all end within so long."""
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0.0))
+    return not any(thread.is_alive() for thread in threads)
 
 
 def dead(threads: list[threading.Thread]) -> list[str]:

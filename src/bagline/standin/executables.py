@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from bagline.logs import configure_logs
 from bagline.pipeline import INGEST_LINE, Line, Step
 from bagline.standin.environment import older_settings, with_file
 from bagline.wiring import House, open_house
+from bagline.worker.stopping import stop_on_signals
 
 EXECUTABLES = {
     "ingest_pre_fetch": "pre-fetch",
@@ -65,21 +64,20 @@ def work(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     threads = asked.workers or _number(environ, f"{prefix}_WORKERS") or WORKERS
     attempts = asked.max_attempts or _number(environ, f"{prefix}_MAX_ATTEMPTS")
     line = older_line(attempts, end_to_end=environ.get("APT_E2E", "").lower() == "true")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     with open_house(older_settings(environ)) as opened:
         house = House(opened.settings, opened.services, line)
         if worker == BUCKET_READER:
             if asked.run_once:
                 house.bucket_reader().poll()
                 return 0
-            serve(house, [], [BUCKET_READER], stop)
-            return 0
-        step = line.by_name(worker)
-        assert step is not None
-        if not serve(house, [step], [], stop, threads_each=threads):
-            os._exit(1)  # as `bagline worker`: a stage is inside one long request
+            has_ended = serve(house, [], [BUCKET_READER], stop)
+        else:
+            step = line.by_name(worker)
+            assert step is not None
+            has_ended = serve(house, [step], [], stop, threads_each=threads)
+        if not has_ended:
+            os._exit(1)  # as `bagline worker`: it is inside one long request
     return 0
 
 

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Held:
-    """One item in work. `look` is called at every beat, for what else may have changed."""
+    """One item in work. `look` is called as often, for what else may have changed; it may hang."""
 
     lease: Lease
     delivery: Delivery
@@ -29,7 +29,8 @@ class Held:
 
 
 class Heartbeat:
-    """One thread for all items in work in this process."""
+    """One thread for all items in work in this process, and one that looks at the Registry:
+    while that does not answer, leases are renewed all the same."""
 
     def __init__(
         self,
@@ -48,10 +49,16 @@ class Heartbeat:
         """When it last renewed what is held, on the monotonic clock."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(
+            target=self._keep, args=(self.beat,), name="heartbeat", daemon=True
+        )
+        self._lookout = threading.Thread(
+            target=self._keep, args=(self._look,), name="lookout", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()
+        self._lookout.start()
 
     def stop(self) -> None:
         self._stop.set()
@@ -70,9 +77,7 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Renew everything that moved lately; a hung stage loses its lease by itself."""
-        with self._lock:
-            everything = list(self._held.values())
-        for held in everything:
+        for held in self._everything():
             if self._monotonic() - held.progress.moved_at > self._stall_seconds:
                 log.error("stage_stalled", item=held.lease.item_id)
                 self.release(held)
@@ -80,17 +85,28 @@ class Heartbeat:
             try:
                 self._state.renew_lease(held.lease, seconds=self._lease_seconds)
                 held.delivery.extend()
-                held.look()
             except LeaseLost:
                 log.warning("lease_lost", item=held.lease.item_id)
                 self.release(held)
             except BaglineError as fault:
                 log.warning("lease_not_renewed", item=held.lease.item_id, reason=str(fault))
+        self.beaten_at = self._monotonic()
 
-    def _run(self) -> None:
+    def _look(self) -> None:
+        for held in self._everything():
+            try:
+                held.look()
+            except BaglineError as fault:
+                log.warning("not_looked_for_cancel", item=held.lease.item_id, reason=str(fault))
+
+    def _everything(self) -> list[Held]:
+        with self._lock:
+            return list(self._held.values())
+
+    def _keep(self, act: Callable[[], None]) -> None:
+        """Four times a lease, until the end."""
         while not self._stop.wait(self._lease_seconds / 4):
             try:
-                self.beat()
+                act()
             except Exception:  # noqa: BLE001 (without a heartbeat every lease here would run out)
                 log.error("heartbeat_fault", trace=traceback.format_exc())
-            self.beaten_at = self._monotonic()

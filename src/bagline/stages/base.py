@@ -22,6 +22,7 @@ from bagline.problems import Problem
 from bagline.services.bundle import Services
 from bagline.services.state.base import FileEntry, Lease
 from bagline.stages.progress import Progress
+from bagline.stages.reach import Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,9 @@ class Job:
     began_before: bool = False
     """Whether an attempt before this one began; it may have left more than it had saved."""
 
+    reach: Reach = field(default_factory=Reach)
+    """How far the attempts before this one came; `save` and `commit` move it on."""
+
     object_id: int = 0
     """The Registry's id of the object, once the last stage knows it."""
 
@@ -108,11 +112,31 @@ class Job:
 
         Raises LeaseLost (nothing was saved) or Draining (everything was).
         """
-        self.services.state.commit(
-            self.lease, files=files, object=object, checkpoint=checkpoint, tally=tally
-        )
-        self.progress.moved()
+        done, _ = self.progress.done
+        self.save(files=files, object=object, checkpoint=checkpoint, tally=tally, done=done)
         self.pause_point()
+
+    def save(
+        self,
+        *,
+        files: Sequence[IngestFile | FileEntry] = (),
+        object: IngestObject | None = None,
+        checkpoint: bytes | None = None,
+        tally: Mapping[str, int] | None = None,
+        done: int,
+    ) -> None:
+        """The same where the stage cannot stop. `done`: files that a repeat need not do again."""
+        advance = self.reach.advance(done)
+        self.services.state.commit(
+            self.lease,
+            files=files,
+            object=object,
+            checkpoint=checkpoint,
+            tally={**(tally or {}), **advance.tally},
+            result=advance.result,
+        )
+        self.reach.saved(advance)
+        self.progress.moved()
 
     def pause_point(self) -> None:
         """Raises CalledOff when a person cancelled the item, Draining when this process

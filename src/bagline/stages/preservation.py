@@ -44,23 +44,19 @@ class PreservationUploader(Stage):
         bag = job.object
         job.progress.expect(files=bag.file_count, bytes=bag.size)
         for batch in job.iter_files():
-            files = [entry.file for entry in batch]
             kept = (entry for entry in batch if must_be_kept(entry.file))
             wanted = [one for entry in kept for one in self._missing(job, entry)]
+            waiting = {one.file.uuid for one in wanted}
+            _add_done(job, [entry.file for entry in batch if entry.file.uuid not in waiting])
             try:
                 self._store(job, wanted)
             except Gone as fault:
                 return Halt(f"a staged file is gone ({fault})", requeue_at=STAGE_RECEIVE)
-            job.progress.add(files=len(files), bytes=sum(f.size for f in files))
         return Done()
 
     def _missing(self, job: Job, entry: FileEntry) -> list[Wanted]:
-        file = entry.file
         parts = entry.span.part_sha256 if entry.span else ()
-        option = job.settings.storage_option(file.storage_option)
-        stored = {(r.provider, r.bucket) for r in file.storage_records if is_set(r.stored_at)}
-        wanted = (t for t in option.targets if (t.provider, t.bucket) not in stored)
-        return [Wanted(file, target, parts) for target in wanted]
+        return [Wanted(entry.file, target, parts) for target in _targets_left(job, entry.file)]
 
     def _store(self, job: Job, wanted: Sequence[Wanted]) -> None:
         """Copy, prove, record; each store by the way that moves fewest bytes."""
@@ -156,3 +152,15 @@ class PreservationUploader(Stage):
             )
             changed[file.path_in_bag] = file
         job.commit(files=list(changed.values()))
+        _add_done(job, [file for file in changed.values() if not _targets_left(job, file)])
+
+
+def _targets_left(job: Job, file: IngestFile) -> list[StorageTarget]:
+    """The buckets that must get a copy of the file and have none on record."""
+    option = job.settings.storage_option(file.storage_option)
+    stored = {(r.provider, r.bucket) for r in file.storage_records if is_set(r.stored_at)}
+    return [t for t in option.targets if (t.provider, t.bucket) not in stored]
+
+
+def _add_done(job: Job, files: Sequence[IngestFile]) -> None:
+    job.progress.add(files=len(files), bytes=sum(file.size for file in files))

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -31,6 +31,7 @@ from bagline.services.queue.base import Delivery
 from bagline.services.state.base import Lease
 from bagline.stages.base import Done, Halt, Job, Outcome, Reject, Retry, Stage
 from bagline.stages.progress import Progress
+from bagline.stages.reach import Reach
 from bagline.worker.heartbeat import Heartbeat, Held
 from bagline.worker.meter import Meter
 from bagline.worker.outcomes import outcome_of
@@ -146,8 +147,9 @@ class Attempt:
             return Retry(str(fault))
         if isinstance(decision, Run) and result.attempt >= self._step.retry.attempts:
             return Halt(
-                f"the stage began {result.attempt} times, and each time its worker died or "
-                "failed; look at the workers' logs and at this machine's memory"
+                f"the stage began {result.attempt} times without getting any further, and each "
+                "time its worker died or failed; look at the workers' logs and at this machine's "
+                "memory"
             )
         return decision
 
@@ -166,12 +168,14 @@ class Attempt:
         self._desk.meter.stage_began(self._step.name)
         try:
             job = self._job(lease, item, result, institution, progress, called_off)
+            job.reach = self._load_reach(item, result)
+            forgotten = job.reach.forget() if job.is_rerun else None
 
             def act() -> Outcome:
                 job.bag = self._load_bag(item)
                 return self._stage.run(job)
 
-            if not self._mark_started(lease, item, result):
+            if not self._mark_started(lease, item, result, forgotten):
                 ended_as = HANDED_BACK
                 self._let_go(lease)
                 self._delivery.requeue(0.0)
@@ -230,6 +234,14 @@ class Attempt:
             stored = None
         return stored or WorkResult(operation=self._step.topic)
 
+    def _load_reach(self, item: WorkItem, result: WorkResult) -> Reach:
+        reach = Reach(result)
+        try:
+            reach.files = self._services.state.load_tally(item.id).get(reach.name, 0)
+        except BrokenState as fault:
+            log.error("tally_unreadable", item=item.id, reason=str(fault))
+        return reach
+
     def _load_bag(self, item: WorkItem) -> IngestObject | None:
         """The bag's record. The first step begins anew where it cannot be read."""
         try:
@@ -251,14 +263,20 @@ class Attempt:
         if current is not None and current.status == STATUS_CANCELLED and not self._step.cleans_up:
             called_off.set()
 
-    def _mark_started(self, lease: Lease, item: WorkItem, result: WorkResult) -> bool:
+    def _mark_started(
+        self,
+        lease: Lease,
+        item: WorkItem,
+        result: WorkResult,
+        forgotten: Mapping[str, int] | None,
+    ) -> bool:
         """The item and its result say who works on it; False when it was cancelled meanwhile."""
         moment = self._desk.clock()
         result.attempt += 1
         result.host, result.pid = socket.gethostname(), os.getpid()
         result.started_at, result.finished_at = moment, times.NEVER
         result.errors = None
-        self._services.state.commit(lease, result=result)
+        self._services.state.commit(lease, result=result, tally=forgotten)
         if is_discard(self._step, item):
             return True
         item.node = f"{OWN_NODE}{result.host}" if self._desk.settings.work.coexist else result.host

@@ -26,8 +26,8 @@ class OnceUnreachable:
 
 def a_job(state: OnceUnreachable) -> Any:
     return SimpleNamespace(
-        services=SimpleNamespace(state=state),
-        lease=None,
+        save=lambda *, done, **work: state.commit(None, **work),
+        object=SimpleNamespace(file_count=0),
         progress=SimpleNamespace(moved=lambda: None),
     )
 

@@ -59,9 +59,11 @@ class Saver:
         """Save in one fenced step, soon; waits while COMMITS_WAITING are not saved yet.
         What is handed over must not be changed again."""
 
+        job = self._job
+        done = job.object.file_count  # files of the tar that are recorded when this is saved
+
         def save() -> list[str]:
-            job = self._job
-            job.services.state.commit(job.lease, files=files, object=object, checkpoint=checkpoint)
+            job.save(files=files, object=object, checkpoint=checkpoint, done=done)
             return []
 
         self._hand_over(save)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import secrets
 from concurrent.futures import Future, wait
+from datetime import timedelta
 from typing import Any
 
 from bagline.errors import BaglineError, Refused, Unreachable
@@ -134,10 +135,22 @@ class Probe:
             page = self._boto.list_objects_v2(Bucket=self._bucket, Prefix=PREFIX)
             found = {each["Key"]: each["LastModified"] for each in page.get("Contents", [])}
             now = max(found.values(), default=None)  # the store's clock: this probe's own object
+            if now is None:
+                return
             for key, moment in found.items():
-                age = (now - moment).total_seconds() if now else 0.0
-                if not key.startswith(self._name) and age >= self._left_seconds:
+                if self._is_left(key, now - moment):
                     self._remove(key)
+            page = self._boto.list_multipart_uploads(Bucket=self._bucket, Prefix=PREFIX)
+            for each in page.get("Uploads", []):
+                if self._is_left(each["Key"], now - each["Initiated"]):
+                    self._boto.abort_multipart_upload(
+                        Bucket=self._bucket, Key=each["Key"], UploadId=each["UploadId"]
+                    )
+
+    def _is_left(self, key: str, age: timedelta) -> bool:
+        """By a probe that died: not by this one, nor by one that may still be asking."""
+        is_probes = key.startswith(PREFIX) and not key.startswith(self._name)
+        return is_probes and age.total_seconds() >= self._left_seconds
 
     def _remove(self, key: str) -> None:
         try:

@@ -177,7 +177,7 @@ def test_a_restarted_nsqd_is_found_again(tmp_path: Path, topic: str, by_lookupd:
         queue.publish(topic, 2)
         got = set()
         for _ in range(2):  # within seconds, not at the next poll
-            delivery = take(subscription, seconds=6)
+            delivery = take(subscription, seconds=20)
             got.add((delivery.item_id, delivery.attempts > 1))
             delivery.ack()
         assert got == {(1, True), (2, False)}

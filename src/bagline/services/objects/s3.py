@@ -59,9 +59,11 @@ class S3Objects(BulkObjects):
         self._connection = Connection(self._endpoint)
         super().__init__(self._connection.fan)
         self._reader = Reader(self._connection)
-        self._writer = Writer(self._connection, self._reader, self._put_proof)
-        self._verifier = Verifier(self._reader)
         self._keeper = Keeper(self._connection, self._reader)
+        self._writer = Writer(
+            self._connection, self._reader, self._put_proof, self._keeper.abort_uploads
+        )
+        self._verifier = Verifier(self._reader)
         self._copier = Copier(
             self._connection, self._reader, self._writer, self.abilities, part_copy_bytes
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import obstore
 
-from bagline.errors import ProofFailed
+from bagline.errors import BaglineError, ProofFailed
 from bagline.services.objects.base import Body, Proof, ProofMethod, Target
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_target
@@ -27,13 +28,18 @@ STREAMS_IN_FLIGHT = 2
 
 PutProof = Callable[[str], ProofMethod]
 """How the store proves a put; asked with a bucket in which it may be tried."""
+Abort = Callable[[str, str], int]
+"""Aborts the unfinished uploads of a bucket whose keys begin so."""
 
 
 class Writer:
-    def __init__(self, connection: Connection, reader: Reader, put_proof: PutProof) -> None:
+    def __init__(
+        self, connection: Connection, reader: Reader, put_proof: PutProof, abort_uploads: Abort
+    ) -> None:
         self._connection = connection
         self._reader = reader
         self._put_proof = put_proof
+        self._abort_uploads = abort_uploads
         self._streams = threading.Semaphore(STREAMS_IN_FLIGHT)
 
     def put(self, body: Body) -> Proof:
@@ -94,6 +100,7 @@ class Writer:
                     max_concurrency=parts_in_flight(size),
                 )
         except BaseException:
+            self._clear(target)
             if checked.failure is not None:  # the source's own, not in the client's words
                 raise checked.failure from None
             raise
@@ -104,6 +111,12 @@ class Writer:
         if how is ProofMethod.READ_BACK:
             self._read_back(proof)
         return proof
+
+    def _clear(self, target: Target) -> None:
+        """The client aborts the upload by itself, but not after its last part has ended: a
+        store may then have the upload again. Whoever begins anew sweeps what this leaves."""
+        with contextlib.suppress(BaglineError):
+            self._abort_uploads(target.bucket, target.key)
 
 
 class _Checked:

@@ -284,7 +284,7 @@ class Attempt:
         item.status = STATUS_STARTED
         item.note = f"Item has started stage {self._step.topic}"
         item.stage_started_at = moment
-        return self._save(lease, item)
+        return self._save(item)
 
     def _settle(
         self,
@@ -312,10 +312,11 @@ class Attempt:
                 attempt=result.attempt,
                 object_id=object_id,
             )
-        cleaned = self._step.cleans_up and isinstance(outcome, Done)
-        if not cleaned:
+        if self._step.cleans_up and isinstance(outcome, Done):
+            self._services.state.check_lease(lease)  # there is nothing left to write to
+        else:
             self._save_result(lease, item, result, outcome)
-        if not is_discard(self._step, item) and not self._save(lease, item):
+        if not is_discard(self._step, item) and not self._save(item):
             # A person cancelled it meanwhile: what follows is the clean-up.
             settlement = Settlement(topic=self._desk.line.cleanup.topic)
         name = type(outcome).__name__.lower()
@@ -350,9 +351,11 @@ class Attempt:
             result.attempt = 0  # a person mends the cause; then patience begins anew
         self._services.state.commit(lease, result=result)
 
-    def _save(self, lease: Lease, item: WorkItem) -> bool:
-        """Save the item; False when a person cancelled it meanwhile. Raises LeaseLost."""
-        self._services.state.check_lease(lease)
+    def _save(self, item: WorkItem) -> bool:
+        """Save the item; False when a person cancelled it meanwhile.
+
+        The lease was looked at just before: the result's write holds it.
+        """
         saved = self._services.registry.save_work_item(item, unless_status=[STATUS_CANCELLED])
         return saved.status == item.status
 
@@ -361,7 +364,7 @@ class Attempt:
         self._services.state.commit(lease, result=result)
         if not is_discard(self._step, item):
             hand_back(item, socket.gethostname())
-            self._save(lease, item)
+            self._save(item)
         self._let_go(lease)
         self._delivery.requeue(0.0)
         log.info("item_handed_back", item=item.id, topic=self._step.topic)

@@ -47,6 +47,7 @@ class HttpRegistry(Registry):
     def __init__(self, client: RegistryClient) -> None:
         self._client = client
         self._finds_files = True
+        self._is_baglines: bool | None = None
 
     def __repr__(self) -> str:
         return f"HttpRegistry({self._client.where})"
@@ -99,12 +100,18 @@ class HttpRegistry(Registry):
         return found[:limit]
 
     def save_work_item(self, item: WorkItem, *, unless_status: Sequence[str] = ()) -> WorkItem:
-        if item.id and unless_status:
+        if item.id and unless_status and not self._minds_status():
             stored = self.work_item(item.id)
             if stored is not None and stored.status in unless_status:
                 return stored
         headers = {UNLESS_STATUS: ",".join(unless_status)} if unless_status else {}
         return self._saved(item, "items/create", "items/update", headers)
+
+    def _minds_status(self) -> bool:
+        """Whether the server looks at UNLESS_STATUS by itself, as Bagline's does."""
+        if self._is_baglines is None:
+            self._is_baglines = bool(self._own("info"))
+        return self._is_baglines
 
     # -- objects
     def intellectual_object(self, identifier: str) -> IntellectualObject | None:

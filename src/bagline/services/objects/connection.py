@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 CONNECTIONS = WIDTH
+SEEN_SECONDS = 5.0
 _INSTANT = timedelta(milliseconds=1)
 _NO_RETRIES: Any = {
     "max_retries": 0,
@@ -97,6 +99,8 @@ class Connection:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._stores: dict[str, S3Store] = {}
+        self._seen: dict[str, float] = {}
+        """When a bucket was last found to be there."""
         self._lock = threading.Lock()
         self.fan = Fan("objects")
         self.ahead = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="objects-read")
@@ -201,9 +205,18 @@ class Connection:
                 raise
             exists = True
             if fault.status == 404 and fault.code != MISSING_KEY:
-                exists = self.has_bucket(bucket)
+                exists = self._exists(bucket)
             what = f"{action} {bucket}/{key}".rstrip("/")
             raise classify(fault, what, bucket_exists=exists) from error
+
+    def _exists(self, bucket: str) -> bool:
+        """Whether the bucket is there, or was a moment ago: many missing keys ask once."""
+        if time.monotonic() - self._seen.get(bucket, -SEEN_SECONDS) < SEEN_SECONDS:
+            return True
+        exists = self.has_bucket(bucket)
+        if exists:
+            self._seen[bucket] = time.monotonic()
+        return exists
 
     def has_bucket(self, bucket: str) -> bool:
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bagline.logs import configure_logs
 from bagline.model.times import NEVER
-from bagline.model.workitem import WorkItem
+from bagline.model.workitem import WorkItem, WorkResult
 from bagline.services.objects.base import ObjectInfo
 from bench.figures import Figure, median_of
 from bench.making import TAGS, BenchBag
@@ -82,6 +82,7 @@ class Staged:
             for entry in batch:
                 entry.file.copied_to_staging_at = NEVER
             services.state.commit(lease, files=[entry.file for entry in batch])
+        services.state.commit(lease, result=WorkResult(operation=TOPIC))
         services.state.drop_lease(lease)
         item = services.registry.work_item(item_id)
         assert item is not None

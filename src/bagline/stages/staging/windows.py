@@ -9,7 +9,7 @@ from bagline.stages.staging.places import span_of
 
 WINDOW_FILES = 200
 WINDOWS = 2
-"""Windows whose files are put at once: a crash repeats at most two windows' files."""
+"""Windows whose files are put at once: a crash leaves at most these stored and not marked."""
 GAP_BYTES = 64 * 1024
 """Bytes that are read along with a window rather than beginning another one."""
 

@@ -57,8 +57,8 @@ def run(*, long: bool = False) -> Iterator[Figure]:  # noqa: ARG001
 
 
 def through_the_line(folder: Path, queue: QueueSettings) -> dict[str, float]:
-    """Rate and shares of all bags going through the two stages; each bag is two items' worth
-    of stages, and one item."""
+    """Rate of the bags, each an item that goes through two stages; shares in per cent, the rest
+    for each item."""
     settings = load_settings(data_dir=folder)
     settings.queue = queue
     with open_house(settings) as house:

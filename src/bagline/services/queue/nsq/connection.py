@@ -105,6 +105,7 @@ class Connection(AsyncConn):  # type: ignore[misc]  # untyped
         self._loop = asyncio.get_running_loop()
         self._overdue = self._loop.call_later(CONNECT_SECONDS, self._give_up)
         self._has_ended = False
+        self._is_leaving = False
         self._goodbye: asyncio.Future[None] = self._loop.create_future()
         self.on(event.IDENTIFY_RESPONSE, self._identified)
         self.on(event.READY, self._subscribe)
@@ -227,7 +228,9 @@ class Connection(AsyncConn):  # type: ignore[misc]  # untyped
         """Close when nsqd has read all that was sent (it answers to CLS), or soon."""
         if self.is_ready:
             with suppress(OSError, TimeoutError):
-                self.send(b"CLS\n")
+                if not self._is_leaving:
+                    self._is_leaving = True
+                    self.send(b"CLS\n")  # nsqd takes a second one for a mistake
                 await asyncio.wait_for(asyncio.shield(self._goodbye), CLOSE_SECONDS)
         self.close()
 

@@ -192,6 +192,8 @@ def test_a_killed_nsqd_is_found_again_with_what_it_had_on_disk(tmp_path: Path, t
             queue.publish(topic, item)
         subscription = queue.subscribe(topic, owner="host/1")
         held = take(subscription)
+        # What is on its way from the topic to its channel is in no file.
+        until(lambda: nsqd.channel(topic).get("backend_depth") == 2, "the others to be on disk")
         nsqd.kill()
         assert isinstance(fault_of(subscription), Unreachable)
         held.requeue(0)

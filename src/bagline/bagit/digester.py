@@ -8,7 +8,7 @@ small files starts no helper.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 from bagline.bagit.digests import NO_BYTES
 from bagline.bagit.helper import Helper, HelperGone
@@ -75,6 +75,18 @@ class Digester:
 
         `size`, where it is known, decides about parts.
         """
+        steps = self.large_in_steps(pieces, size)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found: Pending = end.value
+                return found
+
+    def large_in_steps(
+        self, pieces: Iterable[memoryview], size: int = 0
+    ) -> Generator[None, None, Pending]:
+        """The same, with a pause every MiB or so for whoever has something else to do."""
         self._hand_over()
         has_parts = 0 < self._part_bytes < size
         return self.lanes.hash(pieces, self._part_bytes if has_parts else 0)

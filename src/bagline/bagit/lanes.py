@@ -6,7 +6,7 @@ No lane waits for another at chunk borders; hashlib lets other threads run meanw
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from queue import Queue
 
 from bagline.bagit.digests import LENGTHS, new_hash
@@ -146,9 +146,12 @@ class Lanes:
         self.lanes: list[_Lane] = []
         self._part_lane: _Lane | None = None
 
-    def hash(self, pieces: Iterable[memoryview], part_bytes: int = 0) -> Pending:
-        """Hash a file piece by piece; returns when its last piece is queued. With
-        `part_bytes` also its parts of that size, on a lane of their own."""
+    def hash(
+        self, pieces: Iterable[memoryview], part_bytes: int = 0
+    ) -> Generator[None, None, Pending]:
+        """Hash a file piece by piece; yields after each group, so that the caller may look
+        after others, and returns when the last piece is queued. With `part_bytes` also its
+        parts of that size, on a lane of their own."""
         lanes = self._lanes(part_bytes)
         group: list[memoryview] = []
         size = 0
@@ -158,6 +161,7 @@ class Lanes:
                 if size + len(part) > GROUP_BYTES or len(group) >= GROUP_PIECES:
                     _feed(lanes, group)
                     group, size = [], 0
+                    yield
                 group.append(part)
                 size += len(part)
         _feed(lanes, group)

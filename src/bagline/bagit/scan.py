@@ -144,7 +144,11 @@ class BagScan:
             try:
                 waiting = self._waiting
                 while (member := self._reader.next_member()) is not None:
-                    self._admit(member, digester)
+                    if member.size > BATCH_FILE_BYTES and member.kind is MemberKind.FILE:
+                        for _ in self._admit_large(member, digester):
+                            yield from self._ready()
+                    else:
+                        self._admit(member, digester)
                     while waiting and (
                         (pending := waiting[0].pending) is None
                         or pending.done
@@ -162,6 +166,15 @@ class BagScan:
                 yield from self._rest()
                 raise
             yield from self._rest()
+
+    def _ready(self) -> Iterator[ScannedFile]:
+        """The files before a large one, as their digests come while it is being read: a
+        checkpoint must not wait for its end."""
+        waiting = self._waiting
+        while waiting and ((pending := waiting[0].pending) is None or pending.done):
+            file = self._settler.settle(waiting.popleft())
+            if file is not None:
+                yield file
 
     def checkpoint(self) -> ScanCheckpoint:
         """Valid for exactly the files yielded so far. Costs a copy of the Problems."""
@@ -188,6 +201,29 @@ class BagScan:
         elif path:
             path, special = "", path
             self._report(problems.SPECIAL_SKIPPED.about(special, entry=kind.value))
+        self._await_turn(member, path, role, pending, special)
+
+    def _admit_large(self, member: Member, digester: Digester) -> Iterator[None]:
+        """A large file, in steps."""
+        path = self._place(member)
+        role = role_of(path)
+        self._file_members += 1
+        pending = None
+        if path:
+            self._note_sparse(member, path)
+            sink = self._sink(path, role, member.size)
+            pieces = self._reader.pieces()
+            pending = yield from digester.large_in_steps(
+                pieces if sink is None else _shared(pieces, sink),
+                0 if member.is_sparse else member.size,
+            )
+            if sink is not None:
+                sink.close()
+        self._await_turn(member, path, role, pending, "")
+
+    def _await_turn(
+        self, member: Member, path: str, role: Role, pending: Pending | None, special: str
+    ) -> None:
         notes, self._notes = self._notes, []
         self._waiting.append(
             Entry(
@@ -246,27 +282,21 @@ class BagScan:
             self._report(problem)
 
     def _read(self, member: Member, path: str, role: Role, digester: Digester) -> Pending:
-        """Hash the member's bytes, and let the tap have them."""
+        """Hash a small file's bytes, and let the tap have them."""
+        self._note_sparse(member, path)
+        sink = self._sink(path, role, member.size)
+        view = self._reader.take()
+        if view is None:
+            view = memoryview(b"".join(self._reader.pieces()))
+        if sink is not None:
+            sink.write(view)
+            sink.close()
+        return digester.small(view)
+
+    def _note_sparse(self, member: Member, path: str) -> None:
         if member.is_sparse:
             self._sparse_bytes += member.size
             self._bound_sparse(path)
-        sink = self._sink(path, role, member.size)
-        if member.size <= BATCH_FILE_BYTES:
-            view = self._reader.take()
-            if view is None:
-                view = memoryview(b"".join(self._reader.pieces()))
-            if sink is not None:
-                sink.write(view)
-            pending = digester.small(view)
-        else:
-            pieces = self._reader.pieces()
-            pending = digester.large(
-                pieces if sink is None else _shared(pieces, sink),
-                0 if member.is_sparse else member.size,
-            )
-        if sink is not None:
-            sink.close()
-        return pending
 
     def _sink(self, path: str, role: Role, size: int) -> ByteSink | None:
         if self._tap is None:

@@ -264,3 +264,25 @@ def test_a_source_of_files_that_are_read_as_they_come() -> None:
     scan = BagScan(chunks, length=None)
     assert len(list(scan.files())) == len(valid_bag().files())
     assert scan.bytes_read == len(raw)
+
+
+def test_a_file_is_yielded_while_the_large_one_after_it_is_being_read() -> None:
+    """A checkpoint behind it need not wait for the end of the next."""
+    mib = 1024 * 1024
+    bag = valid_bag().payload("y", bytes(mib)).payload("z", bytes(96 * mib))
+    raw = bag.tar()
+    given = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal given
+        for start in range(0, len(raw), mib):
+            given = start + mib
+            yield raw[start : start + mib]
+
+    scan = BagScan(chunks(), length=len(raw))
+    at = {file.path: (given, scan.checkpoint().next_offset) for file in scan.files()}
+    end_of_y = raw.index(b"bag/data/z")
+    given_then, checkpoint = at["data/y"]
+    assert given_then < len(raw) - 32 * mib
+    assert checkpoint <= end_of_y
+    assert scan.problems == []

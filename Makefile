@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help install tools demo test check bench fuzz lock docs clean
+.PHONY: help install tools demo test check lint bench fuzz lock docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,12 +39,14 @@ demo: $(STAMP)   ## make a bag, ingest it, then a damaged copy of it
 test: $(STAMP)   ## all tests, with real engines on loopback
 	$(BIN)/python -m pytest
 
-check: $(STAMP)  ## lint, types, import direction, unit tests: seconds, no servers
+check: lint      ## lint, types, import direction, unit tests: seconds, no servers
+	$(BIN)/python -m pytest -q tests/unit
+
+lint: $(STAMP)   ## what needs no test: form, types, import direction
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/unit
 
 bench: $(STAMP)  ## figures, each beside its baseline in the same run
 	$(BIN)/python -m bench

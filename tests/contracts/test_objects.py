@@ -572,18 +572,18 @@ def test_a_store_that_may_not_copy_from_another_is_sent_the_bytes(
     engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy
 ) -> None:
     here, there = s3(engines, endpoint=proxy.url), s3(engines, endpoint=proxy.url)
-    if there.abilities(plain_bucket).range_copy_proof is None:
-        pytest.skip("this server is not asked to copy")
+    by_store = there.abilities(plain_bucket).range_copy_proof is not None
     source = put(here, plain_bucket, key, BLOB[:1000])
     copies = [copy_of(source, Target(plain_bucket, f"{key}.{n}"), n, 900) for n in range(3)]
     asked_by_probe = sum("partNumber=1" in asked for asked in proxy.lines)
     proxy.faults = [Fault(instead=FORBIDDEN, on="partNumber")]
     for copy in copies:
         assert there.copy_range(copy, source=here).sha256 == copy.sha256
-    assert sum("partNumber=1" in asked for asked in proxy.lines) == asked_by_probe + 1
-    proxy.faults = [Fault(instead=FORBIDDEN, on="partNumber")]
-    with pytest.raises(Refused):  # inside one store a refusal is one
-        there.copy_range(copies[0])
+    assert sum("partNumber=1" in asked for asked in proxy.lines) == asked_by_probe + by_store
+    if by_store:  # inside one store a refusal is one
+        proxy.faults = [Fault(instead=FORBIDDEN, on="partNumber")]
+        with pytest.raises(Refused):
+            there.copy_range(copies[0])
 
 
 # -- windows relayed

@@ -8,6 +8,7 @@ connects to anything; `bagline.wiring` does.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +19,17 @@ from msgspec import Struct, field
 from msgspec.structs import fields
 
 from bagline.errors import Misconfigured
-from bagline.model.storage import DEFAULT_OPTIONS, StorageOption
+from bagline.model.storage import DEFAULT_OPTIONS, StorageOption, StorageTarget
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 SECRETS = ("access_key", "secret_key", "redis_url", "database_url", "auth_secret", "key")
 QUEUE_KINDS = ("redis", "nsq")
+SECTIONS = frozenset({"s3", "buckets", "health", "queue", "registry", "verify", "work"})
+"""Sections whose settings an environment variable may name."""
+READ_ALL, READ_ONE_COPY = "all", "one_copy"
+_SHARE = re.compile(r"1/[1-9][0-9]{0,5}")
 
 
 class Secret(Struct, frozen=True):
@@ -140,6 +145,19 @@ class WorkSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """Worker processes that `up` and `ingest` start."""
 
 
+class VerifySettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """How copies are proven before the depositor's tar goes."""
+
+    read_back: str = READ_ALL
+    """Which copies are read back and hashed: `all`, `one_copy` of each file, or a share of all
+    copies such as `1/10`. Of the others the store's word is taken."""
+
+    @property
+    def every(self) -> int:
+        """One copy in how many is read back; 1 for all of them. Not for `one_copy`."""
+        return 1 if self.read_back == READ_ALL else int(self.read_back.removeprefix("1/"))
+
+
 class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     """Everything a process needs to know before it connects."""
 
@@ -154,6 +172,7 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     work: WorkSettings = field(default_factory=WorkSettings)
+    verify: VerifySettings = field(default_factory=VerifySettings)
     storage_options: tuple[StorageOption, ...] = DEFAULT_OPTIONS
     user: str = "system@bagline.local"
     has_own_engines: bool = False
@@ -163,6 +182,12 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     def is_embedded(self) -> bool:
         """Whether this process brings its own engines (no endpoint and no Redis given)."""
         return self.has_own_engines or (not self.s3.endpoint and not self.redis_url)
+
+    def target_at(self, url: str, uuid: str) -> StorageTarget | None:
+        """The bucket of any option that a recorded URL of a copy lies in; None where it is
+        none of this installation's."""
+        targets = (target for option in self.storage_options for target in option.targets)
+        return next((target for target in targets if target.is_at(url, uuid)), None)
 
     def storage_option(self, name: str) -> StorageOption:
         """The option of that name. Raises Misconfigured when there is none."""
@@ -217,6 +242,12 @@ def _check(settings: Settings) -> None:
             raise Misconfigured(f"work.{item.name} is {value}: it must be more than 0")
     if settings.queue.kind not in QUEUE_KINDS:
         raise Misconfigured(f"queue.kind is {settings.queue.kind!r}: it must be redis or nsq")
+    read_back = settings.verify.read_back
+    if read_back not in (READ_ALL, READ_ONE_COPY) and not _SHARE.fullmatch(read_back):
+        raise Misconfigured(
+            f"verify.read_back is {read_back!r}: it must be {READ_ALL}, {READ_ONE_COPY}, or a "
+            "share such as 1/10"
+        )
     if settings.queue.longest_delay_seconds <= 0:
         raise Misconfigured("queue.longest_delay_seconds must be more than 0")
     if settings.data_dir.exists() and not settings.data_dir.is_dir():
@@ -270,7 +301,7 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
             continue
         words = name.removeprefix("BAGLINE_").lower()
         section, _, rest = words.partition("_")
-        if section in {"s3", "buckets", "health", "queue", "registry", "work"} and rest:
+        if section in SECTIONS and rest:
             held = document.setdefault(section, {})
             if isinstance(held, dict):  # if not, converting says what is wrong
                 held[rest] = _secret_or(rest, value)

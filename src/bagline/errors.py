@@ -3,7 +3,8 @@
     BaglineError
     ├── ServiceFault          a service did not do what was asked
     │   ├── Unreachable       try again later: connection, time-out, 5xx
-    │   │   └── SlowDown      try again later, and ask for less at once
+    │   │   ├── SlowDown      try again later, and ask for less at once
+    │   │   └── Unreadable    the store tells of the object, and does not give its bytes
     │   └── Refused           an operator must act: credentials, policy, missing bucket
     ├── Gone                  the object is not there (any more)
     ├── Replaced              the object is there, but it is another version
@@ -42,6 +43,11 @@ class Unreachable(ServiceFault):
 
 class SlowDown(Unreachable):
     """The service has too much to do: try again later, and ask for less at once."""
+
+
+class Unreadable(Unreachable):
+    """The store tells of an object, and breaks off whenever its bytes are asked for. It may pass;
+    where it does not, the copy is as good as lost."""
 
 
 class Refused(ServiceFault):

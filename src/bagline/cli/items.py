@@ -115,10 +115,18 @@ def show_problems(problems: list[Problem]) -> None:
 
 def show_report(report: dict[str, object]) -> None:
     """What was preserved where, in which formats, verified how."""
-    out.print(
-        f"  Preserved {report['files']} files, {size_text(float(str(report['bytes'])))}, "
-        f"as {safe(report['object'])} ({safe(report['storage_option'])})"
-    )
+    where = f"{safe(report['object'])} ({safe(report['storage_option'])})"
+    unchanged = report.get("unchanged_files")
+    if report["files"] or not unchanged:
+        size = size_text(float(str(report["bytes"])))
+        out.print(f"  Preserved {report['files']} files, {size}, as {where}")
+    if unchanged:
+        out.print(f"  {unchanged} files of {where} were preserved already, and are unchanged")
+    if report.get("copies_stored_anew"):
+        out.print(
+            f"  [yellow]{report['copies_stored_anew']} of their copies were missing or damaged, "
+            "and were stored anew from this bag[/]"
+        )
     _show_counts("Formats", report.get("formats"))
     _show_counts("Copies", report.get("copies"))
     _show_counts("Digests that matched the bag's manifests", report.get("digests_matched"))

@@ -68,11 +68,17 @@ class Checksum(Struct, kw_only=True, omit_defaults=True):
 
 
 class RegistryStorageRecord(Struct, kw_only=True, omit_defaults=True):
-    """Where one copy of a preserved file is."""
+    """Where one copy of a preserved file is, and by what it was last known to be sound.
+
+    `proven_by` (a `ProofMethod`) and `proven_at` are Bagline's own: "" where nobody proved it,
+    or another's worker did, in a way it does not tell.
+    """
 
     generic_file_id: int = kept(0)
     id: int = 0
     url: str = kept("")
+    proven_by: str = ""
+    proven_at: Timestamp = NEVER
 
 
 class GenericFile(Struct, kw_only=True, omit_defaults=True):

@@ -30,6 +30,11 @@ class StorageTarget(Struct, frozen=True, kw_only=True):
             host = f"s3.{self.region}.{host.removeprefix('s3.')}"
         return f"https://{host}/{self.bucket}/{uuid}"
 
+    def is_at(self, url: str, uuid: str) -> bool:
+        """Whether a recorded URL is that of this bucket's copy: with or without the region in
+        the host, as records of all ages have it."""
+        return url in (self.url(uuid), f"https://{self.host}/{self.bucket}/{uuid}")
+
 
 class StorageOption(Struct, frozen=True, kw_only=True):
     """What a depositor chooses: the buckets that get a copy, in order."""

@@ -20,14 +20,16 @@ from bagline.model.registry import Institution
 from bagline.model.workitem import WorkItem
 from bagline.problems import Problem
 from bagline.services.bundle import Services
-from bagline.services.state.base import FileEntry, Lease
+from bagline.services.state.base import CopyProofs, FileEntry, Lease
 from bagline.stages.progress import Progress
 from bagline.stages.reach import Reach
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Finished; the item moves on."""
+    """Finished; the item moves on. `remark` follows the step's note where there is more to say."""
+
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,21 @@ class Job:
         object: IngestObject | None = None,
         checkpoint: bytes | None = None,
         tally: Mapping[str, int] | None = None,
+        proofs: Mapping[str, CopyProofs] | None = None,
     ) -> None:
         """Save in one fenced step; then a place where the stage can be asked to stop.
 
         Raises LeaseLost (nothing was saved) or Draining (everything was).
         """
         done, _ = self.progress.done
-        self.save(files=files, object=object, checkpoint=checkpoint, tally=tally, done=done)
+        self.save(
+            files=files,
+            object=object,
+            checkpoint=checkpoint,
+            tally=tally,
+            proofs=proofs,
+            done=done,
+        )
         self.pause_point()
 
     def save(
@@ -123,6 +133,7 @@ class Job:
         object: IngestObject | None = None,
         checkpoint: bytes | None = None,
         tally: Mapping[str, int] | None = None,
+        proofs: Mapping[str, CopyProofs] | None = None,
         done: int,
     ) -> None:
         """The same where the stage cannot stop. `done`: files that a repeat need not do again."""
@@ -134,6 +145,7 @@ class Job:
             checkpoint=checkpoint,
             tally={**(tally or {}), **advance.tally},
             result=advance.result,
+            proofs=proofs,
         )
         self.reach.saved(advance)
         self.progress.moved()

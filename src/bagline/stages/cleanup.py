@@ -1,40 +1,55 @@
 """Cleanup: removes exactly what this item left behind, and the bag it carried home.
 
 After an ingest: the staging objects under `{id}/`, the tar in the receiving bucket (only
-that version of it, and only when the Registry shows every file and every copy), and the
-working records, last. After a rejection or a cancellation the depositor's tar stays.
+that version of it, and only when every copy of every file of this bag was proven in this run
+and is on record), and the working records, last. After a rejection or a cancellation the
+depositor's tar stays.
 """
 
 from __future__ import annotations
 
-from bagline.errors import BrokenState, Replaced
-from bagline.model.ingest import object_identifier
+from collections.abc import Sequence
+
+from bagline.errors import BrokenState, Gone, ProofFailed, Replaced
+from bagline.model.ingest import IngestFile, object_identifier
+from bagline.model.registry import GenericFile
 from bagline.model.times import is_set
-from bagline.model.workitem import STATUS_CANCELLED, STATUS_FAILED
+from bagline.model.workitem import STAGE_REINGEST_CHECK, STATUS_CANCELLED, STATUS_FAILED
+from bagline.services.objects.base import Proof
+from bagline.services.state.base import FileEntry
 from bagline.stages.base import Done, Job, Outcome, Stage, expect_count
-from bagline.stages.rules import must_be_kept
+from bagline.stages.copies import Ledger, copies_of, is_proven, prove, raise_unreadable
+from bagline.stages.rules import is_preserved
 
 KEYS_AT_ONCE = 1000
+UNCHANGED = (
+    "Nothing in the bag had changed: every file was preserved already, every copy was proven."
+)
 
 
 class Cleanup(Stage):
     name = "cleanup"
 
     def run(self, job: Job) -> Outcome:
+        remark = ""
         if job.item.status not in (STATUS_FAILED, STATUS_CANCELLED):
-            self._after_ingest(job)
+            remark = self._after_ingest(job)
         self._empty_staging(job)
         job.services.state.delete_item(job.lease)
-        return Done()
+        return Done(remark)
 
-    def _after_ingest(self, job: Job) -> None:
+    def _after_ingest(self, job: Job) -> str:
+        """Deletes the tar; returns what to say of the ingest besides that it is complete."""
         if job.bag is None:
             job.object_id = self._finished_before(job)
-            return
+            return ""
+        remark = ""
         if not is_set(job.object.deleted_from_receiving_at):
-            self._check_registry(job)
+            stored = self._check_copies(job)
+            remark = UNCHANGED if job.object.is_reingest and not stored else ""
             self._delete_received(job)
         job.object_id = job.object.id
+        return remark
 
     def _finished_before(self, job: Job) -> int:
         """The working records are gone: fine if the Registry has the object of this bag.
@@ -50,22 +65,48 @@ class Cleanup(Stage):
             )
         return known.id
 
-    def _check_registry(self, job: Job) -> None:
-        """Raises BrokenState unless every file and every copy of it is on record."""
-        wanted = missing = 0
+    def _check_copies(self, job: Job) -> int:
+        """Raises BrokenState unless every copy of every file is proven and on record. Returns
+        how many files the bag brought new or changed."""
+        wanted = missing = stored = 0
         for batch in job.iter_files():
-            files = [entry.file for entry in batch if must_be_kept(entry.file)]
-            stored = job.services.registry.files([file.identifier for file in files])
-            wanted += len(files)
-            for file in files:
-                known = stored.get(file.identifier)
-                urls = {copy.url for copy in known.storage_records} if known else set()
-                copies = {r.url for r in file.storage_records if is_set(r.verified_at)}
-                if not copies or not copies <= urls:
-                    missing += 1
+            entries = [entry for entry in batch if is_preserved(entry.file)]
+            self._prove_rest(job, entries)
+            known = job.services.registry.files([entry.file.identifier for entry in entries])
+            wanted += len(entries)
+            stored += sum(entry.file.needs_save for entry in entries)
+            missing += sum(
+                not _is_on_record(job, entry, known.get(entry.file.identifier)) for entry in entries
+            )
             job.pause_point()
             job.progress.moved()
         expect_count(wanted - missing, wanted, "files on record before the bag is deleted")
+        return stored
+
+    def _prove_rest(self, job: Job, entries: Sequence[FileEntry]) -> None:
+        """Copies that no stage before proved by itself, as where another's worker stood in, are
+        asked here, before the one original goes. Raises BrokenState for one that is not sound."""
+        ledger = Ledger(job, [entry.file for entry in entries])
+        copies = [c for entry in entries for c in copies_of(job.settings, entry)]
+        waiting = [copy for copy in copies if not is_proven(copy, ledger.of(copy.file))]
+        answered = prove(job, waiting)
+        moment, faults = job.clock(), []
+        changed: dict[str, IngestFile] = {}
+        for copy, answer in answered:
+            if isinstance(answer, Proof):
+                ledger.enter(copy, answer, moment)
+                changed[copy.file.uuid] = copy.file
+            elif isinstance(answer, (Gone, ProofFailed)):
+                faults.append(str(answer))
+        if answered:
+            job.commit(files=list(changed.values()), proofs=ledger.changed)
+        raise_unreadable(answered)
+        if faults:
+            raise BrokenState(
+                f"{len(faults)} preserved copies are not what this bag holds, so its tar stays: "
+                + "; ".join(faults[:5]),
+                requeue_at=STAGE_REINGEST_CHECK,
+            )
 
     def _delete_received(self, job: Job) -> None:
         bag = job.object
@@ -90,3 +131,16 @@ class Cleanup(Stage):
                 job.progress.moved()
                 keys = []
         objects.delete_many(bucket, keys)
+
+
+def _is_on_record(job: Job, entry: FileEntry, known: GenericFile | None) -> bool:
+    """Whether the Registry has the file with this bag's bytes, and each of its copies."""
+    if known is None:
+        return False
+    file = entry.file
+    digest = known.newest_digest("sha256")
+    urls = [copy.url for copy in known.storage_records]
+    return (not digest or digest == file.calculated("sha256")) and all(
+        any(copy.target.is_at(url, file.uuid) for url in urls)
+        for copy in copies_of(job.settings, entry)
+    )

@@ -13,28 +13,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
-from typing import NamedTuple
 
 from bagline.errors import Gone
 from bagline.model.ingest import IngestFile, StorageRecord
-from bagline.model.storage import StorageTarget, user_metadata
-from bagline.model.times import is_set
+from bagline.model.storage import user_metadata
 from bagline.model.workitem import STAGE_RECEIVE
 from bagline.services.objects.base import Objects, Proof, RangeCopy, Relay, RelayPart, Target
 from bagline.services.state.base import FileEntry
 from bagline.stages.base import Done, Halt, Job, Outcome, Stage
+from bagline.stages.copies import Copy, copies_of, is_stored, record_of
 from bagline.stages.rules import must_be_kept
 
 FILES_IN_HAND = 48
 """Small files that are read and put at once."""
-
-
-class Wanted(NamedTuple):
-    """A copy that must be made. `part_sha256`: see TarSpan; the parts are the staged file's too."""
-
-    file: IngestFile
-    target: StorageTarget
-    part_sha256: Sequence[str]
 
 
 class PreservationUploader(Stage):
@@ -45,7 +36,7 @@ class PreservationUploader(Stage):
         job.progress.expect(files=bag.file_count, bytes=bag.size)
         for batch in job.iter_files():
             kept = (entry for entry in batch if must_be_kept(entry.file))
-            wanted = [one for entry in kept for one in self._missing(job, entry)]
+            wanted = [one for entry in kept for one in _missing(job, entry)]
             waiting = {one.file.uuid for one in wanted}
             _add_done(job, [entry.file for entry in batch if entry.file.uuid not in waiting])
             try:
@@ -54,13 +45,9 @@ class PreservationUploader(Stage):
                 return Halt(f"a staged file is gone ({fault})", requeue_at=STAGE_RECEIVE)
         return Done()
 
-    def _missing(self, job: Job, entry: FileEntry) -> list[Wanted]:
-        parts = entry.span.part_sha256 if entry.span else ()
-        return [Wanted(entry.file, target, parts) for target in _targets_left(job, entry.file)]
-
-    def _store(self, job: Job, wanted: Sequence[Wanted]) -> None:
+    def _store(self, job: Job, wanted: Sequence[Copy]) -> None:
         """Copy, prove, record; each store by the way that moves fewest bytes."""
-        by_store: dict[Objects, list[Wanted]] = defaultdict(list)
+        by_store: dict[Objects, list[Copy]] = defaultdict(list)
         for one in wanted:
             by_store[job.services.store_of(one.target)].append(one)
         threshold = job.settings.work.copy_from_bytes
@@ -68,9 +55,9 @@ class PreservationUploader(Stage):
             self._relay_small(job, store, [w for w in group if w.file.size < threshold])
             self._copy_large(job, store, [w for w in group if w.file.size >= threshold])
 
-    def _relay_small(self, job: Job, store: Objects, small: Sequence[Wanted]) -> None:
+    def _relay_small(self, job: Job, store: Objects, small: Sequence[Copy]) -> None:
         """Each staged body is read once and put for all its targets, many files at once."""
-        by_file: dict[str, list[Wanted]] = defaultdict(list)
+        by_file: dict[str, list[Copy]] = defaultdict(list)
         for one in small:
             by_file[one.file.uuid].append(one)
         work = job.settings.work
@@ -86,7 +73,7 @@ class PreservationUploader(Stage):
         together = [wanted for group in by_file.values() for wanted in group]
         self._record(job, together, [proof for some in proofs for proof in some])
 
-    def _relay(self, job: Job, group: Sequence[Wanted]) -> Relay:
+    def _relay(self, job: Job, group: Sequence[Copy]) -> Relay:
         file = group[0].file
         return Relay(
             source_bucket=job.settings.buckets.staging,
@@ -100,7 +87,7 @@ class PreservationUploader(Stage):
             ],
         )
 
-    def _copy_large(self, job: Job, store: Objects, large: Sequence[Wanted]) -> None:
+    def _copy_large(self, job: Job, store: Objects, large: Sequence[Copy]) -> None:
         """The store copies by itself from staging; another provider's gets the bytes from here."""
         staging = job.services.objects
         wanted = {(one.target.bucket, one.file.uuid): one for one in large}
@@ -112,7 +99,7 @@ class PreservationUploader(Stage):
         for proof in done:
             self._record(job, [wanted[proof.bucket, proof.key]], [proof])
 
-    def _copy(self, job: Job, one: Wanted) -> RangeCopy:
+    def _copy(self, job: Job, one: Copy) -> RangeCopy:
         file = one.file
         return RangeCopy(
             source_bucket=job.settings.buckets.staging,
@@ -127,7 +114,7 @@ class PreservationUploader(Stage):
             moved=job.progress.moved,
         )
 
-    def _target(self, job: Job, one: Wanted) -> Target:
+    def _target(self, job: Job, one: Copy) -> Target:
         file = one.file
         return Target(
             bucket=one.target.bucket,
@@ -136,7 +123,7 @@ class PreservationUploader(Stage):
             metadata=user_metadata(file, job.institution.identifier, one.target.provider),
         )
 
-    def _record(self, job: Job, some: Sequence[Wanted], proofs: Sequence[Proof]) -> None:
+    def _record(self, job: Job, some: Sequence[Copy], proofs: Sequence[Proof]) -> None:
         moment = job.clock()
         changed: dict[str, IngestFile] = {}
         for (file, target, _), proof in zip(some, proofs, strict=True):
@@ -152,14 +139,12 @@ class PreservationUploader(Stage):
             )
             changed[file.path_in_bag] = file
         job.commit(files=list(changed.values()))
-        _add_done(job, [file for file in changed.values() if not _targets_left(job, file)])
+        _add_done(job, [file for file in changed.values() if is_stored(job.settings, file)])
 
 
-def _targets_left(job: Job, file: IngestFile) -> list[StorageTarget]:
-    """The buckets that must get a copy of the file and have none on record."""
-    option = job.settings.storage_option(file.storage_option)
-    stored = {(r.provider, r.bucket) for r in file.storage_records if is_set(r.stored_at)}
-    return [t for t in option.targets if (t.provider, t.bucket) not in stored]
+def _missing(job: Job, entry: FileEntry) -> list[Copy]:
+    """The copies that must be made, and are not on record."""
+    return [copy for copy in copies_of(job.settings, entry) if record_of(copy) is None]
 
 
 def _add_done(job: Job, files: Sequence[IngestFile]) -> None:

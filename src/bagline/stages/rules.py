@@ -9,17 +9,19 @@ from bagline.model.ingest import IngestFile
 
 PLUMBING = frozenset({"bagit.txt", "fetch.txt"})
 
-TALLY_PREFIX = "verified: "
-"""Tally names that count copies by how they were proven."""
+
+def is_preserved(file: IngestFile) -> bool:
+    """Whether preservation storage must hold the file once this bag is ingested (contract G).
+
+    Not: bag plumbing (bagit.txt, fetch.txt, manifests), files that only a manifest lists.
+    """
+    return file.was_read and not is_plumbing(file.path_in_bag)
 
 
 def must_be_kept(file: IngestFile) -> bool:
-    """Whether the file goes into preservation storage in this ingest (contract G).
-
-    Not: bag plumbing (bagit.txt, fetch.txt, manifests), files that a reingest brought
-    unchanged, files that only a manifest lists.
-    """
-    return file.was_read and file.needs_save and not is_plumbing(file.path_in_bag)
+    """Whether the file goes into preservation storage in this ingest: not where a reingest
+    brought it unchanged, and every copy of it was found sound."""
+    return file.needs_save and is_preserved(file)
 
 
 def is_plumbing(path: str) -> bool:

@@ -46,8 +46,8 @@ def settle(
     item.node = ""
     item.pid = 0
     match outcome:
-        case Done():
-            return _done(item, step, line, object_id)
+        case Done(remark):
+            return _done(item, step, line, object_id, remark)
         case Retry(reason):
             return _retry(item, step, reason, attempt)
         case Reject(problems):
@@ -97,9 +97,9 @@ def hand_back(item: WorkItem, host: str) -> None:
     item.note = f"Handed back: the worker on {host} was asked to stop. Waiting for another worker."
 
 
-def _done(item: WorkItem, step: Step, line: Line, object_id: int) -> Settlement:
+def _done(item: WorkItem, step: Step, line: Line, object_id: int, remark: str) -> Settlement:
     after = line.after(step)
-    item.note = step.done_note
+    item.note = _bounded(f"{step.done_note} {remark}".rstrip())
     item.needs_admin_review = False
     if after is None:
         item.status = STATUS_SUCCESS

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bagline.errors import Gone, ProofFailed
+from bagline.errors import Gone, ProofFailed, Unreadable
 from bagline.model.times import NEVER, Timestamp
 
 PART_COPY_BYTES = 5 * 1024**3
@@ -25,14 +25,20 @@ NO_METADATA: Mapping[str, str] = {}
 class ProofMethod(StrEnum):
     """How it is known that the store holds the bytes that were meant."""
 
-    STORE_SHA256 = "the store's own SHA-256"
-    STORE_MD5 = "the store's own MD5"
-    READ_BACK = "read back and hashed"
+    READ_BACK = "read back"
+    """The bytes themselves were read, and hashed here."""
+    STORE_SHA256 = "the store's word: SHA-256"
+    STORE_MD5 = "the store's word: MD5"
+    STORE_SIZE = "the store's word: size"
+    """Of a copy in an archive class, of which the store tells no digest."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One stored object. `sha256` is hex, of the whole object, only where the store tells."""
+    """One stored object. `sha256` is hex, of the whole object, only where the store tells.
+
+    `is_archived`: its bytes cannot be read without being restored first (Glacier and the like).
+    """
 
     bucket: str
     key: str
@@ -42,6 +48,7 @@ class ObjectInfo:
     content_type: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     sha256: str = ""
+    is_archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,10 @@ class RangeCopy:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The store holds `size` bytes at `key` whose SHA-256 (hex) is known, and how."""
+    """The store holds `size` bytes at `key` whose SHA-256 (hex) is known, and how.
+
+    `stored_at`: when the store says it got them, where it was asked.
+    """
 
     bucket: str
     key: str
@@ -107,6 +117,7 @@ class Proof:
     etag: str
     sha256: str
     how: ProofMethod
+    stored_at: Timestamp = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +150,8 @@ class Check:
     """An object that is to hold `size` bytes with these digests (hex; `md5` may be "").
 
     `part_sha256`: as in RangeCopy, of objects above the largest part a store copies.
+    `must_read`: the bytes are to be read back, whatever the store tells of them; `moved` is
+    then called as they come, in any thread.
     """
 
     key: str
@@ -146,6 +159,8 @@ class Check:
     sha256: str
     md5: str = ""
     part_sha256: Sequence[str] = ()
+    must_read: bool = False
+    moved: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +275,10 @@ class Objects(ABC):
         """Prove that the object is the one meant, by what the store tells of it.
 
         By its SHA-256 (of the whole, of its only part, or of parts whose digests are known),
-        else by an ETag that is an MD5, else by reading it back. Raises ProofFailed (other
-        bytes; without `read_back` also bytes the store tells no such digest of) or Gone.
+        else by an ETag that is an MD5, else by reading it back; with `check.must_read` always
+        by reading it back. An object in an archive class is taken by the store's word, at the
+        least by its size. Raises ProofFailed (other bytes; without `read_back` also bytes the
+        store tells no such digest of), Gone, or Unreadable.
         """
 
     @abstractmethod
@@ -272,8 +289,9 @@ class Objects(ABC):
         *,
         in_flight: int = 16,
         read_back: bool = True,
-    ) -> list[Proof | Gone | ProofFailed]:
-        """`verify` for many, in order of `checks`; what is gone or wrong is an answer here."""
+    ) -> list[Proof | Gone | ProofFailed | Unreadable]:
+        """`verify` for many, in order of `checks`; what is gone, wrong or cannot be read is an
+        answer here."""
 
     @abstractmethod
     def list(

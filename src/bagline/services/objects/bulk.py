@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
 
-from bagline.errors import Gone, ProofFailed
+from bagline.errors import Gone, ProofFailed, Unreadable
 from bagline.services.objects.base import (
     Body,
     Check,
@@ -67,11 +67,11 @@ class BulkObjects(Objects):
         *,
         in_flight: int = 16,
         read_back: bool = True,
-    ) -> list[Proof | Gone | ProofFailed]:
-        def one(check: Check) -> Proof | Gone | ProofFailed:
+    ) -> list[Proof | Gone | ProofFailed | Unreadable]:
+        def one(check: Check) -> Proof | Gone | ProofFailed | Unreadable:
             try:
                 return self.verify(bucket, check, read_back=read_back)
-            except (Gone, ProofFailed) as fault:
+            except (Gone, ProofFailed, Unreadable) as fault:
                 return fault
 
         return self._fan.many(one, checks, in_flight)

@@ -21,6 +21,8 @@ from bagline.services.objects.checksums import to_hex
 
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _META = "x-amz-meta-"
+ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes without reading at once; GLACIER_IR is none."""
 
 
 class HeadFailed(Exception):
@@ -79,11 +81,21 @@ class HeadRequests:
                 if name.startswith(_META)
             },
             sha256=to_hex(checksum),
+            is_archived=_is_archived(headers),
         )
         return info, checksum
 
     def close(self) -> None:
         self._session.close()
+
+
+def _is_archived(headers: Mapping[str, str]) -> bool:
+    """Whether a GET would be refused until somebody has the object restored (S3's headers)."""
+    is_in_archive = (
+        headers.get("x-amz-storage-class", "") in ARCHIVE_CLASSES
+        or "x-amz-archive-status" in headers
+    )
+    return is_in_archive and 'ongoing-request="false"' not in headers.get("x-amz-restore", "")
 
 
 def _moment(headers: Mapping[str, str]) -> Timestamp:

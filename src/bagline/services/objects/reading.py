@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -72,11 +72,23 @@ class Reader:
             for future in ahead:
                 future.cancel()
 
-    def sha256(self, bucket: str, key: str, size: int, etag: str) -> str:
-        """In hex, of an object read back whole."""
+    def sha256(
+        self,
+        bucket: str,
+        key: str,
+        size: int,
+        etag: str,
+        *,
+        moved: Callable[[], object] = lambda: None,
+    ) -> str:
+        """In hex, of an object read back whole; `moved` is called as its bytes come."""
         hasher = hashlib.sha256()
+        if size <= PIECE_BYTES:
+            hasher.update(self._range(bucket, key, 0, size, etag))
+            return hasher.hexdigest()
         for chunk in self.stream(bucket, key, 0, size, etag):
             hasher.update(chunk)
+            moved()
         return hasher.hexdigest()
 
     def _range(self, bucket: str, key: str, start: int, length: int, etag: str) -> bytes:

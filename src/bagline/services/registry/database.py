@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from bagline.errors import Refused, Unreachable
 
-HEAD = "0002"
+HEAD = "0004"
 """The schema that this version works with."""
 BUSY_SECONDS = 30
 _WRITING = "bagline_writing"

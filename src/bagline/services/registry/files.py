@@ -74,6 +74,7 @@ class FileRows:
         connection.execute(update(table).where(table.c.id == file.id).values(row))
         stored = self.load(connection, table.c.id == file.id)[0]
         urls = {copy.url for copy in stored.storage_records}
+        self._save_proofs(connection, file.id, [c for c in file.storage_records if c.url in urls])
         digests = {(c.algorithm, c.digest, _to_micro(c.datetime)) for c in stored.checksums}
         fresh = GenericFile(
             id=file.id,
@@ -88,6 +89,19 @@ class FileRows:
             premis_events=file.premis_events,
         )
         self._add_belongings(connection, [fresh])
+
+    def _save_proofs(
+        self, connection: Connection, file_id: int, copies: Sequence[RegistryStorageRecord]
+    ) -> None:
+        """Of copies on record: what is newly known of them."""
+        table = t.storage_records
+        for copy in copies:
+            if copy.proven_by:
+                connection.execute(
+                    update(table)
+                    .where(table.c.generic_file_id == file_id, table.c.url == copy.url)
+                    .values(proven_by=copy.proven_by, proven_at=copy.proven_at)
+                )
 
     def add_events(self, connection: Connection, events: Sequence[PremisEvent]) -> None:
         """Insert those whose UUID is new."""
@@ -142,7 +156,10 @@ class FileRows:
                 row |= {"generic_file_id": file.id, "created_at": moment, "updated_at": moment}
                 row.pop("id")
                 digests.append(row)
-            copies += [{"generic_file_id": file.id, "url": c.url} for c in file.storage_records]
+            for copy in file.storage_records:
+                row = row_of(copy, t.storage_records) | {"generic_file_id": file.id}
+                row.pop("id")
+                copies.append(row)
             for event in file.premis_events:
                 event.generic_file_id = file.id
                 event.institution_id = file.institution_id

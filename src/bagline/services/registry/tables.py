@@ -203,6 +203,8 @@ storage_records = Table(
     Column("id", Id, primary_key=True),
     Column("generic_file_id", Id, ForeignKey("generic_files.id"), nullable=False),
     Column("url", Text, nullable=False),
+    _text("proven_by", 60),
+    _time("proven_at"),
     UniqueConstraint("generic_file_id", "url"),
 )
 

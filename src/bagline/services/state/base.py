@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject, TarSpan
+from bagline.model.times import Timestamp
 from bagline.model.workitem import WorkResult
 
 BATCH_FILES = 200
@@ -28,6 +31,18 @@ class Lease:
 
     item_id: int
     token: str
+
+
+class CopyProof(Struct, frozen=True, array_like=True):
+    """How a copy was proven (`ProofMethod`), and when. It speaks of a StorageRecord only while
+    that one's `verified_at` is `at`: another worker may have verified it since, its own way."""
+
+    how: str
+    at: Timestamp
+
+
+CopyProofs = dict[str, CopyProof]
+"""Of one file's copies, by bucket."""
 
 
 class FileEntry(NamedTuple):
@@ -101,13 +116,14 @@ class State(ABC):
         result: WorkResult | None = None,
         checkpoint: bytes | None = None,
         tally: Mapping[str, int] | None = None,
+        proofs: Mapping[str, CopyProofs] | None = None,
     ) -> None:
         """Write all of it in one step, or none of it (LeaseLost).
 
         At most COMMIT_FILES `files` (ValueError). A FileEntry also records that the file is
         the next in tar order, and its span: pass one for a file once, when it is first seen;
         pass an IngestFile to save it again. `tally` counts are added to the item's counters.
-        An empty `checkpoint` removes it.
+        An empty `checkpoint` removes it. `proofs` by file UUID replace those of the file.
         """
 
     @abstractmethod
@@ -130,6 +146,15 @@ class State(ABC):
 
     @abstractmethod
     def load_tally(self, item_id: int) -> dict[str, int]: ...
+
+    @abstractmethod
+    def load_proofs(self, item_id: int, uuids: Sequence[str]) -> dict[str, CopyProofs]:
+        """How the copies of these files were proven, by file UUID; one round trip. Files that
+        nobody proved are left out."""
+
+    @abstractmethod
+    def forget_proofs(self, lease: Lease) -> None:
+        """Remove every proof of the item's copies: they are to be proven anew."""
 
     @abstractmethod
     def restart_item(self, lease: Lease) -> None:

@@ -8,6 +8,7 @@ The hash `<id>` is shared with other implementations. Ours are, for item 7:
     bagline:{7}:spans       hash; 12-byte digest of the path → span, for finding one
     bagline:{7}:checkpoint  string; what the stage left for its next run
     bagline:{7}:tally       hash of counters
+    bagline:{7}:proofs      hash; file's UUID → how each of its copies was proven, and when
     bagline:{7}:progress    string; expires
 
 The braces put all of them on the hash's node in a cluster.
@@ -24,7 +25,7 @@ import msgspec
 from bagline.errors import BrokenState
 from bagline.model.ingest import TarSpan
 
-OWN_KINDS = ("object", "members", "spans", "checkpoint", "tally")
+OWN_KINDS = ("object", "members", "spans", "checkpoint", "tally", "proofs")
 """Kinds of keys that hold an item's working state, beside its hash."""
 
 LEASE_PATTERN = "bagline:{*}:lease"

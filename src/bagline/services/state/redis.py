@@ -13,13 +13,22 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from bagline.errors import LeaseLost
 from bagline.model import wire
 from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject
 from bagline.model.workitem import WorkResult
 from bagline.services.redis_client import CONNECT_SECONDS, READ_SECONDS, RedisClient
 from bagline.services.state import keys, scripts
-from bagline.services.state.base import BATCH_FILES, COMMIT_FILES, FileEntry, Lease, State
+from bagline.services.state.base import (
+    BATCH_FILES,
+    COMMIT_FILES,
+    CopyProofs,
+    FileEntry,
+    Lease,
+    State,
+)
 from bagline.services.state.files import FileReader
 from bagline.services.state.records import broken, decode_object, decode_result
 
@@ -164,6 +173,7 @@ class RedisState(State):
         result: WorkResult | None = None,
         checkpoint: bytes | None = None,
         tally: Mapping[str, int] | None = None,
+        proofs: Mapping[str, CopyProofs] | None = None,
     ) -> None:
         if len(files) > COMMIT_FILES:
             raise ValueError(f"{len(files)} files in one commit; at most {COMMIT_FILES}")
@@ -192,12 +202,14 @@ class RedisState(State):
             ["keep"] if checkpoint is None else ["set", checkpoint] if checkpoint else ["remove"]
         )
         counts = [part for pair in (tally or {}).items() for part in pair]
+        proven = [part for uuid, found in (proofs or {}).items()
+                  for part in (uuid, msgspec.json.encode(found))]  # fmt: skip
         self._fenced(
             self._commit,
             lease,
             self._keys(lease.item_id),
             [keys.path_bytes(identifier), bytes(entries), len(files), *digests, *spans, *members,
-             len(fields), *fields, *change, len(counts) // 2, *counts],
+             len(fields), *fields, *change, len(counts) // 2, *counts, len(proven), *proven],
         )  # fmt: skip
 
     def add_checksums(
@@ -238,6 +250,24 @@ class RedisState(State):
             return {name.decode(): int(count) for name, count in found.items()}
         except ValueError as error:
             raise broken(key, b"", str(error)) from error
+
+    def load_proofs(self, item_id: int, uuids: Sequence[str]) -> dict[str, CopyProofs]:
+        if not uuids:
+            return {}
+        key = keys.own_key(item_id, "proofs")
+        with self._client.speaking(key) as redis:
+            found = redis.hmget(key, list(uuids))
+        try:
+            return {
+                uuid: msgspec.json.decode(raw, type=CopyProofs)
+                for uuid, raw in zip(uuids, found, strict=True)
+                if raw is not None
+            }
+        except msgspec.MsgspecError as error:
+            raise broken(key, b"", str(error)) from error
+
+    def forget_proofs(self, lease: Lease) -> None:
+        self._fenced(self._delete, lease, [keys.own_key(lease.item_id, "proofs")], [])
 
     def restart_item(self, lease: Lease) -> None:
         results = [field for field, _ in self._scan_hash(lease.item_id, "workresult:*")]

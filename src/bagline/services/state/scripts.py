@@ -18,9 +18,10 @@ COMMIT = (
     _FENCE
     + """
 local item, object, members, spans = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local checkpoint, tally = KEYS[6], KEYS[7]
+local checkpoint, tally, proofs = KEYS[6], KEYS[7], KEYS[8]
 for key, kind in pairs({[item] = 'hash', [object] = 'string', [members] = 'list',
-                        [spans] = 'hash', [checkpoint] = 'string', [tally] = 'hash'}) do
+                        [spans] = 'hash', [checkpoint] = 'string', [tally] = 'hash',
+                        [proofs] = 'hash'}) do
   local found = redis.call('TYPE', key).ok
   if found ~= 'none' and found ~= kind then
     return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found)
@@ -63,6 +64,10 @@ local change = take()
 if change == 'set' then redis.call('SET', checkpoint, take())
 elseif change == 'remove' then redis.call('DEL', checkpoint) end
 for _ = 1, tonumber(take()) do redis.call('HINCRBY', tally, take(), take()) end
+local proven = tonumber(take())
+for first = at, at + proven - 1, 1000 do
+  redis.call('HSET', proofs, unpack(ARGV, first, math.min(first + 999, at + proven - 1)))
+end
 return 1
 """
 )

@@ -10,13 +10,17 @@ from collections import Counter
 
 from bagline.errors import BrokenState
 from bagline.model.ingest import IngestFile, IngestObject
-from bagline.model.registry import IntellectualObject
+from bagline.model.registry import GenericFile, IntellectualObject
 from bagline.model.times import is_set
 from bagline.model.workitem import STAGE_REINGEST_CHECK, STAGE_STORE
+from bagline.services.state.base import CopyProofs
 from bagline.stages.base import Done, Halt, Job, Outcome, Stage
+from bagline.stages.copies import Ledger
 from bagline.stages.recording.events import object_events
 from bagline.stages.recording.records import generic_file, intellectual_object
-from bagline.stages.rules import TALLY_PREFIX, must_be_kept
+from bagline.stages.rules import is_preserved, must_be_kept
+
+UNTOLD = "another worker, in a way it does not tell"
 
 
 class Recorder(Stage):
@@ -28,16 +32,17 @@ class Recorder(Stage):
         known = self._save_object(job, bag)
         summary = _Summary()
         for batch in job.iter_files():
-            files = [entry.file for entry in batch if must_be_kept(entry.file)]
-            for file in files:
-                summary.add(file)
-            fault = self._save_files(job, known, [f for f in files if not _is_saved(f)])
+            preserved = [entry.file for entry in batch if is_preserved(entry.file)]
+            ledger = Ledger(job, preserved)
+            for file in preserved:
+                summary.add(file, ledger.of(file))
+            files = [file for file in preserved if must_be_kept(file) and not _is_saved(file)]
+            fault = self._save_files(job, known, files, ledger)
             if fault:
                 return Halt(fault, requeue_at=STAGE_REINGEST_CHECK)
             job.progress.add(files=len(batch))
         self._save_events(job, bag, known, summary.files)
-        tally = job.services.state.load_tally(job.item.id)
-        job.services.registry.save_report(job.item.id, summary.report(bag, tally))
+        job.services.registry.save_report(job.item.id, summary.report(bag))
         bag.should_delete_from_receiving = True
         job.commit(object=bag)
         return Done()
@@ -57,7 +62,7 @@ class Recorder(Stage):
         return found
 
     def _save_files(
-        self, job: Job, known: IntellectualObject, files: list[IngestFile]
+        self, job: Job, known: IntellectualObject, files: list[IngestFile], ledger: Ledger
     ) -> str | None:
         """Save a batch; returns what an operator must know, or None."""
         if not files:
@@ -69,12 +74,16 @@ class Recorder(Stage):
                 )
         job.services.state.check_lease(job.lease)
         moment = job.clock()
-        new = [generic_file(job, file, known, moment) for file in files if not file.id]
+
+        def row_of(file: IngestFile) -> GenericFile:
+            return generic_file(job, file, known, moment, ledger.of(file))
+
+        new = [row_of(file) for file in files if not file.id]
         created = job.services.registry.create_files(new) if new else []
         ids = {file.identifier: file for file in created}
         for file in files:
             if file.id:
-                job.services.registry.update_file(generic_file(job, file, known, moment))
+                job.services.registry.update_file(row_of(file))
             else:
                 saved = ids[file.identifier]
                 if saved.uuid != file.uuid:
@@ -116,22 +125,33 @@ class _Summary:
     def __init__(self) -> None:
         self.files = 0
         self.bytes = 0
+        self.unchanged = 0
+        self.stored_anew = 0
         self.formats: Counter[str] = Counter()
         self.copies: Counter[str] = Counter()
+        self.proven: Counter[str] = Counter()
         self.matched: Counter[str] = Counter()
 
-    def add(self, file: IngestFile) -> None:
-        self.files += 1
-        self.bytes += file.size
+    def add(self, file: IngestFile, proofs: CopyProofs) -> None:
+        if file.needs_save and not file.premis_events:
+            self.files += 1
+            self.bytes += file.size
+        else:
+            self.unchanged += 1
+            self.stored_anew += len(file.premis_events)
         self.formats[file.file_format] += 1
         for record in file.storage_records:
             self.copies[f"{record.provider} {record.bucket}"] += 1
+            proof = proofs.get(record.bucket)
+            is_ours = proof is not None and proof.at == record.verified_at
+            self.proven[proof.how if proof and is_ours else UNTOLD] += 1
         for checksum in file.checksums:
             if checksum.source != "ingest":
                 self.matched[f"{checksum.source} {checksum.algorithm}"] += 1
 
-    def report(self, bag: IngestObject, tally: dict[str, int]) -> dict[str, object]:
-        """JSON-able: counts by format, bucket, manifest, and way of proof."""
+    def report(self, bag: IngestObject) -> dict[str, object]:
+        """JSON-able: counts by format, bucket, manifest, and way of proof. `files` and `bytes`
+        are what came new or changed; `stored_anew` counts copies of unchanged files."""
         return {
             "object": bag.identifier,
             "object_id": bag.id,
@@ -139,12 +159,10 @@ class _Summary:
             "is_reingest": bag.is_reingest,
             "files": self.files,
             "bytes": self.bytes,
+            "unchanged_files": self.unchanged,
+            "copies_stored_anew": self.stored_anew,
             "formats": dict(self.formats.most_common()),
             "copies": dict(self.copies),
             "digests_matched": dict(self.matched),
-            "copies_verified": {
-                name.removeprefix(TALLY_PREFIX): count
-                for name, count in tally.items()
-                if name.startswith(TALLY_PREFIX)
-            },
+            "copies_verified": dict(self.proven),
         }

@@ -6,6 +6,8 @@ what the event is about, so sending it again adds nothing.
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from bagline.model.ingest import (
     SOURCE_INGEST,
     SOURCE_MANIFEST,
@@ -68,9 +70,12 @@ def object_events(
 
 
 def file_events(job: Job, file: IngestFile, moment: Timestamp) -> list[PremisEvent]:
-    """Fixity checks, digests, ingestion, replication, identifiers; in that order."""
+    """Fixity checks, digests, ingestion, replication, identifiers; in that order. Of a file that
+    came unchanged, and whose copies were not sound: fixity checks, and each copy stored anew."""
     made = _Maker(job, file)
     events = [made.digest_event(c, "fixity check") for c in _of(file, SOURCE_MANIFEST)]
+    if file.premis_events:
+        return events + [_dated(event, file) for event in file.premis_events]
     events += [made.digest_event(c, "message digest calculation") for c in _of(file, SOURCE_INGEST)]
     stored = sorted(file.storage_records, key=lambda r: r.stored_at)
     events.append(
@@ -122,6 +127,12 @@ def file_events(job: Job, file: IngestFile, moment: Timestamp) -> list[PremisEve
             )
         )
     return events
+
+
+def _dated(event: PremisEvent, file: IngestFile) -> PremisEvent:
+    """The event of a copy stored anew, with the time at which that was done."""
+    stored = (r.stored_at for r in file.storage_records if r.url == event.outcome_detail)
+    return structs.replace(event, date_time=next(stored, event.date_time))
 
 
 def _of(file: IngestFile, source: str) -> list[IngestChecksum]:

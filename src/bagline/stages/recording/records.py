@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bagline.bagit.profiles import effective_identifier
-from bagline.model.ingest import SOURCE_INGEST, IngestFile, IngestObject, bag_name
+from bagline.model.ingest import SOURCE_INGEST, IngestFile, IngestObject, StorageRecord, bag_name
 from bagline.model.registry import (
     Checksum,
     GenericFile,
@@ -13,6 +13,7 @@ from bagline.model.registry import (
     RegistryStorageRecord,
 )
 from bagline.model.times import Timestamp
+from bagline.services.state.base import CopyProofs
 from bagline.stages.base import Job
 from bagline.stages.recording.events import file_events
 
@@ -55,9 +56,10 @@ def intellectual_object(bag: IngestObject) -> IntellectualObject:
 
 
 def generic_file(
-    job: Job, file: IngestFile, known: IntellectualObject, moment: Timestamp
+    job: Job, file: IngestFile, known: IntellectualObject, moment: Timestamp, proofs: CopyProofs
 ) -> GenericFile:
-    """The file with the four calculated checksums, the new copies, and its events."""
+    """The file with the four calculated checksums, its copies and how they were proven, and its
+    events. A file that was unchanged, and only got copies anew, has its checksums on record."""
     checksums = list(_checksums(file))
     return GenericFile(
         id=file.id,
@@ -71,14 +73,17 @@ def generic_file(
         uuid=file.uuid,
         storage_option=known.storage_option,
         last_fixity_check=max((c.datetime for c in checksums), default=moment),
-        checksums=checksums,
-        storage_records=[
-            RegistryStorageRecord(url=record.url)
-            for record in file.storage_records
-            if record.url not in file.registry_urls
-        ],
+        checksums=[] if file.premis_events else checksums,
+        storage_records=[_copy(record, proofs) for record in file.storage_records],
         premis_events=file_events(job, file, moment),
     )
+
+
+def _copy(record: StorageRecord, proofs: CopyProofs) -> RegistryStorageRecord:
+    proof = proofs.get(record.bucket)
+    if proof is None or proof.at != record.verified_at:
+        return RegistryStorageRecord(url=record.url)
+    return RegistryStorageRecord(url=record.url, proven_by=proof.how, proven_at=proof.at)
 
 
 def _checksums(file: IngestFile) -> Iterator[Checksum]:

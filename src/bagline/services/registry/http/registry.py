@@ -22,6 +22,7 @@ from bagline.model.registry import (
     GenericFile,
     Institution,
     IntellectualObject,
+    RegistryStorageRecord,
 )
 from bagline.model.workitem import WorkItem
 from bagline.problems import Problem
@@ -100,15 +101,16 @@ class HttpRegistry(Registry):
         return found[:limit]
 
     def save_work_item(self, item: WorkItem, *, unless_status: Sequence[str] = ()) -> WorkItem:
-        if item.id and unless_status and not self._minds_status():
+        if item.id and unless_status and not self._is_ours():
             stored = self.work_item(item.id)
             if stored is not None and stored.status in unless_status:
                 return stored
         headers = {UNLESS_STATUS: ",".join(unless_status)} if unless_status else {}
         return self._saved(item, "items/create", "items/update", headers)
 
-    def _minds_status(self) -> bool:
-        """Whether the server looks at UNLESS_STATUS by itself, as Bagline's does."""
+    def _is_ours(self) -> bool:
+        """Whether the server is Bagline's: it looks at UNLESS_STATUS by itself, and keeps how
+        copies were proven."""
         if self._is_baglines is None:
             self._is_baglines = bool(self._own("info"))
         return self._is_baglines
@@ -185,7 +187,12 @@ class HttpRegistry(Registry):
 
     def _create(self, files: Sequence[GenericFile]) -> dict[str, GenericFile]:
         path = f"files/create_batch/{files[0].institution_id}"
-        answer = self._client.ask("POST", path, body=wire.encode(list(files)))
+        is_ours = self._is_ours()
+        told = [
+            structs.replace(file, storage_records=_told(file.storage_records, is_ours))
+            for file in files
+        ]
+        answer = self._client.ask("POST", path, body=wire.encode(told))
         made = [_record(row, GenericFile) for row in answer.get("results") or []]
         return {file.identifier: file for file in made}
 
@@ -197,9 +204,12 @@ class HttpRegistry(Registry):
         urls = {copy.url for copy in stored.storage_records}
         digests = {(c.algorithm, c.digest, c.datetime) for c in stored.checksums}
         events = {event.identifier for event in stored.premis_events}
+        is_ours = self._is_ours()  # which takes what is newly known of copies on record
         fresh = structs.replace(
             file,
-            storage_records=[c for c in file.storage_records if c.url not in urls],
+            storage_records=[
+                c for c in _told(file.storage_records, is_ours) if is_ours or c.url not in urls
+            ],
             checksums=[
                 c for c in file.checksums if (c.algorithm, c.digest, c.datetime) not in digests
             ],
@@ -294,6 +304,11 @@ class HttpRegistry(Registry):
             self._client.ask("PUT", path, body=wire.encode(body))
         except Missing:
             return
+
+
+def _told(copies: Sequence[RegistryStorageRecord], is_ours: bool) -> list[RegistryStorageRecord]:
+    """What goes on the wire of copies: to another Registry only what contract D knows."""
+    return list(copies) if is_ours else [RegistryStorageRecord(url=copy.url) for copy in copies]
 
 
 def _record(row: Any, kind: type[R]) -> R:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from bagline.errors import Unreachable
+from bagline.errors import Unreachable, Unreadable
 from bagline.services.objects.base import (
     Abilities,
     Body,
@@ -29,6 +29,9 @@ R = TypeVar("R")
 
 BRIEF_BYTES = 256 * 1024
 """Puts up to this size tell by their time how the store is."""
+
+LONG_SECONDS = 5.0
+"""A store that took so long not to give an object has tried again by itself."""
 
 
 class RetryingObjects(BulkObjects):
@@ -73,10 +76,13 @@ class RetryingObjects(BulkObjects):
         """A request that is long by its nature has its number of tries, whatever they take."""
         deadline = math.inf if is_long else self._clock() + self._total_seconds
         for attempt in range(1, self._tries + 1):
+            began = self._clock()
             try:
                 with self._throttle.place(is_brief=is_brief):
                     return ask()
             except Unreachable as fault:
+                if isinstance(fault, Unreadable) and self._clock() - began > LONG_SECONDS:
+                    raise
                 pause = random.uniform(0, self._first_seconds * 2 ** (attempt - 1))
                 if attempt == self._tries or self._clock() + pause > deadline:
                     raise

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bagline.model import workitem as w
+from bagline.model.ingest import object_identifier
+from bagline.model.workitem import WorkItem
+from bagline.services.registry.base import Registry
 from bagline.stages.base import Stage
 from bagline.stages.cleanup import Cleanup
 from bagline.stages.format_identifier import FormatIdentifier
@@ -35,6 +38,11 @@ class RetryPolicy:
         return min(self.first_delay * 2.0 ** min(attempt - 1, 30), self.longest_delay)
 
 
+ONLY_FORWARD = (
+    "This ingest has begun to change preserved copies of an object that the Registry knows. Called "
+    "off here it would leave new bytes under the digests of the old ones, so it can only go forward"
+)
+
 PATIENT = RetryPolicy(attempts=12, first_delay=5.0, longest_delay=900.0)
 """For stages that move a bag's worth of bytes."""
 BRIEF = RetryPolicy(attempts=8, first_delay=2.0, longest_delay=300.0)
@@ -58,6 +66,9 @@ class Step:
     reads_received: bool = False
     cancel_if_newer: bool = False
     waits_for_earlier_bag: bool = False
+    only_forward: bool = False
+    """From here on preserved copies of a known object hold bytes whose digests the Registry
+    learns later: such an item is not cancelled, it is brought to its end."""
     cleans_up: bool = False
     tell_when_done: tuple[str, str] = ("", "")
     """Topics that hear of an item done with this step: of a first ingest, of a reingest."""
@@ -102,6 +113,28 @@ class Line:
         """Whether an item at `work_stage` has this step behind it."""
         now = self.by_work_stage(work_stage)
         return now is not None and self._steps.index(now) > self._steps.index(step)
+
+    def must_go_forward(self, item: WorkItem, registry: Registry) -> bool:
+        """Whether ending the item where it is would leave bytes under digests of others: it may
+        have changed copies of an object that the Registry knows. Asks the Registry."""
+        if item.status == w.STATUS_SUCCESS:
+            return False
+        if item.outcome == w.OUTCOME_CHANGING:
+            return True
+        step = self.by_work_stage(item.stage)
+        if item.action != w.ACTION_INGEST or step is None or not step.only_forward:
+            return False
+        institution = registry.institution(item.institution_id)
+        return institution is not None and (
+            registry.intellectual_object(object_identifier(institution.identifier, item.name))
+            is not None
+        )
+
+    def may_be_called_off(self, item: WorkItem, registry: Registry) -> bool:
+        """Whether a newer bag may end the item: it has stored nothing in preservation yet."""
+        step = self.by_work_stage(item.stage)
+        has_stored = step is not None and step.only_forward
+        return not has_stored and not self.must_go_forward(item, registry)
 
     def with_step_after(self, name: str, step: Step) -> Line:
         """The line with one more step, after the one of that name."""
@@ -166,6 +199,7 @@ INGEST_LINE = Line(
             work_stage=w.STAGE_STORE,
             done_note="Finished copying files to preservation storage",
             retry=PATIENT,
+            only_forward=True,
         ),
         Step(
             PreservationVerifier,
@@ -174,6 +208,7 @@ INGEST_LINE = Line(
             work_stage=w.STAGE_STORAGE_VALIDATION,
             done_note="Finished verifying files in preservation storage",
             retry=PATIENT,
+            only_forward=True,
         ),
         Step(
             Recorder,
@@ -181,6 +216,7 @@ INGEST_LINE = Line(
             topic="ingest08_record",
             work_stage=w.STAGE_RECORD,
             done_note="Finished recording ingest data in Registry",
+            only_forward=True,
         ),
         Step(
             Cleanup,
@@ -188,6 +224,7 @@ INGEST_LINE = Line(
             topic="ingest09_cleanup",
             work_stage=w.STAGE_CLEANUP,
             done_note="Finished cleanup. Ingest complete.",
+            only_forward=True,
             cleans_up=True,
         ),
     )

@@ -63,14 +63,19 @@ class House:
         return Reconciler(self.line, self.services, self.settings)
 
     def bucket_reader(self) -> BucketReader:
-        settings = self.settings
-        if not settings.is_embedded:
-            return BucketReader(self.services, settings, self.line.first.topic)
+        settings, registry = self.settings, self.services.registry
+
+        def has_room(size: int) -> None:
+            if settings.is_embedded:
+                check_room(settings.data_dir, size)
+
         return BucketReader(
             self.services,
             settings,
             self.line.first.topic,
-            check_room=lambda size: check_room(settings.data_dir, size),
+            check_room=has_room,
+            may_be_called_off=lambda item: self.line.may_be_called_off(item, registry),
+            cleanup_topic=self.line.cleanup.topic,
         )
 
     def ensure_institution(self, identifier: str) -> Institution:

@@ -183,7 +183,8 @@ def test_cleanup_asks_by_itself_for_what_no_stage_before_it_proved(line: LineUnd
         ended = line.until_ended(item.id)
     assert ended.status == "Suspended"
     assert "its tar stays" in ended.note
-    assert "requeue" in ended.note and '"Reingest Check"' in ended.note
+    assert "requeue" in ended.note
+    assert '"Reingest Check"' in ended.note
     assert line.keys(line.institution.receiving_bucket) == ["bag.tar"]
 
 

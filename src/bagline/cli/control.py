@@ -17,15 +17,20 @@ from bagline.cli.common import (
 from bagline.config import Settings
 from bagline.errors import Misconfigured
 from bagline.model.workitem import (
+    OUTCOME_CHANGING,
+    STAGE_RECEIVE,
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_PENDING,
     STATUS_SUCCESS,
+    STATUS_SUSPENDED,
     WorkItem,
 )
-from bagline.pipeline import INGEST_LINE, Step
+from bagline.pipeline import INGEST_LINE, ONLY_FORWARD, Step
 from bagline.services.registry.base import Registry
 from bagline.wiring import open_registry, open_running
+
+CANCEL_TRIES = 10
 
 ItemId = Annotated[int, typer.Argument(metavar="ID")]
 
@@ -50,6 +55,8 @@ def requeue(
             complain(f"Work item {item_id} was ingested; there is nothing left to do.")
             raise typer.Exit(EXIT_OUR_FAULT)
         step = _step_for(item, stage)
+        if INGEST_LINE.must_go_forward(item, registry):  # also from an earlier stage
+            item.outcome = OUTCOME_CHANGING
         item.stage = step.work_stage
         item.status = STATUS_PENDING
         item.retry = True
@@ -61,25 +68,56 @@ def requeue(
     err.print(f"Work item {item_id} goes on at {step.work_stage}.")
 
 
-def cancel(item_id: ItemId, data_dir: DataDir = None, config: ConfigFile = None) -> None:
-    """Call an item off: nothing of it is preserved, the depositor's tar stays.
+def cancel(
+    item_id: ItemId,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Also where preserved copies were changed already: only if the bag is lost.",
+        ),
+    ] = False,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Call an item off: nothing of it is recorded, the depositor's tar stays.
 
-    A worker that is busy with it stops at its next safe place.
+    A worker that is busy with it stops at its next safe place. A re-ingest that has begun to
+    change preserved copies is refused: it can only go forward.
     """
     settings = settings_for(data_dir, config)
     with open_registry(settings) as registry:
-        item = _known(registry, item_id)
-        if item.is_completed:
-            complain(f"Work item {item_id} is {item.status} already.")
+        for _ in range(CANCEL_TRIES):
+            if _cancelled(registry, item_id, force=force):
+                break
+        else:
+            complain(f"Work item {item_id} changes too fast to be cancelled: try again.")
             raise typer.Exit(EXIT_OUR_FAULT)
-        item.status = STATUS_CANCELLED
-        item.retry = False
-        item.needs_admin_review = False
-        item.note = "Cancelled by an operator"
-        item.outcome = "Ingest cancelled"
-        registry.save_work_item(item)
     _publish(item_id, INGEST_LINE.cleanup, settings)
     err.print(f"Work item {item_id} is cancelled; what it left in staging is cleaned up.")
+
+
+def _cancelled(registry: Registry, item_id: int, *, force: bool) -> bool:
+    """Whether it was; not when a worker changed the item between the look and the write."""
+    item = _known(registry, item_id)
+    if item.is_completed:
+        complain(f"Work item {item_id} is {item.status} already.")
+        raise typer.Exit(EXIT_OUR_FAULT)
+    if INGEST_LINE.must_go_forward(item, registry):
+        if not force:
+            complain(
+                f"Work item {item_id} is not cancelled. {ONLY_FORWARD}. "
+                f"If it waits for an operator: bagline requeue {item_id}"
+            )
+            raise typer.Exit(EXIT_OUR_FAULT)
+        item.stage, item.status, item.outcome = STAGE_RECEIVE, STATUS_SUSPENDED, ""
+        item = registry.save_work_item(item, unless_changed=True)
+    item.status = STATUS_CANCELLED
+    item.retry = False
+    item.needs_admin_review = False
+    item.note = "Cancelled by an operator"
+    item.outcome = "Ingest cancelled"
+    return registry.save_work_item(item, unless_changed=True).note == item.note
 
 
 def _known(registry: Registry, item_id: int) -> WorkItem:

@@ -30,6 +30,11 @@ STAGE_RECORD = "Record"
 STAGE_CLEANUP = "Cleanup"
 
 
+OUTCOME_CHANGING = "Preserved copies are being changed"
+"""Stands in the outcome of a re-ingest from its first write to preserved copies to its end, so
+that it is known, whatever Redis still knows, that such an item can only go forward."""
+
+
 class WorkItem(Struct, kw_only=True, omit_defaults=True):
     """One request (contract D). `size` in bytes; `etag` without quotes."""
 

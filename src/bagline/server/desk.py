@@ -25,7 +25,8 @@ from bagline.model.registry import (
     IntellectualObject,
     RegistryStorageRecord,
 )
-from bagline.model.workitem import WorkItem
+from bagline.model.workitem import STATUS_CANCELLED, WorkItem
+from bagline.pipeline import INGEST_LINE, ONLY_FORWARD
 from bagline.server.answers import BadRequest, Conflict, Missing
 from bagline.services.registry import listing as lists
 from bagline.services.registry import tables as t
@@ -172,10 +173,24 @@ class Desk:
         return found[0]
 
     # -- writes
-    def save_item(self, item: WorkItem, unless_status: Sequence[str] = ()) -> WorkItem:
-        """Create it (id 0) or replace the whole row. Raises BadRequest."""
+    def save_item(
+        self, item: WorkItem, unless_status: Sequence[str] = (), *, unless_changed: bool = False
+    ) -> WorkItem:
+        """Create it (id 0) or replace the whole row. Raises BadRequest, or Conflict for what
+        can only go forward, and is to be cancelled."""
+        if item.id and item.status == STATUS_CANCELLED:
+            stored = self.registry.work_item(item.id)
+            if stored is not None and INGEST_LINE.must_go_forward(stored, self.registry):
+                raise Conflict(ONLY_FORWARD)
         with _integrity():
-            return self.registry.save_work_item(item, unless_status=unless_status)
+            return self.registry.save_work_item(
+                item, unless_status=unless_status, unless_changed=unless_changed
+            )
+
+    def open_item(self, item: WorkItem) -> WorkItem:
+        """Create it, or the one of its bucket and name that is open. Raises BadRequest."""
+        with _integrity():
+            return self.registry.open_work_item(item)
 
     def save_institution(self, institution: Institution) -> Institution:
         """Create it (id 0) or replace the whole row. Raises BadRequest or Conflict."""

@@ -17,6 +17,7 @@ from bagline.model.registry import (
     IntellectualObject,
     RegistryStorageRecord,
 )
+from bagline.model.times import Timestamp
 from bagline.model.workitem import WorkItem
 from bagline.problems import Problem
 from bagline.server import checks
@@ -29,6 +30,10 @@ BATCH_FILES = 1_000
 PROBLEMS_AT_ONCE = 20_000
 UNLESS_STATUS = "if-status-not"
 """Header of Bagline's own: the row is not changed while it has one of these statuses."""
+UNLESS_CHANGED = "if-updated-at"
+"""The same: nor where it was saved since then."""
+UNLESS_OPEN = "if-none-open"
+"""The same: where an item of that bucket and name is open, it is the answer, and none is made."""
 
 Handler = Callable[[Desk, Asked], Answer]
 
@@ -99,6 +104,9 @@ def create_item(desk: Desk, asked: Asked) -> Answer:
     _must_be_new(item)
     _must_be_of(desk, asked, item)
     checks.check_item(item)
+    if asked.headers.get(UNLESS_OPEN):
+        opened = desk.open_item(item)
+        return Answer(opened, 201)
     return Answer(desk.save_item(item), 201)
 
 
@@ -110,7 +118,13 @@ def update_item(desk: Desk, asked: Asked) -> Answer:
         raise BadRequest("institution_id must stay what it is")
     checks.check_item(item)
     statuses = [word.strip() for word in asked.headers.get(UNLESS_STATUS, "").split(",")]
-    return Answer(desk.save_item(item, [status for status in statuses if status]))
+    known_since = asked.headers.get(UNLESS_CHANGED, "")
+    if known_since:
+        item.updated_at = Timestamp(known_since)
+    saved = desk.save_item(
+        item, [status for status in statuses if status], unless_changed=bool(known_since)
+    )
+    return Answer(saved)
 
 
 def create_object(desk: Desk, asked: Asked) -> Answer:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
+from msgspec import structs
 
 from bagline.config import Settings
 from bagline.errors import BrokenState, LeaseLost, Refused, ServiceFault, Unreachable
@@ -19,6 +20,7 @@ from bagline.model.ingest import IngestObject, object_identifier
 from bagline.model.registry import Institution
 from bagline.model.times import is_set
 from bagline.model.workitem import (
+    OUTCOME_CHANGING,
     STATUS_CANCELLED,
     STATUS_STARTED,
     STATUS_SUCCESS,
@@ -29,7 +31,7 @@ from bagline.pipeline import Line, Step
 from bagline.services.bundle import Services
 from bagline.services.queue.base import Delivery
 from bagline.services.state.base import Lease
-from bagline.stages.base import Done, Halt, Job, Outcome, Reject, Retry, Stage
+from bagline.stages.base import Cancel, Done, Halt, Job, Outcome, Reject, Retry, Stage
 from bagline.stages.progress import Progress
 from bagline.stages.reach import Reach
 from bagline.worker.heartbeat import Heartbeat, Held
@@ -39,13 +41,21 @@ from bagline.worker.rules import (
     OWN_NODE,
     Decision,
     Run,
+    SendForward,
     Skip,
     Wait,
     decide,
     is_discard,
     skip_reason,
 )
-from bagline.worker.settling import Settlement, errors_of, hand_back, settle
+from bagline.worker.settling import (
+    Settlement,
+    errors_of,
+    forward_only,
+    hand_back,
+    send_forward,
+    settle,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -129,6 +139,8 @@ class Attempt:
                 log.info("item_waits", item=item.id, topic=self._step.topic, reason=reason)
                 self._let_go(lease)
                 self._delivery.requeue(delay)
+            case SendForward():
+                self._send_forward(lease, item)
             case Run():
                 self._run(lease, item, result)
             case outcome:
@@ -138,7 +150,12 @@ class Attempt:
         """Whether to run; a store that does not answer here is as good as one in the stage."""
         try:
             decision = decide(
-                self._step, item, self._services, self._desk.settings, self._desk.clock()
+                self._desk.line,
+                self._step,
+                item,
+                self._services,
+                self._desk.settings,
+                self._desk.clock(),
             )
         except Refused as fault:
             return Halt(str(fault))
@@ -152,6 +169,15 @@ class Attempt:
                 "memory"
             )
         return decision
+
+    def _send_forward(self, lease: Lease, item: WorkItem) -> None:
+        log.error("item_sent_forward", item=item.id, status=item.status, stage=item.stage)
+        settlement = send_forward(item, self._desk.line)
+        self._services.registry.save_work_item(item)
+        self._let_go(lease)
+        if settlement.topic:
+            self._services.queue.publish(settlement.topic, item.id)
+        self._delivery.ack()
 
     def _run(self, lease: Lease, item: WorkItem, result: WorkResult) -> None:
         services = self._services
@@ -260,8 +286,17 @@ class Attempt:
 
     def _look_for_cancel(self, called_off: threading.Event) -> None:
         current = self._services.registry.work_item(self._item_id)
-        if current is not None and current.status == STATUS_CANCELLED and not self._step.cleans_up:
+        if current is None or current.status != STATUS_CANCELLED or self._step.cleans_up:
+            return
+        if not self._must_go_forward(current):
             called_off.set()
+
+    def _must_go_forward(self, item: WorkItem) -> bool:
+        """`item` as the Registry has it; a row that somebody read earlier and saved now may name
+        a stage that lies behind it."""
+        if self._step.only_forward:
+            item = structs.replace(item, stage=self._step.work_stage)
+        return self._desk.line.must_go_forward(item, self._services.registry)
 
     def _mark_started(
         self,
@@ -284,7 +319,17 @@ class Attempt:
         item.status = STATUS_STARTED
         item.note = f"Item has started stage {self._step.topic}"
         item.stage_started_at = moment
+        if self._step.only_forward and self._changes_known_object(item):
+            item.outcome = OUTCOME_CHANGING
         return self._save(item)
+
+    def _changes_known_object(self, item: WorkItem) -> bool:
+        """By the working record; where that is gone, what the item says of itself stays."""
+        try:
+            bag = self._services.state.load_object(item.id)
+        except BrokenState:
+            return False
+        return bag is not None and bag.is_reingest
 
     def _settle(
         self,
@@ -297,6 +342,8 @@ class Attempt:
     ) -> None:
         """Result, then Registry, then lease, then queue: a crash in between is healed by a
         second delivery or the reconciler."""
+        if isinstance(outcome, Reject | Cancel) and self._must_go_forward(item):
+            outcome = forward_only(item, outcome)
         if isinstance(outcome, Reject):
             self._services.state.check_lease(lease)
             kept = list(outcome.problems)[: self._desk.settings.work.problems_kept]
@@ -356,7 +403,11 @@ class Attempt:
 
         The lease was looked at just before: the result's write holds it.
         """
-        saved = self._services.registry.save_work_item(item, unless_status=[STATUS_CANCELLED])
+        registry = self._services.registry
+        saved = registry.save_work_item(item, unless_status=[STATUS_CANCELLED])
+        if saved.status == STATUS_CANCELLED and self._must_go_forward(saved):
+            log.error("cancel_not_followed", item=item.id, stage=item.stage)
+            saved = registry.save_work_item(item)
         return saved.status == item.status
 
     def _hand_back(self, lease: Lease, item: WorkItem, result: WorkResult) -> None:

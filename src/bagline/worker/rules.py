@@ -15,9 +15,10 @@ from bagline.model.workitem import (
     STATUS_FAILED,
     STATUS_PENDING,
     STATUS_STARTED,
+    STATUS_SUSPENDED,
     WorkItem,
 )
-from bagline.pipeline import Step
+from bagline.pipeline import Line, Step
 from bagline.problems import BAG_DELETED, BAG_NAME_UNUSABLE
 from bagline.services.bundle import Services
 from bagline.services.registry.base import WorkItemFilter
@@ -46,7 +47,12 @@ class Wait:
     reason: str
 
 
-Decision = Run | Skip | Wait | Outcome
+@dataclass(frozen=True, slots=True)
+class SendForward:
+    """Somebody ended it where it must not end: nothing of it is cleaned away, it goes on."""
+
+
+Decision = Run | Skip | Wait | SendForward | Outcome
 
 OWN_NODE = "bagline:"
 """Before the host's name in `node`, where other workers than Bagline's are on the line."""
@@ -80,7 +86,7 @@ def is_held_elsewhere(item: WorkItem, seconds: float, now: Timestamp) -> bool:
 
 
 def decide(
-    step: Step, item: WorkItem, services: Services, settings: Settings, now: Timestamp
+    line: Line, step: Step, item: WorkItem, services: Services, settings: Settings, now: Timestamp
 ) -> Decision:
     """What to do with an item whose lease is held. Raises what the services raise."""
     reason = skip_reason(step, item)
@@ -89,9 +95,9 @@ def decide(
     if settings.work.coexist and is_held_elsewhere(item, settings.work.foreign_owner_seconds, now):
         return Wait(settings.work.busy_delay_seconds, f"{item.node} says it works on it")
     if is_discard(step, item):
-        return Run()
+        return SendForward() if line.must_go_forward(item, services.registry) else Run()
     if step.cancel_if_newer or step.waits_for_earlier_bag:
-        found = _against_others(step, item, services, settings)
+        found = _against_others(line, step, item, services, settings)
         if found is not None:
             return found
     if step.reads_received:
@@ -100,19 +106,26 @@ def decide(
 
 
 def _against_others(
-    step: Step, item: WorkItem, services: Services, settings: Settings
+    line: Line, step: Step, item: WorkItem, services: Services, settings: Settings
 ) -> Decision | None:
     """Other items for a bag of this name: newer ones cancel this one, earlier ones go first."""
     wanted = WorkItemFilter(
-        institution_id=item.institution_id, name=item.name, action=item.action, statuses=ALIVE
+        institution_id=item.institution_id,
+        name=item.name,
+        action=item.action,
+        statuses=[*ALIVE, STATUS_SUSPENDED],
     )
     for other in services.registry.work_items(wanted, limit=20):
         if other.id == item.id:
             continue
         is_newer = (other.date_processed, other.id) > (item.date_processed, item.id)
-        if is_newer and step.cancel_if_newer and other.etag != item.etag:
+        if other.status == STATUS_SUSPENDED:
+            if is_newer or not line.must_go_forward(other, services.registry):
+                continue
+        elif is_newer and step.cancel_if_newer and other.etag != item.etag:
             return Cancel(f"a newer version of the bag is work item {other.id}")
-        if not is_newer and step.waits_for_earlier_bag and other.retry:
+        is_due = other.retry or other.status == STATUS_SUSPENDED
+        if not is_newer and step.waits_for_earlier_bag and is_due:
             return Wait(
                 settings.work.earlier_bag_delay_seconds,
                 f"an earlier version of the bag is still in work (item {other.id})",

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bagline.model.workitem import (
+    OUTCOME_CHANGING,
+    STAGE_RECEIVE,
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_PENDING,
@@ -18,7 +20,7 @@ from bagline.model.workitem import (
     ProcessingError,
     WorkItem,
 )
-from bagline.pipeline import Line, Step
+from bagline.pipeline import ONLY_FORWARD, Line, Step
 from bagline.problems import ERROR, Problem
 from bagline.stages.base import Cancel, Done, Halt, Outcome, Reject, Retry
 
@@ -97,6 +99,36 @@ def hand_back(item: WorkItem, host: str) -> None:
     item.note = f"Handed back: the worker on {host} was asked to stop. Waiting for another worker."
 
 
+def send_forward(item: WorkItem, line: Line) -> Settlement:
+    """Of an item that was ended where it must not end. One that a person cancelled goes on by
+    itself; one that failed waits for an operator."""
+    step = line.by_work_stage(item.stage)
+    if item.status != STATUS_CANCELLED or step is None:
+        return _halt(item, f"{ONLY_FORWARD}. It had failed: {item.note}")
+    item.status = STATUS_PENDING
+    item.retry = True
+    item.note = _bounded(f"Not cancelled. {ONLY_FORWARD}, and does.")
+    item.outcome = OUTCOME_CHANGING
+    return Settlement(topic=step.topic)
+
+
+def forward_only(item: WorkItem, outcome: Outcome) -> Outcome:
+    """What a verdict becomes for an item that can only go forward."""
+    match outcome:
+        case Reject(problems):
+            reason = _problems_note(problems)
+        case Cancel(reason):
+            pass
+        case _:
+            return outcome
+    return Halt(
+        f"{reason.rstrip('.')}. {ONLY_FORWARD}: put the bag with the ETag {item.etag} back into "
+        f"the receiving bucket, or, where that is gone, `bagline cancel {item.id} --force` and "
+        "send its newest version again, which mends what it holds",
+        requeue_at=STAGE_RECEIVE,
+    )
+
+
 def _done(item: WorkItem, step: Step, line: Line, object_id: int, remark: str) -> Settlement:
     after = line.after(step)
     item.note = _bounded(f"{step.done_note} {remark}".rstrip())
@@ -128,7 +160,8 @@ def _halt(item: WorkItem, reason: str, requeue_at: str = "") -> Settlement:
     item.status = STATUS_SUSPENDED
     item.retry = False
     item.needs_admin_review = True
-    item.outcome = "Waiting for an operator"
+    if item.outcome != OUTCOME_CHANGING:
+        item.outcome = "Waiting for an operator"
     command = f"bagline requeue {item.id}"
     if requeue_at:
         command += f' --stage "{requeue_at}"' if " " in requeue_at else f" --stage {requeue_at}"

@@ -52,12 +52,21 @@ class Registry(ABC):
         """Newest first by date_processed, then id."""
 
     @abstractmethod
-    def save_work_item(self, item: WorkItem, *, unless_status: Sequence[str] = ()) -> WorkItem:
+    def save_work_item(
+        self, item: WorkItem, *, unless_status: Sequence[str] = (), unless_changed: bool = False
+    ) -> WorkItem:
         """Create it (id 0) or replace it; returns it as saved.
 
         Nothing is written when the stored row has one of `unless_status` (somebody
-        cancelled it meanwhile): the stored row is returned instead.
+        cancelled it meanwhile), or with `unless_changed` when it was saved since `item` was
+        read (its `updated_at` is another): the stored row is returned instead.
         """
+
+    @abstractmethod
+    def open_work_item(self, item: WorkItem) -> WorkItem:
+        """Create it, unless an item of that action, bucket and name is open (not completed):
+        that one is returned instead. Both in one step, so of many who ask one creates it; over
+        another Registry's API, where there is no such step, one after the other."""
 
     # -- objects
     @abstractmethod

@@ -6,6 +6,7 @@ BEGIN, nine writers met "database is locked" hundreds of thousands of times in s
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,15 @@ class Database:
             if self.engine.dialect.name == "postgresql":  # SQLite's BEGIN IMMEDIATE is a lock
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
             upgrade(connection, current)
+
+    def one_at_a_time(self, connection: Connection, name: str) -> None:
+        """Let no other transaction that asks for the same name pass until this one ends. On
+        SQLite, where one writes at a time, there is nothing to do."""
+        if connection.dialect.name == "postgresql":
+            lock = int.from_bytes(
+                hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True
+            )
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
 
     def schema(self) -> str:
         """The schema's revision; "" before the first migration."""

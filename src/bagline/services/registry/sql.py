@@ -16,7 +16,7 @@ from bagline.model.registry import (
     Institution,
     IntellectualObject,
 )
-from bagline.model.workitem import WorkItem
+from bagline.model.workitem import COMPLETED, WorkItem
 from bagline.problems import Problem
 from bagline.services.registry import tables as t
 from bagline.services.registry.base import Registry, WorkItemFilter
@@ -82,14 +82,34 @@ class SqlRegistry(Registry):
         with self._database.reading() as connection:
             return [record_of(row, WorkItem) for row in connection.execute(query)]
 
-    def save_work_item(self, item: WorkItem, *, unless_status: Sequence[str] = ()) -> WorkItem:
+    def save_work_item(
+        self, item: WorkItem, *, unless_status: Sequence[str] = (), unless_changed: bool = False
+    ) -> WorkItem:
         with self._database.writing() as connection:
-            if item.id and unless_status:
+            if item.id and (unless_status or unless_changed):
                 stored = connection.execute(
                     select(t.work_items).where(t.work_items.c.id == item.id).with_for_update()
                 ).one_or_none()
-                if stored is not None and stored.status in unless_status:
+                if stored is not None and (
+                    stored.status in unless_status
+                    or (unless_changed and stored.updated_at != item.updated_at)
+                ):
                     return record_of(stored, WorkItem)
+            return self._save(connection, t.work_items, item, WorkItem)
+
+    def open_work_item(self, item: WorkItem) -> WorkItem:
+        columns = t.work_items.c
+        query = select(t.work_items).where(
+            columns.action == item.action,
+            columns.bucket == item.bucket,
+            columns.name == item.name,
+            columns.status.not_in(COMPLETED),
+        )
+        with self._database.writing() as connection:
+            self._database.one_at_a_time(connection, f"{item.bucket}/{item.name}")
+            stored = connection.execute(query.order_by(columns.id.desc()).limit(1)).one_or_none()
+            if stored is not None:
+                return record_of(stored, WorkItem)
             return self._save(connection, t.work_items, item, WorkItem)
 
     # -- objects

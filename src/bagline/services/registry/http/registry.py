@@ -24,7 +24,12 @@ from bagline.model.registry import (
     IntellectualObject,
     RegistryStorageRecord,
 )
-from bagline.model.workitem import WorkItem
+from bagline.model.workitem import (
+    STATUS_PENDING,
+    STATUS_STARTED,
+    STATUS_SUSPENDED,
+    WorkItem,
+)
 from bagline.problems import Problem
 from bagline.services.registry.base import Registry, WorkItemFilter
 from bagline.services.registry.http.speaking import (
@@ -37,6 +42,8 @@ from bagline.services.registry.http.speaking import (
 FILES_PER_CALL = 1_000
 SHOWS_AT_ONCE = 8
 UNLESS_STATUS = "If-Status-Not"
+UNLESS_CHANGED = "If-Updated-At"
+UNLESS_OPEN = "If-None-Open"
 NEWEST_FIRST = ("sort", "date_processed__desc")
 R = TypeVar("R", bound=Struct)
 S = TypeVar("S", Institution, WorkItem, IntellectualObject)
@@ -100,13 +107,33 @@ class HttpRegistry(Registry):
                 break
         return found[:limit]
 
-    def save_work_item(self, item: WorkItem, *, unless_status: Sequence[str] = ()) -> WorkItem:
-        if item.id and unless_status and not self._is_ours():
+    def save_work_item(
+        self, item: WorkItem, *, unless_status: Sequence[str] = (), unless_changed: bool = False
+    ) -> WorkItem:
+        if item.id and (unless_status or unless_changed) and not self._is_ours():
             stored = self.work_item(item.id)
-            if stored is not None and stored.status in unless_status:
+            if stored is not None and (
+                stored.status in unless_status
+                or (unless_changed and stored.updated_at != item.updated_at)
+            ):
                 return stored
         headers = {UNLESS_STATUS: ",".join(unless_status)} if unless_status else {}
+        if unless_changed:
+            headers[UNLESS_CHANGED] = item.updated_at
         return self._saved(item, "items/create", "items/update", headers)
+
+    def open_work_item(self, item: WorkItem) -> WorkItem:
+        if not self._is_ours():
+            wanted = WorkItemFilter(
+                institution_id=item.institution_id,
+                name=item.name,
+                action=item.action,
+                statuses=[STATUS_PENDING, STATUS_STARTED, STATUS_SUSPENDED],
+            )
+            for known in self.work_items(wanted, limit=20):
+                if known.bucket == item.bucket:
+                    return known
+        return self._saved(item, "items/create", "items/update", {UNLESS_OPEN: "true"})
 
     def _is_ours(self) -> bool:
         """Whether the server is Bagline's: it looks at UNLESS_STATUS by itself, and keeps how
@@ -280,7 +307,8 @@ class HttpRegistry(Registry):
             return self._put(f"{update}/{record.id}", record, headers or {})
         own = "" if isinstance(record, Institution) else f"/{record.institution_id}"
         try:
-            answer = self._client.ask("POST", create + own, body=wire.encode(record))
+            body = wire.encode(record)
+            answer = self._client.ask("POST", create + own, body=body, headers=headers or {})
         except Missing as fault:
             raise Refused(str(fault)) from None
         return _record(answer, type(record))

@@ -485,6 +485,19 @@ CHECKSUM_TOOL_FORM = _kind(
     "It was read all the same; stricter programs refuse the `*` and `./` before paths.",
 )
 
+TOO_MANY_TAG_LINES = _kind(
+    "BAG078",
+    ERROR,
+    "{subject} has more than {limit} lines, and is read as a tag file.",
+    "Tag files describe a bag to people: put such a list into the payload, under data/.",
+)
+TAGS_LEFT_OUT = _kind(
+    "BAG079",
+    WARNING,
+    "The tags of {subject} and of what follows it were not read: of a bag at most {limit} are.",
+    "The files are kept as they are. Put what need not be found by its tags under data/.",
+)
+
 # Files
 
 NOT_IN_MANIFEST = _kind(
@@ -549,6 +562,12 @@ SERIALIZATION_NOT_ALLOWED = _kind(
     "The bag came as {serialization}, which the profile does not allow.",
     "Deposit it as one of: {allowed}.",
 )
+TOO_MANY_OF_A_KIND = _kind(
+    "BAG095",
+    ERROR,
+    "The bag has more than {limit} {what}.",
+    "{hint}",
+)
 BAG_DELETED = _kind(
     "BAG093",
     ERROR,
@@ -570,20 +589,26 @@ MORE_OF_A_KIND = _kind(
 
 LISTED_PER_KIND = 1_000
 """So many Problems of one kind are listed one by one; the rest are counted."""
+LISTED_IN_ALL = 10_000
+LISTED_AT_LEAST = 20
 
 
 class ProblemLog:
-    """Collects Problems in order, in bounded memory: LISTED_PER_KIND of each kind."""
+    """Collects Problems in order, in bounded memory: LISTED_PER_KIND of each kind, and once
+    there are LISTED_IN_ALL only LISTED_AT_LEAST of each."""
 
     def __init__(self, listed_per_kind: int = LISTED_PER_KIND) -> None:
         self.listed: list[Problem] = []
         self._limit = listed_per_kind
         self._counts: Counter[str] = Counter()
+        self._kept: Counter[str] = Counter()
 
     def add(self, problem: Problem) -> None:
         self._counts[problem.code] += 1
-        if self._counts[problem.code] <= self._limit:
+        most = self._limit if len(self.listed) < LISTED_IN_ALL else LISTED_AT_LEAST
+        if self._counts[problem.code] <= most:
             self.listed.append(problem)
+            self._kept[problem.code] += 1
 
     def extend(self, problems: Iterable[Problem]) -> None:
         for problem in problems:
@@ -592,7 +617,7 @@ class ProblemLog:
     def count_unlisted(self, kind: Kind, count: int) -> None:
         """Count so many more of a kind whose Problems were not made one by one."""
         if count:
-            self._counts[kind.code] = max(self._counts[kind.code], self._limit) + count
+            self._counts[kind.code] += count
 
     @property
     def counts(self) -> dict[str, int]:
@@ -603,13 +628,16 @@ class ProblemLog:
         """Go on from what an earlier log had collected."""
         self.listed = list(listed)
         self._counts = Counter(counts)
+        self._kept = Counter(problem.code for problem in self.listed)
 
     def all(self) -> list[Problem]:
         """What was listed, then one Problem for each kind that had more than that."""
         rest = [
-            MORE_OF_A_KIND.about("", KINDS[code].severity, count=count - self._limit, kind=code)
+            MORE_OF_A_KIND.about(
+                "", KINDS[code].severity, count=count - self._kept[code], kind=code
+            )
             for code, count in self._counts.items()
-            if count > self._limit
+            if count > self._kept[code]
         ]
         return self.listed + rest
 

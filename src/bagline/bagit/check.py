@@ -9,12 +9,11 @@ from typing import IO, NamedTuple
 
 from bagline import problems
 from bagline.bagit.digests import LENGTHS
-from bagline.bagit.listings import Listings
+from bagline.bagit.listings import Listings, TagFileNames
 from bagline.bagit.manifests import ManifestParser, case_key, case_problem, match_warning
 from bagline.bagit.paths import (
     BAGIT_TXT,
     FETCH_TXT,
-    MAIN_TAG_FILES,
     Role,
     manifest_algorithm,
 )
@@ -22,12 +21,13 @@ from bagline.bagit.profiles import Profile, profile_for, profile_identifier
 from bagline.bagit.scan import BagScan, ByteSink, ScannedFile
 from bagline.bagit.stream import Chunk
 from bagline.bagit.tagfiles import (
+    READ_FIRST,
     TAG_FILE_BYTES,
+    TagReading,
     looks_like_tag_file,
     parse_bagit_txt,
-    parse_tags,
 )
-from bagline.bagit.validation import PACKAGE_INFO, BagFacts, bag_problems, file_problems
+from bagline.bagit.validation import BagFacts, bag_problems, file_problems
 from bagline.errors import BagRejected
 from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST, Tag
 from bagline.problems import Problem, ProblemLog, has_errors
@@ -35,15 +35,11 @@ from bagline.problems import Problem, ProblemLog, has_errors
 KIB = 1024
 MIB = 1024 * KIB
 
-SPOOL_BYTES = 8 * MIB
-"""A manifest above this size waits in a temporary file until the scan has ended."""
-
-TAG_BYTES = 64 * MIB
-"""So many bytes of tag files are kept in memory altogether."""
+SPOOL_BYTES = 256 * KIB
+"""A manifest or tag file above this size waits in a temporary file until the scan has ended."""
 
 _READ_BYTES = 256 * KIB
 TOLD_FILES = 1_000
-_TAG_FILES = (*MAIN_TAG_FILES, PACKAGE_INFO)
 
 
 class Where(NamedTuple):
@@ -163,8 +159,7 @@ class _Check:
         self._log = ProblemLog()
         self._manifests: dict[str, _Kept] = {}
         self._bodies: dict[str, _Kept] = {}
-        self._tag_bytes = 0
-        self._tag_files: list[str] = []
+        self._reading = TagReading()
         self._all_manifests: dict[str, Role] = {}
         self._has_fetch_txt = False
         self._special: dict[str, str] = {}
@@ -200,15 +195,11 @@ class _Check:
                 return None
             kept = self._manifests[path] = _Kept()
             return kept
-        is_main = path in _TAG_FILES
-        if path == FETCH_TXT or not (is_main or path.lower().endswith(".txt")):
-            return None
-        if size > TAG_FILE_BYTES or self._tag_bytes + size > TAG_BYTES:
-            if is_main:
+        if path == FETCH_TXT or not self._reading.wants(path, size):
+            if path in READ_FIRST:
                 limit = TAG_FILE_BYTES
                 self._log.add(problems.TAG_FILE_TOO_LARGE.about(path, size=size, limit=limit))
             return None
-        self._tag_bytes += size
         kept = self._bodies[path] = _Kept()
         return kept
 
@@ -224,8 +215,6 @@ class _Check:
             self._all_manifests[file.path] = file.role
         elif file.path == FETCH_TXT:
             self._has_fetch_txt = True
-        else:
-            self._tag_files.append(file.path)
         if self._format_of is not None:
             counts = report.formats.setdefault(self._format_of(file.path), [0, 0])
             counts[0] += 1
@@ -250,20 +239,22 @@ class _Check:
                     self._tell(Where(JUDGING, number, self.report.files, self.report.files))
                 self._log.extend(file_problems(file, facts, profile))
             self._log.extend(self._case_problems())
-        self._log.count_unlisted(problems.FILE_MISSING, self._listings.unkept_missing)
+        for kind, count in self._listings.unkept.items():
+            self._log.count_unlisted(kind, count)
         self.report.problems = self._log.all()
 
     def _facts(self) -> BagFacts:
         declared = parse_bagit_txt(self._body(BAGIT_TXT))
         self._log.extend(declared.problems)
         tags = list(declared.tags)
-        others = [path for path in self._bodies if path not in _TAG_FILES]
-        for path in [*_TAG_FILES[1:], *others]:
+        others = [path for path in self._bodies if path not in READ_FIRST]
+        for path in [*READ_FIRST[1:], *others]:
             body = self._body(path)
-            if body and (path in _TAG_FILES or looks_like_tag_file(path, body)):
-                found, faults = parse_tags(body, path, declared.encoding or "UTF-8")
+            if body and (path in READ_FIRST or looks_like_tag_file(path, body)):
+                found, faults = self._reading.read(path, body, declared.encoding or "UTF-8")
                 tags += found
                 self._log.extend(faults)
+        self._log.extend(self._reading.problems())
         return BagFacts(
             version=declared.version,
             encoding=declared.encoding,
@@ -273,7 +264,7 @@ class _Check:
             has_fetch_txt=self._has_fetch_txt,
             payload_files=self.report.payload_files,
             payload_bytes=self.report.payload_bytes,
-            tag_files=self._tag_files,
+            tag_files=TagFileNames(self._listings),
             special_entries=self._special,
             bag_name=self._bag_name,
             top_directory=self.report.top_directory,

@@ -26,7 +26,7 @@ class FileIndex:
         self._keys = bytearray()
         self._digests = bytearray()
         self._numbers = array("Q")
-        self._stretches: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._stretches: dict[int, bytes] = {}  # their numbers, 8 bytes each
         self._parts: dict[int, tuple[str, ...]] = {}
         self._slots = array("I", bytes(4 * 1024))  # row + 1, or 0; a power of two long
         self._rows = 0
@@ -48,7 +48,8 @@ class FileIndex:
         self._digests += digests
         self._numbers.extend((size, span.header_offset, span.data_offset, span.stored_bytes))
         if span.stretches:
-            self._stretches[self._rows] = span.stretches
+            numbers = (number for stretch in span.stretches for number in stretch)
+            self._stretches[self._rows] = array("Q", numbers).tobytes()
         if span.part_sha256:
             self._parts[self._rows] = span.part_sha256
         self._rows += 1
@@ -67,7 +68,10 @@ class FileIndex:
     def span(self, row: int) -> TarSpan:
         first = row * _NUMBERS
         header, data, stored = self._numbers[first + 1 : first + _NUMBERS]
-        return TarSpan(header, data, stored, self._stretches.get(row, ()), self._parts.get(row, ()))
+        packed = self._stretches.get(row)
+        numbers = array("Q", packed) if packed else ()
+        stretches = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+        return TarSpan(header, data, stored, stretches, self._parts.get(row, ()))
 
     def _key(self, path: str) -> bytes:
         raw = path.encode("utf-8", "surrogateescape")

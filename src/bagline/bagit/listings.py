@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 
-from bagline.bagit.digests import LENGTHS, SLICES
+from bagline import problems
+from bagline.bagit.digests import SLICES
 from bagline.bagit.index import FileIndex
 from bagline.bagit.manifests import ManifestEntry
-from bagline.bagit.paths import Role, role_of
+from bagline.bagit.paths import FETCH_TXT, Role, role_of
 from bagline.bagit.validation import FileFacts
 from bagline.model.ingest import SOURCE_MANIFEST
-from bagline.problems import LISTED_PER_KIND
+from bagline.problems import LISTED_PER_KIND, Kind, shown
 
 _ROLES = tuple(Role)
 _PAYLOAD = _ROLES.index(Role.PAYLOAD)
@@ -23,48 +25,47 @@ Listing = tuple[str, str, str]
 """(algorithm, hex digest, source), as in FileFacts."""
 
 
-class ManifestColumn:
-    """The digests of one manifest by row, and whether a row has one."""
+ABSENT, RIGHT, WRONG = 0, 1, 2
+"""What a manifest says of a file: nothing, its digest, another digest."""
+UNKEPT = "(another)"
+"""Stands for a wrong digest that was one too many to keep."""
+LONGEST_KEPT = 4_096
+"""Characters of a listed path that is kept as it is; of a longer one its ends are."""
 
-    __slots__ = ("algorithm", "digests", "following", "length", "place", "present", "source")
+
+class ManifestColumn:
+    """What manifests of one algorithm say of each row: a byte a row, and the digests that are
+    not the file's, LISTED_PER_KIND of them."""
+
+    __slots__ = ("algorithm", "following", "place", "said", "source", "wrong")
 
     def __init__(self, algorithm: str, source: str, rows: int) -> None:
         self.algorithm = algorithm
         self.source = source
         self.following = 0
-        self.length = LENGTHS[algorithm]
         self.place = SLICES[algorithm]
-        self.digests = bytearray(rows * self.length)
-        self.present = bytearray(rows)
-
-    def get(self, row: int) -> bytes | None:
-        if not self.present[row]:
-            return None
-        return bytes(self.digests[row * self.length : (row + 1) * self.length])
-
-    def set(self, row: int, digest: bytes) -> None:
-        self.present[row] = 1
-        self.digests[row * self.length : (row + 1) * self.length] = digest
+        self.said = bytearray(rows)
+        self.wrong: dict[int, str] = {}
 
 
 class Listings:
     """Files as the scan yields them, then manifest lines, then FileFacts of both.
 
-    A file costs its path, 10 bytes, and the digest and a byte for each manifest, beside
-    FileIndex's 190: some 330 bytes with paths of 60 bytes and two manifests. Of files
-    that are listed and missing, and of repeated lines, LISTED_PER_KIND are kept.
+    A file costs its path, 10 bytes, and a byte for each algorithm's manifests, beside
+    FileIndex's 190. Of files that are listed and missing, of wrong digests and of repeated
+    lines LISTED_PER_KIND are kept; `unkept` counts the others, by kind of Problem.
     """
 
     def __init__(self) -> None:
         self.index = FileIndex()
-        self.unkept_missing = 0
+        self.unkept: Counter[Kind] = Counter()
         self._paths = bytearray()
         self._ends = array("Q")
         self._roles = bytearray()
         self._columns: list[ManifestColumn] = []
         self._missing: dict[str, list[Listing]] = {}
         self._repeats: dict[int, list[Listing]] = {}
-        self._same = 0
+        self._same = self._different = 0
 
     def add_file(self, path: str, role: Role) -> None:
         """The next file of the scan that fills `index`."""
@@ -80,7 +81,11 @@ class Listings:
         return self._paths[start : self._ends[row]].decode("utf-8", "surrogateescape")
 
     def open_manifest(self, algorithm: str, source: str) -> ManifestColumn:
-        """A column for a manifest whose entries follow; all files must have been added."""
+        """The column for a manifest whose entries follow; all files must have been added."""
+        for column in self._columns:
+            if (column.algorithm, column.source) == (algorithm, source):
+                column.following = 0
+                return column
         column = ManifestColumn(algorithm, source, len(self))
         self._columns.append(column)
         return column
@@ -105,26 +110,41 @@ class Listings:
 
     def _list(self, column: ManifestColumn, row: int, entry: ManifestEntry) -> None:
         column.following = row + 1
-        digest = bytes.fromhex(entry.digest)
-        first = column.get(row)
-        if first is None:
-            column.set(row, digest)
+        before = column.said[row]
+        right = self.index.digests(row)[column.place].hex() == entry.digest
+        if before == ABSENT:
+            column.said[row] = RIGHT if right else WRONG
+            if not right:
+                self._keep_wrong(column, row, entry.digest)
             return
         # A second line with the same digest is a warning, of which some are enough; one
         # with another digest rejects the bag and may not be lost among those.
-        if first == digest:
+        is_same = right if before == RIGHT else column.wrong.get(row) == entry.digest
+        if is_same:
             self._same += 1
-        if first != digest or self._same <= LISTED_PER_KIND:
-            known = self._repeats.setdefault(row, [])
-            if len(known) < 2 or (first != digest and len(known) < 4):
-                known.append((column.algorithm, entry.digest, column.source))
+            is_kept = self._same <= LISTED_PER_KIND
+        else:
+            self._different += 1
+            is_kept = self._different <= LISTED_PER_KIND
+            if not is_kept:
+                self.unkept[problems.LISTED_TWICE_DIFFERENTLY] += 1
+        if is_kept:
+            self._repeats.setdefault(row, []).append(
+                (column.algorithm, entry.digest, column.source)
+            )
+
+    def _keep_wrong(self, column: ManifestColumn, row: int, digest: str) -> None:
+        if len(column.wrong) < LISTED_PER_KIND:
+            column.wrong[row] = digest
 
     def _add_missing(self, column: ManifestColumn, entry: ManifestEntry) -> None:
         path = entry.candidates[0]
+        if len(path) > LONGEST_KEPT:
+            path = shown(path, LONGEST_KEPT)
         known = self._missing.get(path)
         if known is None:
             if len(self._missing) >= LISTED_PER_KIND:
-                self.unkept_missing += 1
+                self.unkept[problems.FILE_MISSING] += 1
                 return
             known = self._missing[path] = []
         if len(known) < 2 * len(self._columns):
@@ -171,13 +191,40 @@ class Listings:
         start, end = self._ends[row - 1] if row else 0, self._ends[row]
         if not _PLAIN_NAME(self._paths, start, end):
             return False
-        digests = self.index.digests(row)
-        return all(column.get(row) == digests[column.place] for column in columns)
+        return all(column.said[row] == RIGHT for column in columns)
 
     def _listed(self, row: int) -> list[Listing]:
         listed: list[Listing] = []
         for column in self._columns:
-            digest = column.get(row)
-            if digest is not None:
-                listed.append((column.algorithm, digest.hex(), column.source))
+            if column.said[row] == RIGHT:
+                digest = self.index.digests(row)[column.place].hex()
+                listed.append((column.algorithm, digest, column.source))
+            elif column.said[row] == WRONG:
+                digest = column.wrong.get(row, UNKEPT)
+                listed.append((column.algorithm, digest, column.source))
         return listed + self._repeats.get(row, []) if self._repeats else listed
+
+    def role(self, row: int) -> Role:
+        return _ROLES[self._roles[row]]
+
+
+class TagFileNames(Collection[str]):
+    """The paths of a bag's tag files; fetch.txt is none of them."""
+
+    def __init__(self, listings: Listings) -> None:
+        self._listings = listings
+
+    def __contains__(self, path: object) -> bool:
+        if not isinstance(path, str) or path == FETCH_TXT:
+            return False
+        row = self._listings.index.find(path)
+        return row is not None and self._listings.role(row) is Role.TAG
+
+    def __iter__(self) -> Iterator[str]:
+        listings = self._listings
+        for row in range(len(listings)):
+            if listings.role(row) is Role.TAG and (path := listings.path(row)) != FETCH_TXT:
+                yield path
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

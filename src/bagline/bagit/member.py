@@ -32,9 +32,14 @@ class Limits:
     """What a tar may ask for before it is refused. Sizes in bytes."""
 
     pax_bytes: int = MIB
+    pax_global_bytes: int = 64 * KIB
     name_bytes: int = 64 * KIB
     members: int = 10_000_000
     sparse_stretches: int = 100_000
+    sparse_stretches_in_all: int = 300_000
+    names_bytes: int = 4 * 1024 * MIB
+    tag_files: int = 100_000
+    manifests: int = 1_000
     expanded_factor: int = 10
     expanded_bytes: int = 1024**4
 

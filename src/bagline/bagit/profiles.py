@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ DEFAULT_PROFILE_IDENTIFIER = (
     "/master/profiles/aptrust-v2.3.json"
 )
 """What is recorded for a bag that names no profile."""
+
+PROFILE_BYTES = 1024 * 1024
+"""Longest profile that is read; the longest that is known has 20,000 bytes."""
+PROFILE_RULES = 5_000
 
 _FOLDER = Path(__file__).parent / "profiles"
 _BTR = re.compile(r"/btr_bagit_profile|/btr-bagit-profile|/APTrust/dart/master/profiles/btr-v0\.1")
@@ -79,18 +84,27 @@ def load_profile(name_or_path: str) -> Profile:
     if name_or_path.lower() in BUILT_IN:
         path = _FOLDER / f"{name_or_path.lower()}.json"
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(_read(path))
     except OSError as fault:
         raise Misconfigured(
             f"the profile {name_or_path} cannot be read ({fault.strerror or fault}):"
             f" name one of {', '.join(BUILT_IN)}, or a BagIt profile's JSON file"
         ) from fault
-    except ValueError as fault:
-        raise Misconfigured(f"the profile {name_or_path} is no JSON: {fault}") from fault
+    except (ValueError, RecursionError) as fault:
+        raise Misconfigured(f"the profile {name_or_path} is no JSON: {fault}") from None
     try:
         return _profile(path.stem, document)
     except (KeyError, TypeError, AttributeError, ValueError) as fault:
         raise Misconfigured(f"{name_or_path} is no BagIt profile: {fault!r}") from fault
+
+
+def _read(path: Path) -> bytes:
+    """Raises ValueError for what is too large to be a profile."""
+    with path.open("rb") as file:
+        text = file.read(PROFILE_BYTES + 1)
+    if len(text) > PROFILE_BYTES:
+        raise ValueError(f"it has more than {PROFILE_BYTES:,} bytes")
+    return text
 
 
 def _profile(name: str, document: Mapping[str, Any]) -> Profile:
@@ -110,11 +124,17 @@ def _profile(name: str, document: Mapping[str, Any]) -> Profile:
         tag_manifests_allowed=_algorithms(document, "Tag-Manifests-Allowed"),
         tag_files_required=_names(document, "Tag-Files-Required") or (),
         tag_files_allowed=_names(document, "Tag-Files-Allowed"),
-        rules=tuple(_rules(document)),
+        rules=_bounded(tuple(islice(_rules(document), PROFILE_RULES + 1))),
         storage_tag=(storage.get("tag-file", ""), storage.get("tag", "")),
         control_characters_warn=document.get("Bagline-Control-Characters-In-Names") == "warn",
         unlisted_manifests_warn=document.get("Bagline-Unlisted-Manifests") == "warn-before-1.0",
     )
+
+
+def _bounded(rules: tuple[TagRule, ...]) -> tuple[TagRule, ...]:
+    if len(rules) > PROFILE_RULES:
+        raise ValueError(f"it has more than {PROFILE_RULES:,} rules for tags")
+    return rules
 
 
 def _names(document: Mapping[str, Any], key: str) -> tuple[str, ...] | None:

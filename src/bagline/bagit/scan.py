@@ -42,6 +42,8 @@ __all__ = [
 ]
 
 _WAITING = 4_096
+_WAITING_BYTES = 16 * 1024 * 1024
+"""So many entries, and so much memory of them, wait for digests at the most."""
 _QUIET = (MemberKind.DIRECTORY, MemberKind.LABEL)
 
 
@@ -102,13 +104,14 @@ class BagScan:
         self._cores = cores
         self._part_bytes = part_bytes
         index = FileIndex() if index is None else index
-        self._settler = Settler(start, index, self._expanded_limit)
+        self._settler = Settler(start, index, self._expanded_limit, limits)
         self._settler.recall(known)
         self._top = start.top_directory.decode("utf-8", "surrogateescape")
         several = problems.SEVERAL_TOP_DIRECTORIES.code
         self._strays = {p.subject for p in start.problems if p.code == several}
         self._tapped: set[str] = set()
         self._waiting: deque[Entry] = deque()
+        self._weight = 0
         self._notes: list[Problem] = []
         self._file_members = start.file_members
         self._sparse_bytes = start.sparse_bytes
@@ -153,8 +156,9 @@ class BagScan:
                         (pending := waiting[0].pending) is None
                         or pending.done
                         or len(waiting) > _WAITING
+                        or self._weight > _WAITING_BYTES
                     ):
-                        file = self._settler.settle(waiting.popleft())
+                        file = self._settle_next()
                         if file is not None:
                             yield file
                 if not self._file_members:
@@ -172,9 +176,14 @@ class BagScan:
         checkpoint must not wait for its end."""
         waiting = self._waiting
         while waiting and ((pending := waiting[0].pending) is None or pending.done):
-            file = self._settler.settle(waiting.popleft())
+            file = self._settle_next()
             if file is not None:
                 yield file
+
+    def _settle_next(self) -> ScannedFile | None:
+        entry = self._waiting.popleft()
+        self._weight -= entry.weight
+        return self._settler.settle(entry)
 
     def checkpoint(self) -> ScanCheckpoint:
         """Valid for exactly the files yielded so far. Costs a copy of the Problems."""
@@ -225,21 +234,24 @@ class BagScan:
         self, member: Member, path: str, role: Role, pending: Pending | None, special: str
     ) -> None:
         notes, self._notes = self._notes, []
-        self._waiting.append(
-            Entry(
-                member,
-                path,
-                role,
-                pending,
-                special,
-                notes,
-                self._reader.pax_globals,
-                self._reader.count,
-                self._file_members,
-                self._sparse_bytes,
-                self._top,
-            )
+        weight = 4 * (len(member.name) + len(member.link) + len(path))
+        weight += 160 * len(member.stretches) + 400 * len(self._reader.pax_globals)
+        entry = Entry(
+            member,
+            path,
+            role,
+            pending,
+            special,
+            notes,
+            self._reader.pax_globals,
+            self._reader.count,
+            self._file_members,
+            self._sparse_bytes,
+            self._top,
+            weight,
         )
+        self._weight += entry.weight
+        self._waiting.append(entry)
 
     def _place(self, member: Member) -> str:
         """The member's path in the bag; "" when it is none, with the reason noted."""
@@ -326,7 +338,7 @@ class BagScan:
 
     def _rest(self) -> Iterator[ScannedFile]:
         while self._waiting:
-            file = self._settler.settle(self._waiting.popleft())
+            file = self._settle_next()
             if file is not None:
                 yield file
         self._settler.log.extend(self._notes)

@@ -49,6 +49,10 @@ class ScanCheckpoint(Struct, frozen=True, kw_only=True):
     file_members: int = 0
     sparse_bytes: int = 0
     link_bytes: int = 0
+    names_bytes: int = 0
+    tag_files: int = 0
+    manifests: int = 0
+    stretches: int = 0
     top_directory: bytes = b""
     pax_globals: dict[str, bytes] = {}
     problems: list[Problem] = []
@@ -75,3 +79,5 @@ class Entry(Struct, frozen=True, gc=False):
     file_members: int
     sparse_bytes: int
     top: str
+    weight: int
+    """About how many bytes of memory it holds while it waits."""

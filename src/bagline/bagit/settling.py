@@ -14,15 +14,22 @@ from msgspec import structs
 from bagline import problems
 from bagline.bagit.digests import Digests
 from bagline.bagit.index import FileIndex
-from bagline.bagit.member import MemberKind
+from bagline.bagit.member import Limits, MemberKind
 from bagline.bagit.paths import MAIN_TAG_FILES, Role, UnsafePath, split_name
 from bagline.bagit.scanned import Entry, ScanCheckpoint, ScannedFile
+from bagline.errors import BagRejected
 from bagline.model.ingest import TarSpan
 from bagline.model.times import Timestamp, from_nanoseconds
 from bagline.problems import ProblemLog
 
 SPECIAL_ENTRIES = 1_000
-"""So many symlinks, devices and FIFOs are remembered by name."""
+"""So many symlinks, devices and FIFOs are remembered by name, if it has at most so many
+characters."""
+LONGEST_SPECIAL = 4_096
+DIVIDE = "Divide the bag into several bags."
+BELONGS_IN_DATA = "Files that are to be preserved belong under data/: bag them as payload."
+ONE_EACH = "One manifest and one tag manifest an algorithm are enough: leave the others out."
+PLAIN = "Make the tar without --sparse."
 
 
 class Settler:
@@ -32,13 +39,22 @@ class Settler:
     """
 
     def __init__(
-        self, start: ScanCheckpoint, index: FileIndex, expanded_limit: Callable[[], int]
+        self,
+        start: ScanCheckpoint,
+        index: FileIndex,
+        expanded_limit: Callable[[], int],
+        limits: Limits,
     ) -> None:
+        self._limits = limits
         self.log = ProblemLog()
         self.log.restore(start.problems, start.problem_counts)
         self.index = index
         self.special = {_text(path): kind for path, kind in start.special}
         self.link_bytes = start.link_bytes
+        self._names_bytes = start.names_bytes
+        self._tag_files = start.tag_files
+        self._manifests = start.manifests
+        self._stretches = start.stretches
         self._expanded_limit = expanded_limit
         self._start = start
         self._files = start.files
@@ -59,6 +75,10 @@ class Settler:
         progress: dict[str, Any] = {
             "files": self._files,
             "link_bytes": self.link_bytes,
+            "names_bytes": self._names_bytes,
+            "tag_files": self._tag_files,
+            "manifests": self._manifests,
+            "stretches": self._stretches,
             "problems": list(self.log.listed),
             "problem_counts": self.log.counts,
             "special": [(_raw(path), kind) for path, kind in self.special.items()],
@@ -80,7 +100,8 @@ class Settler:
         digests = entry.pending.result() if entry.pending is not None else b""
         if entry.notes:
             self.log.extend(entry.notes)
-        if entry.special and len(self.special) < SPECIAL_ENTRIES:
+        is_short = len(entry.special) <= LONGEST_SPECIAL
+        if entry.special and is_short and len(self.special) < SPECIAL_ENTRIES:
             self.special[entry.special] = entry.member.kind.value
         self._last = entry
         if not entry.path:
@@ -135,8 +156,28 @@ class Settler:
             self._duplicate(entry, row, digests)
             return None
         self._files += 1
+        self._bound(entry, span)
         modified = self._timestamp(entry.member.mtime)
         return ScannedFile(path, entry.role, size, modified, digests, span)
+
+    def _bound(self, entry: Entry, span: TarSpan) -> None:
+        """Raises BagRejected where the bag has more than can be remembered of it."""
+        limits = self._limits
+        self._names_bytes += len(_raw(entry.path))
+        self._stretches += len(span.stretches)
+        self._tag_files += entry.role is Role.TAG
+        self._manifests += entry.role in (Role.MANIFEST, Role.TAG_MANIFEST)
+        for count, limit, what, hint in (
+            (self._names_bytes, limits.names_bytes, "bytes of file names", DIVIDE),
+            (self._tag_files, limits.tag_files, "tag files (files outside data/)", BELONGS_IN_DATA),
+            (self._manifests, limits.manifests, "manifests and tag manifests", ONE_EACH),
+            (self._stretches, limits.sparse_stretches_in_all, "stretches of sparse files", PLAIN),
+        ):
+            if count > limit:
+                problem = problems.TOO_MANY_OF_A_KIND.about(
+                    entry.path, limit=f"{limit:,}", what=what, hint=hint
+                )
+                raise BagRejected([problem])
 
     def _duplicate(self, entry: Entry, row: int, digests: Digests) -> None:
         if self.index.digests(row) == digests:

@@ -11,8 +11,16 @@ from bagline.bagit.paths import BAGIT_TXT, MAIN_TAG_FILES
 from bagline.model.ingest import Tag
 from bagline.problems import ERROR, WARNING, Problem
 
-TAG_FILE_BYTES = 16 * 1024 * 1024
-"""Tags are read from files up to this size."""
+MIB = 1024 * 1024
+TAG_FILE_BYTES = 4 * MIB
+"""Tags are read from files up to this size, and of a bag from at most so many lines, tags, other
+tag files than the main ones, and bytes of these."""
+TAG_LINES = 10_000
+TAGS = 20_000
+OTHER_TAG_FILES = 1_000
+OTHER_TAG_BYTES = 16 * MIB
+READ_FIRST = (*MAIN_TAG_FILES, "package-info.txt")
+"""Tag files by which a bag is judged; the last is what bag-info.txt was called before 0.96."""
 
 FIRST_BYTES = 4096
 """So many of a file's first bytes are enough for `looks_like_tag_file`."""
@@ -38,16 +46,69 @@ class Declaration(NamedTuple):
     problems: list[Problem]
 
 
+class TagReading:
+    """Which tag files of a bag are read for their tags, asked in the order of the tar.
+
+    So that what a bag costs does not follow from what stands in it: tags of other files than
+    READ_FIRST are wanted where there are few, and left out whole where there are many.
+    """
+
+    def __init__(self) -> None:
+        self._files = self._bytes = self._tags = 0
+        self.left_out = ""
+        """The first file that was not wanted though its name is that of a tag file."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no other file will be wanted."""
+        return self._files >= OTHER_TAG_FILES
+
+    def wants(self, path: str, size: int) -> bool:
+        """Whether to read the file for tags."""
+        if path in READ_FIRST:
+            return size <= TAG_FILE_BYTES
+        if not path.lower().endswith(".txt"):
+            return False
+        is_small = size <= TAG_FILE_BYTES and self._bytes + size <= OTHER_TAG_BYTES
+        if not is_small or self._files >= OTHER_TAG_FILES:
+            self.left_out = self.left_out or path
+            return False
+        self._files += 1
+        self._bytes += size
+        return True
+
+    def read(self, path: str, data: bytes, encoding: str) -> tuple[list[Tag], list[Problem]]:
+        """`parse_tags`, as far as the bag has tags left."""
+        tags, found = parse_tags(data, path, encoding)
+        if path not in READ_FIRST and self._tags + len(tags) > TAGS:
+            self.left_out = self.left_out or path
+            return [], found
+        self._tags += len(tags)
+        return tags, found
+
+    def problems(self) -> list[Problem]:
+        """What to say once all were asked about."""
+        if not self.left_out:
+            return []
+        return [problems.TAGS_LEFT_OUT.about(self.left_out, limit=f"{TAGS:,} tags of other files")]
+
+
 def parse_tags(data: bytes, path: str, encoding: str = UTF_8) -> tuple[list[Tag], list[Problem]]:
     """The tags of a file in order, and what was wrong with its lines.
 
     A line splits at its first colon; a line that begins with a space or tab goes on
     from the one before, joined with one space; names may repeat; values may be empty.
-    `encoding` is what bagit.txt declares; a byte order mark wins over it.
+    `encoding` is what bagit.txt declares; a byte order mark wins over it. A file of more than
+    TAG_LINES lines has no tags.
     """
     text, found = _decoded(data, path, encoding)
+    lines = _LINE_END.split(text, maxsplit=TAG_LINES)
+    if len(lines) > TAG_LINES and lines[-1]:
+        severity = ERROR if path in MAIN_TAG_FILES else WARNING
+        many = problems.TOO_MANY_TAG_LINES.about(path, severity, limit=f"{TAG_LINES:,}")
+        return [], [*found, many]
     tags: list[tuple[str, list[str]]] = []
-    for number, line in enumerate(_LINE_END.split(text), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         name, colon, value = line.partition(":")

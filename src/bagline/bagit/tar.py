@@ -222,9 +222,9 @@ class TarReader:
         if header.type == b"g":
             # A new mapping each time: a resumed scan needs them as they stood here.
             merged = {**self.pax_globals, **dict(records)}
-            if sum(len(k) + len(v) for k, v in merged.items()) > self._limits.pax_bytes:
-                size = sum(len(k) + len(v) for k, v in merged.items())
-                limit = self._limits.pax_bytes
+            size = sum(len(k) + len(v) for k, v in merged.items())
+            limit = self._limits.pax_global_bytes
+            if size > limit:
                 what = "global headers"
                 self._reject(
                     problems.HEADER_TOO_LARGE, offset=offset, size=size, what=what, limit=limit

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -49,7 +49,7 @@ class BagFacts:
     has_fetch_txt: bool = False
     payload_files: int = 0
     payload_bytes: int = 0
-    tag_files: Sequence[str] = ()
+    tag_files: Collection[str] = ()
     serialization: str = TAR
     special_entries: Mapping[str, str] = field(default_factory=dict)
     bag_name: str = ""

@@ -95,7 +95,7 @@ def _bag_facts(bag: IngestObject, notes: PreFetchNotes) -> BagFacts:
         manifests=tuple(bag.manifests),
         tag_manifests=tuple(bag.tag_manifests),
         tags=tuple(bag.tags),
-        tag_files=tuple(bag.tag_files),
+        tag_files=dict.fromkeys(bag.tag_files),
         has_fetch_txt=bag.has_fetch_txt,
         serialization=bag.serialization,
         special_entries=notes.special,

@@ -27,6 +27,9 @@ class KeptBody:
     def close(self) -> None:
         self.is_whole = True
 
+    def __len__(self) -> int:
+        return len(self._data)
+
     def __bytes__(self) -> bytes:
         return bytes(self._data)
 
@@ -55,6 +58,13 @@ class Bodies:
         if entry is None or entry.span is None:
             raise BrokenState(f"the record of {path!r} is gone from Redis")
         return entry.file, entry.span
+
+    def size(self, path: str) -> int:
+        """In bytes."""
+        kept = self._kept.get(path)
+        if kept is not None and kept.is_whole:
+            return len(kept)
+        return self.entry(path)[0].size
 
     def chunks(self, path: str) -> Iterator[bytes]:
         """The body, in chunks. Raises Gone or Replaced when it must be read again."""

@@ -6,12 +6,12 @@ from bagline.bagit.paths import is_utf8
 from bagline.bagit.profiles import profile_for, profile_identifier, storage_option
 from bagline.bagit.tagfiles import (
     TAG_FILE_BYTES,
+    TagReading,
     looks_like_tag_file,
     parse_bagit_txt,
-    parse_tags,
 )
 from bagline.model.ingest import IngestObject, Tag
-from bagline.problems import Problem
+from bagline.problems import TAG_FILE_TOO_LARGE, Problem
 from bagline.stages.base import Job
 from bagline.stages.notes import PreFetchNotes
 from bagline.stages.prefetch.bodies import Bodies
@@ -32,24 +32,34 @@ def apply_tags(job: Job, notes: PreFetchNotes, bodies: Bodies) -> list[Problem]:
     bag.tags = []
     if BAGIT_TXT in bag.parsable_tag_files:
         problems += _declare(notes, bodies)
-    others = [path for path in bag.tag_files if path not in PARSABLE and _is_kept_whole(path)]
+    reading = TagReading()
+    others = [path for path in bag.tag_files if path not in PARSABLE and _may_be_read(path)]
     for path in [*bag.parsable_tag_files, *others]:
+        size = bodies.size(path)
+        if not reading.wants(path, size):
+            if path in PARSABLE:
+                limit = TAG_FILE_BYTES
+                problems.append(TAG_FILE_TOO_LARGE.about(path, size=size, limit=limit))
+            if reading.is_full:
+                break
+            continue
         body = bodies.whole(path, most_bytes=TAG_FILE_BYTES)
         if body is None or (path not in PARSABLE and not looks_like_tag_file(path, body)):
             continue
         encoding = "utf-8" if path == BAGIT_TXT else notes.encoding
-        tags, found = parse_tags(body, path, encoding)
+        tags, found = reading.read(path, body, encoding)
         bag.tags += tags
         if path in PARSABLE and path != BAGIT_TXT:
             problems += found
         job.progress.moved()
     _settle_storage_option(bag)
-    return problems
+    return problems + reading.problems()
 
 
-def _is_kept_whole(path: str) -> bool:
-    """Whether a resumed pass finds the file by this name: records do not keep raw bytes."""
-    return is_utf8(path) and "\ufffd" not in path
+def _may_be_read(path: str) -> bool:
+    """Whether the name is that of a tag file, and one by which a resumed pass finds the file:
+    records do not keep raw bytes."""
+    return path.lower().endswith(".txt") and is_utf8(path) and "\ufffd" not in path
 
 
 def _declare(notes: PreFetchNotes, bodies: Bodies) -> list[Problem]:

@@ -15,6 +15,7 @@ BENCHES = {
     "line": "engines up, and a tiny bag through the whole line",
     "check": "`bagline check` on local tars",
     "prefetch": "the pre-fetch stage over the embedded engines",
+    "verify": "the verification stage, by how much is read back",
     "queue": "tiny bags through pre-fetch and validator, over NSQ and over Redis",
     "staging": "the staging stage over the embedded engines, and over a slow link",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,16 @@ def of(bag: BagBuilder, profile: str = "", name: str = "") -> list[Problem]:
     return check_bag(chunked(raw), len(raw), chosen, bag_name=name).problems
 
 
-def raw(*blocks: bytes, members: int = LIMITS.members, expanded: int = 10**9) -> list[Problem]:
+def raw(
+    *blocks: bytes,
+    members: int = LIMITS.members,
+    expanded: int = 10**9,
+    tag_files: int = LIMITS.tag_files,
+) -> list[Problem]:
     data = b"".join(blocks)
-    limits = replace(LIMITS, members=members, expanded_bytes=expanded, expanded_factor=0)
+    limits = replace(
+        LIMITS, members=members, expanded_bytes=expanded, expanded_factor=0, tag_files=tag_files
+    )
     scan = BagScan(chunked(data), length=len(data), limits=limits)
     try:
         list(scan.files())
@@ -141,6 +149,12 @@ PROVOKED: dict[str, Callable[[], list[Problem]]] = {
     "BAG075": lambda: of(valid_bag().payload("x/y").listed_as("data/x/y", "data\\x\\y")),
     "BAG076": lambda: manifest(b"\xff\xfe\x00\xd8\x00\x00"),
     "BAG077": lambda: manifest(MD5 + b" *data/a"),
+    "BAG078": lambda: parse_tags(b"A: b\n" * 10_001, "bag-info.txt")[1],
+    "BAG079": lambda: of(
+        reduce(
+            lambda bag, n: bag.tag_file(f"notes/{n}.txt", b"A: b\n" * 5_000), range(5), valid_bag()
+        )
+    ),
     "BAG080": lambda: of(valid_bag().unlisted("data/empty", "md5")),
     "BAG081": lambda: of(valid_bag().wrong_digest("data/empty")),
     "BAG082": lambda: of(valid_bag().payload("bell\x07")),
@@ -153,6 +167,7 @@ PROVOKED: dict[str, Callable[[], list[Problem]]] = {
     "BAG092": lambda: bag_problems(FACTS, STRICT),
     "BAG093": lambda: [problems.BAG_DELETED.about("bag.tar")],
     "BAG094": lambda: [problems.BAG_NAME_UNUSABLE.about("a\x07.tar", reason="a bell is in it")],
+    "BAG095": lambda: raw(header(b"bag/x.txt"), header(b"bag/y.txt"), END, tag_files=1),
     "BAG099": lambda: manifest(b"x\n" * 2000),
 }
 

@@ -1,4 +1,4 @@
-"""What it costs to read copies back before the tar goes, beside the store's word and a plain GET."""
+"""What reading copies back costs before the tar goes, beside the store's word and plain GETs."""
 
 from __future__ import annotations
 

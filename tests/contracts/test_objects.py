@@ -23,6 +23,7 @@ from bagline.errors import (
     Refused,
     Replaced,
     Unreachable,
+    Unreadable,
 )
 from bagline.model.times import is_set
 from bagline.services.objects.base import (
@@ -469,6 +470,99 @@ def test_a_copy_above_the_largest_part_goes_in_parts(
     others = replace(check, sha256=sha256(b"other"), part_sha256=[sha256(b"other")] * 3)
     with pytest.raises(ProofFailed, match="other bytes"):
         objects.verify(bucket, others)
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, len(BLOB)])
+def test_what_must_be_read_is_read_whatever_the_store_tells(
+    objects: Objects, bucket: str, key: str, size: int
+) -> None:
+    body = BLOB[:size]
+    objects.put_stream(Target(bucket, key), iter([body]), size=size, sha256=sha256(body))
+    moves: list[None] = []
+    check = Check(key, size, sha256(body), must_read=True, moved=lambda: moves.append(None))
+    proof = objects.verify(bucket, check)
+    assert proof.how is ProofMethod.READ_BACK
+    assert is_set(proof.stored_at)
+    assert bool(moves) is (size > MIB)
+    with pytest.raises(ProofFailed):
+        objects.verify(bucket, replace(check, sha256=sha256(b"other")))
+    with pytest.raises(ProofFailed, match="bytes"):
+        objects.verify(bucket, replace(check, size=size + 1))
+    with pytest.raises(Gone):
+        objects.verify(bucket, replace(check, key="absent"))
+
+
+ARCHIVED = (
+    b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 70\r\n"
+    b"Connection: close\r\n\r\n"
+    + b"<Error><Code>InvalidObjectState</Code><Message>x</Message></Error>".ljust(70)
+)
+
+
+@pytest.mark.parametrize("size", [70_000, 3 * MIB])
+@pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
+def test_a_copy_in_an_archive_class_is_the_stores_word(
+    engines: EngineAddresses,
+    plain_bucket: str,
+    key: str,
+    proxy: Proxy,
+    size: int,
+    storage_class: str,
+) -> None:
+    """The proxy calls a metadata header by the name of the storage class's."""
+    there = s3(engines, endpoint=proxy.url)
+    target = Target(plain_bucket, key, metadata={"archived": storage_class})
+    there.put_stream(target, iter([BLOB[:size]]), size=size, sha256=sha256(BLOB[:size]))
+    own = b"X-Amz-Storage-Class: STANDARD"
+    proxy.swaps = [(own, own.replace(b"Storage", b"Ignored"))]
+    proxy.swaps += [
+        (name + b":", b"X-Amz-Storage-Class:")
+        for name in (b"X-Amz-Meta-Archived", b"x-amz-meta-archived", b"X-Amz-Meta-archived")
+    ]
+    proxy.faults = [Fault(instead=ARCHIVED, on="GET") for _ in range(20)]
+    assert there.head(plain_bucket, key).is_archived
+    check = Check(key, size, sha256(BLOB[:size]), must_read=True)
+    assert there.verify(plain_bucket, check).how in (
+        ProofMethod.STORE_SHA256,
+        ProofMethod.STORE_MD5,
+    )
+    untold = replace(check, sha256=sha256(BLOB[:size]), part_sha256=())
+    proxy.swaps.append((b"X-Amz-Checksum-Sha256", b"X-Amz-Checksum-Unknow"))
+    assert there.verify(plain_bucket, untold).how is ProofMethod.STORE_SIZE
+    with pytest.raises(ProofFailed):
+        there.verify(plain_bucket, replace(check, size=size + 1))
+
+
+def test_a_copy_whose_archive_only_the_read_tells_of_is_the_stores_word(
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy
+) -> None:
+    there = s3(engines, endpoint=proxy.url)
+    there.put(Body(Target(plain_bucket, key), BLOB[:70_000]))
+    proxy.faults = [Fault(instead=ARCHIVED, on="GET") for _ in range(20)]
+    check = Check(key, 70_000, sha256(BLOB[:70_000]), must_read=True)
+    assert there.verify(plain_bucket, check).how is ProofMethod.STORE_SHA256
+
+
+def test_a_copy_that_the_store_tells_of_and_does_not_give_is_unreadable(
+    engines: EngineAddresses, plain_bucket: str, proxy: Proxy
+) -> None:
+    there = s3(engines, endpoint=proxy.url)
+    checks = []
+    for name, size in (("small", 70_000), ("large", 3 * MIB), ("sound", 5)):
+        there.put(Body(Target(plain_bucket, name), BLOB[:size]))
+        checks.append(Check(name, size, sha256(BLOB[:size]), must_read=True))
+    proxy.faults = [
+        Fault(after=20_000, on=f"GET /{plain_bucket}/{name}")
+        for name in ("small", "large")
+        for _ in range(40)
+    ]
+    kinds = [type(answer) for answer in there.verify_many(plain_bucket, checks)]
+    assert kinds == [Unreadable, Unreadable, Proof]
+    proxy.go_down()
+    with pytest.raises(Unreachable) as fault:
+        there.verify(plain_bucket, checks[2])
+    assert type(fault.value) is not Unreadable
+    proxy.is_down = False
 
 
 def test_without_the_parts_digests_a_large_copy_is_streamed(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from bagline.errors import Misconfigured
 from bagline.model.premis import PremisEvent
@@ -199,6 +200,71 @@ def test_a_cancelled_work_item_is_not_overwritten(
     stored = registry.save_work_item(item, unless_status=[STATUS_CANCELLED])
     assert stored.status == STATUS_CANCELLED
     assert registry.work_item(item.id) == stored
+
+
+def test_a_row_that_changed_since_it_was_read_is_not_replaced(
+    registry: Registry, institution: Institution
+) -> None:
+    read = registry.save_work_item(an_item(institution))
+    moved = registry.save_work_item(structs.replace(read, stage="Store"))
+    read.status = STATUS_CANCELLED
+    stored = registry.save_work_item(read, unless_changed=True)
+    assert (stored.status, stored.stage) == (STATUS_PENDING, "Store")
+    moved.status = STATUS_CANCELLED
+    assert registry.save_work_item(moved, unless_changed=True).status == STATUS_CANCELLED
+
+
+def test_of_a_bucket_and_name_one_item_is_opened(
+    registry: Registry, institution: Institution
+) -> None:
+    first = registry.open_work_item(an_item(institution))
+    assert registry.open_work_item(an_item(institution, etag="f" * 32)).id == first.id
+    assert registry.open_work_item(an_item(institution, "other.tar")).id != first.id
+    for status in ("Failed", "Cancelled", "Success"):
+        registry.save_work_item(structs.replace(first, status=status))
+        another = registry.open_work_item(an_item(institution))
+        assert another.id != first.id
+        first = another
+
+
+def test_many_who_open_at_once_open_one(registry: Registry, institution: Institution) -> None:
+    made: list[int] = []
+    start = threading.Barrier(6)
+
+    def open_one() -> None:
+        start.wait()
+        made.append(registry.open_work_item(an_item(institution, "rush.tar")).id)
+
+    threads = [threading.Thread(target=open_one) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert len(made) == 6
+    assert len(set(made)) == 1
+
+
+def test_how_a_copy_was_proven_is_kept_and_made_new(
+    registry: Registry, kept: IntellectualObject
+) -> None:
+    file = a_file(kept, "data/proven.txt")
+    first = RegistryStorageRecord(url="https://x/a/1", proven_by="read back", proven_at=MOMENT)
+    file.storage_records = [first, RegistryStorageRecord(url="https://x/b/1")]
+    registry.create_files([file])
+    found = registry.files([file.identifier])[file.identifier]
+    assert [(c.proven_by, c.proven_at) for c in found.storage_records] == [
+        ("read back", MOMENT),
+        ("", NEVER),
+    ]
+    found.storage_records[1].proven_by = "the store's word: SHA-256"
+    found.storage_records[1].proven_at = MOMENT
+    found.storage_records[0].proven_by = ""  # nothing is newly known of it
+    registry.update_file(found)
+    after = registry.files([file.identifier])[file.identifier]
+    assert [c.proven_by for c in after.storage_records] == [
+        "read back",
+        "the store's word: SHA-256",
+    ]
 
 
 def test_work_items_are_filtered_newest_first(registry: Registry, institution: Institution) -> None:

@@ -180,7 +180,7 @@ def test_the_reference_has_every_setting(name: str) -> None:
 
 @each_page
 def test_settings_on_a_page_exist_and_have_that_default(page: Path) -> None:
-    for name in re.findall(r"`((?:work|s3|buckets|queue)\.\w+)`", text_of(page)):
+    for name in re.findall(r"`((?:work|s3|buckets|queue|verify)\.\w+)`", text_of(page)):
         assert name in DEFAULTS
     for cells in rows(page):
         name = cells[0].strip("`")
@@ -197,7 +197,7 @@ def test_environment_names_are_those_that_are_read(tmp_path: Path) -> None:
         variable = cells[3].strip("`")
         assert variable == "BAGLINE_" + name.upper().replace(".", "_")
         value = {bool: "true", int: "7", float: "7"}.get(type(DEFAULTS[name]), "seven")
-        value = {"queue.kind": "nsq"}.get(name, value)
+        value = {"queue.kind": "nsq", "verify.read_back": "1/7"}.get(name, value)
         read: Any = load_settings(data_dir=tmp_path, environ={variable: value})
         for part in name.split("."):
             read = getattr(read, part)

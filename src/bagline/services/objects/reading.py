@@ -12,6 +12,7 @@ from typing import Any
 import obstore
 
 from bagline.errors import BrokenState, Replaced, Unreachable
+from bagline.model.times import from_datetime
 from bagline.services.objects.base import ObjectInfo
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_key
@@ -71,6 +72,23 @@ class Reader:
         finally:
             for future in ahead:
                 future.cancel()
+
+    def small(self, bucket: str, key: str, length: int) -> tuple[bytes, ObjectInfo]:
+        """The first `length` bytes, at least one, and what the store tells with them: the
+        object's size, ETag and date. One request."""
+        check_key(key)
+        with self._connection.asking("read", bucket, key):
+            options: Any = {"range": (0, length)}
+            answer = obstore.get(self._connection.store(bucket), key, options=options)
+            data, meta = bytes(answer.bytes()), answer.meta
+        info = ObjectInfo(
+            bucket=bucket,
+            key=key,
+            size=meta["size"],
+            etag=(meta["e_tag"] or "").strip('"'),
+            last_modified=from_datetime(meta["last_modified"]),
+        )
+        return data, info
 
     def sha256(
         self,

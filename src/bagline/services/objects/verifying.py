@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from contextlib import AbstractContextManager, nullcontext
 
-from bagline.errors import ProofFailed, Refused, SlowDown, Unreachable, Unreadable
+from bagline.errors import BrokenState, ProofFailed, Refused, SlowDown, Unreachable, Unreadable
 from bagline.services.objects.base import Check, ObjectInfo, Proof, ProofMethod
 from bagline.services.objects.checksums import is_md5, proves
 from bagline.services.objects.classify import fault_of
@@ -23,6 +24,10 @@ class Verifier:
         self._large = threading.BoundedSemaphore(LARGE_READS)
 
     def verify(self, bucket: str, check: Check, read_back: bool) -> Proof:
+        if check.must_read and 0 < check.size <= PIECE_BYTES:
+            proof = self._read_small(bucket, check)
+            if proof is not None:
+                return proof
         info, told = self._reader.head_with_checksum(bucket, check.key)
         if info.size != check.size:
             raise ProofFailed(f"{bucket}/{check.key} has {info.size} bytes, not {check.size}")
@@ -34,6 +39,22 @@ class Verifier:
         if word is None:
             raise ProofFailed(f"the store tells no digest that proves {bucket}/{check.key}")
         return _proof(info, check, word)
+
+    def _read_small(self, bucket: str, check: Check) -> Proof | None:
+        """The proof by one request; None where it takes another one to say what is wrong."""
+        try:
+            data, info = self._reader.small(bucket, check.key, check.size)
+        except SlowDown:
+            raise
+        except Unreachable as fault:
+            self._reader.head(bucket, check.key)  # it is there, and the store answers
+            raise Unreadable(f"{bucket}/{check.key} cannot be read: {fault}") from fault
+        except (Refused, BrokenState):
+            return None
+        is_right = hashlib.sha256(data).hexdigest() == check.sha256.lower()
+        if info.size != check.size or not is_right:
+            return None
+        return _proof(info, check, ProofMethod.READ_BACK)
 
     def _read_back(self, info: ObjectInfo, check: Check) -> Proof | None:
         """The proof; None where the store says only now that the object is archived."""

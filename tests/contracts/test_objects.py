@@ -499,6 +499,7 @@ ARCHIVED = (
 )
 
 
+@pytest.mark.parametrize("engines", ["seaweedfs"], indirect=True)
 @pytest.mark.parametrize("size", [70_000, 3 * MIB])
 @pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
 def test_a_copy_in_an_archive_class_is_the_stores_word(

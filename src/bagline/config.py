@@ -26,7 +26,7 @@ GIB = 1024 * MIB
 
 SECRETS = ("access_key", "secret_key", "redis_url", "database_url", "auth_secret", "key")
 QUEUE_KINDS = ("redis", "nsq")
-SECTIONS = frozenset({"s3", "buckets", "health", "queue", "registry", "verify", "work"})
+SECTIONS = frozenset({"s3", "buckets", "health", "queue", "registry", "server", "verify", "work"})
 """Sections whose settings an environment variable may name."""
 READ_ALL, READ_ONE_COPY = "all", "one_copy"
 _SHARE = re.compile(r"1/[1-9][0-9]{0,5}")
@@ -87,9 +87,32 @@ class RegistrySettings(Struct, kw_only=True, forbid_unknown_fields=True):
     url: str = ""
     """Such as `https://registry.example`; `/admin-api/v3` follows."""
     user: str = ""
-    """A system administrator's e-mail address."""
+    """E-mail address of a user of the role `worker`."""
     key: Secret = Secret()
     api_version: str = "v3"
+
+
+class ServerSettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What `bagline registry serve` allows its clients."""
+
+    connections: int = 1_000
+    """At once. Where there are more, the first that has shown no key is cut off."""
+    head_seconds: float = 10.0
+    """For the whole of a request's line and headers."""
+    body_seconds: float = 120.0
+    """For the whole of a body; a quarter of it for each part."""
+    answer_seconds: float = 60.0
+    """For each part of an answer to be taken."""
+    body_bytes: int = 128 * MIB
+    """Bodies above 1 MiB that are in memory at once; the others wait."""
+    failures_a_minute: int = 100
+    """Failed sign-ins an address; above that they are 429. A right key always passes."""
+    member_requests_a_second: float = 20.0
+    """Each key of a user of an institution; 0: any number."""
+    worker_requests_a_second: float = 0.0
+    """Each key of a worker or system administrator; 0: any number."""
+    trusted_proxies: str = ""
+    """Addresses or networks, separated by commas, whose X-Forwarded-For is believed."""
 
 
 class HealthSettings(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -170,6 +193,7 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     buckets: BucketSettings = field(default_factory=BucketSettings)
     queue: QueueSettings = field(default_factory=QueueSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     work: WorkSettings = field(default_factory=WorkSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)

@@ -15,6 +15,7 @@ ROOMS = {
     "cli",
     "embedded",
     "formats",
+    "listening",
     "model",
     "server",
     "services",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -19,11 +21,16 @@ from bagline.cli.common import (
     safe,
     settings_for,
 )
-from bagline.errors import Misconfigured
+from bagline.config import Settings
+from bagline.errors import Misconfigured, ServiceFault
 from bagline.logs import configure_logs
 from bagline.services.registry.sql import SqlRegistry
-from bagline.services.registry.users import INST_USER, SYS_ADMIN, ApiUsers
+from bagline.services.registry.users import INST_USER, WORKER, ApiUsers
 from bagline.wiring import open_database
+
+if TYPE_CHECKING:
+    from bagline.server.desk import Desk
+    from bagline.server.metrics import ServerMeter
 
 GRACEFUL_SECONDS = 8
 
@@ -43,12 +50,13 @@ def serve(
 ) -> None:
     """Serve the Registry's REST API from its database, until SIGTERM or Ctrl-C."""
     # Only this command needs a web server.
-    import uvicorn
-
-    from bagline.server.app import Api
+    from bagline.listening.connections import Connections
+    from bagline.listening.listener import Listener, listen_at
     from bagline.server.desk import Desk
+    from bagline.server.guarding import guarded, limits_of
+    from bagline.server.metrics import ServerMeter
 
-    configure_logs()
+    configure_logs(json=True)
     if bool(tls_cert) != bool(tls_key):
         raise Misconfigured("--tls-cert and --tls-key belong together")
     settings = settings_for(data_dir, config)
@@ -56,25 +64,53 @@ def serve(
     desk = Desk(
         database, SqlRegistry(database), tuple(option.name for option in settings.storage_options)
     )
-    uvicorn.run(
-        Api(desk, ApiUsers(database)).application(),
-        host=host,
-        port=port,
-        ssl_certfile=tls_cert,
-        ssl_keyfile=tls_key,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+    limits, meter = limits_of(settings.server), ServerMeter()
+    connections = Connections(limits.connections, limits.head_seconds)
+    meter.watch(connections)
+    app = guarded(desk, ApiUsers(database), connections, settings.server, meter)
+    listener = Listener(
+        app,
+        listen_at(host, port, "port"),
+        connections,
+        limits,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        graceful_seconds=GRACEFUL_SECONDS,
     )
+    with telling_numbers(settings, desk, meter):
+        listener.run()
+
+
+@contextmanager
+def telling_numbers(settings: Settings, desk: Desk, meter: ServerMeter) -> Iterator[None]:
+    """Serve health and metrics at a port of their own meanwhile, where the settings name one."""
+    if not settings.health.port:
+        yield
+        return
+    from bagline.worker.health import HealthServer
+
+    def ready() -> list[str]:
+        try:
+            desk.registry.ping()
+        except ServiceFault:
+            return ["database does not answer"]
+        return []
+
+    place = settings.health
+    with HealthServer(place.host, place.port, meter.registry, alive=list, ready=ready):
+        yield
 
 
 @user.command()
 def add(
     email: str,
     role: Annotated[
-        str, typer.Option(help="sys_admin for workers; inst_admin or inst_user for people.")
-    ] = SYS_ADMIN,
+        str,
+        typer.Option(
+            help="worker for workers; inst_admin or inst_user for people; sys_admin for who "
+            "adds institutions."
+        ),
+    ] = WORKER,
     institution: Annotated[
         str, typer.Option(help="Identifier of the institution the user belongs to.")
     ] = "",

@@ -134,7 +134,7 @@ class RegistryClient:
         if answer.status == 409:
             return Conflict(what)
         if answer.status in (401, 403):
-            return Refused(f"{what}; check registry.user and registry.key: a system administrator")
+            return Refused(f"{what}; check registry.user, its role (worker), and registry.key")
         if answer.status in KNOWN_MISTAKES or answer.status < 429:
             return Refused(what)
         return Unreachable(what)

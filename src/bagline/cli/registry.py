@@ -24,6 +24,8 @@ from bagline.cli.common import (
 from bagline.config import Settings
 from bagline.errors import Misconfigured, ServiceFault
 from bagline.logs import configure_logs
+from bagline.model.times import is_set
+from bagline.secret import check_private
 from bagline.services.registry.sql import SqlRegistry
 from bagline.services.registry.users import INST_USER, WORKER, ApiUsers
 from bagline.wiring import open_database
@@ -36,7 +38,9 @@ GRACEFUL_SECONDS = 8
 
 registry = typer.Typer(name="registry", help="The Registry and its API.", no_args_is_help=True)
 user = typer.Typer(help="Users of the API.", no_args_is_help=True)
+key = typer.Typer(help="Keys of the API's users.", no_args_is_help=True)
 registry.add_typer(user, name="user")
+registry.add_typer(key, name="key")
 
 
 @registry.command()
@@ -59,6 +63,8 @@ def serve(
     configure_logs(json=True)
     if bool(tls_cert) != bool(tls_key):
         raise Misconfigured("--tls-cert and --tls-key belong together")
+    if tls_key and tls_key.exists():
+        check_private(tls_key, "the TLS key")
     settings = settings_for(data_dir, config)
     database = open_database(settings)
     desk = Desk(
@@ -153,4 +159,44 @@ def list_users(json: AsJson = False, data_dir: DataDir = None, config: ConfigFil
     for one in found:
         let_in = "yes" if one.enabled else "no"
         table.add_row(safe(one.email), one.role, safe(names.get(one.institution_id, "")), let_in)
+    out.print(table)
+
+
+@key.command()
+def new(email: str, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """One more key for a user; those there are go on. It is shown this once, and kept only
+    hashed."""
+    typer.echo(ApiUsers(open_database(settings_for(data_dir, config))).new_key(email))
+
+
+@key.command()
+def revoke(
+    email: str,
+    number: Annotated[int, typer.Argument(help="As `bagline registry key list` shows it.")],
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Let a key open nothing from now on."""
+    users = ApiUsers(open_database(settings_for(data_dir, config)))
+    if not users.revoke(email, number):
+        complain(f"{email} has no key {number} that opens anything.")
+        raise typer.Exit(EXIT_OUR_FAULT)
+
+
+@key.command(name="list")
+def list_keys(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """Every user's keys: when made, when used last, when revoked. Not the keys themselves."""
+    users = ApiUsers(open_database(settings_for(data_dir, config)))
+    found = users.keys()
+    if json:
+        print(msgspec.json.encode(found).decode())
+        return
+    emails = {one.id: one.email for one in users.all()}
+    table = Table(box=None, pad_edge=False)
+    for heading in ("E-mail", "Key", "Made", "Last used", "Revoked"):
+        table.add_column(heading)
+    for one in found:
+        moments = (one.created_at, one.last_used_at, one.revoked_at)
+        shown = [str(moment)[:16] if is_set(moment) else "–" for moment in moments]
+        table.add_row(safe(emails.get(one.user_id, "")), str(one.id), *shown)
     out.print(table)

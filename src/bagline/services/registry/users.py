@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
 
 from bagline.errors import Misconfigured
 from bagline.model import times
@@ -149,17 +149,14 @@ class ApiUsers:
         with self._database.reading() as connection:
             return {
                 (row.email.lower(), row.key_hash): record_of(row, ApiUser)
-                for row in connection.execute(_open())
+                for row in connection.execute(_OPEN)
             }
 
     def with_key(self, email: str, key: str) -> ApiUser | None:
         """The user, when the key is theirs and they are let in."""
         email, hashed = key_name(email, key)
-        query = _open().where(
-            t.api_keys.c.key_hash == hashed, func.lower(t.api_users.c.email) == email
-        )
         with self._database.reading() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_ONE, {"email": email, "hashed": hashed}).one_or_none()
         return None if row is None else record_of(row, ApiUser)
 
     def were_used(self, moments: Mapping[int, Timestamp]) -> None:
@@ -194,13 +191,16 @@ def key_name(email: str, key: str) -> KeyName:
     return email.strip().lower(), _hashed(key)
 
 
-def _open() -> Select[tuple[object, ...]]:
-    """Users with the keys that let them in."""
-    return (
-        select(t.api_users, t.api_keys.c.id.label("key_id"), t.api_keys.c.key_hash)
-        .join(t.api_keys, t.api_keys.c.user_id == t.api_users.c.id)
-        .where(t.api_users.c.enabled, t.api_keys.c.revoked_at.is_(None))
-    )
+_OPEN = (
+    select(t.api_users, t.api_keys.c.id.label("key_id"), t.api_keys.c.key_hash)
+    .join(t.api_keys, t.api_keys.c.user_id == t.api_users.c.id)
+    .where(t.api_users.c.enabled, t.api_keys.c.revoked_at.is_(None))
+)
+"""Users with the keys that let them in."""
+_ONE = _OPEN.where(
+    t.api_keys.c.key_hash == bindparam("hashed"),
+    func.lower(t.api_users.c.email) == bindparam("email"),
+)
 
 
 def _hashed(key: str) -> str:

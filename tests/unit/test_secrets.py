@@ -136,6 +136,12 @@ def test_a_secret_that_everybody_can_read_is_refused(tmp_path: Path, mode: int) 
     assert load_settings(data_dir=tmp_path, environ=environ).s3.secret_key
 
 
+def test_a_private_key_that_everybody_can_read_is_refused(tmp_path: Path) -> None:
+    environ = {"BAGLINE_QUEUE_TLS_KEY": str(a_secret(tmp_path, mode=0o644))}
+    with pytest.raises(Misconfigured, match=r"tls_key .* every user of this machine"):
+        load_settings(data_dir=tmp_path, environ=environ)
+
+
 BAD_TEXTS = {"nothing": b"", "an empty line": b"\n", "two lines": b"a\nb\n", "no text": b"\xff\xfe",
              "control characters": b"a\x1b[31m", "too much": b"a" * 70_000}  # fmt: skip
 

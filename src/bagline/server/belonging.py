@@ -46,7 +46,7 @@ def check_new_item(desk: Desk, user: ApiUser, institution: Institution, item: Wo
     if user.is_worker:
         _check_workers_item(desk, item)
     _refuse(
-        _name_fault(item),
+        _name_fault(user, item),
         _bucket_fault(desk, user, institution, item),
         *_reference_faults(desk, institution, item, WorkItem()),
     )
@@ -63,7 +63,7 @@ def check_changed_item(desk: Desk, user: ApiUser, stored: WorkItem, item: WorkIt
             raise Denied(f"a worker may not change {', '.join(changed)} of an item")
     institution = desk.institution(str(stored.institution_id), None)
     _refuse(
-        _name_fault(item) if item.name != stored.name else "",
+        _name_fault(user, item) if item.name != stored.name else "",
         _bucket_fault(desk, user, institution, item) if item.bucket != stored.bucket else "",
         *_reference_faults(desk, institution, item, stored),
     )
@@ -78,20 +78,27 @@ def check_object(institution: Institution, object: IntellectualObject) -> None:
         )
 
 
-def check_files(desk: Desk, user: ApiUser, files: Sequence[GenericFile]) -> None:
-    """Files lie in their object. Raises BadRequest."""
-    known = {
-        number: desk.object_or_none(number) for number in {f.intellectual_object_id for f in files}
-    }
+def check_files(
+    desk: Desk,
+    user: ApiUser,
+    files: Sequence[GenericFile],
+    *,
+    known: Sequence[RegistryStorageRecord] = (),
+) -> None:
+    """Files lie in their object. Copies that are `known` are not judged anew. Raises
+    BadRequest."""
+    urls = {copy.url for copy in known}
+    numbers = {file.intellectual_object_id for file in files}
+    owners = {number: desk.object_or_none(number) for number in numbers}
     for file in files:
-        owner = known[file.intellectual_object_id]
+        owner = owners[file.intellectual_object_id]
         if owner is None:
             raise BadRequest(f"There is no object {file.intellectual_object_id}.")
         if owner.institution_id != file.institution_id:
             raise BadRequest(f"Object {owner.id} is another institution's.")
         if not file.identifier.startswith(f"{owner.identifier}/"):
             raise BadRequest(f"identifier must begin with {owner.identifier}/, as its object's")
-        check_copies(user, file.uuid, file.storage_records)
+        check_copies(user, file.uuid, [c for c in file.storage_records if c.url not in urls])
 
 
 def check_copies(user: ApiUser, uuid: str, copies: Sequence[RegistryStorageRecord]) -> None:
@@ -154,14 +161,16 @@ def _check_workers_item(desk: Desk, item: WorkItem) -> None:
         raise Denied("a worker may not approve anything")
 
 
-def _name_fault(item: WorkItem) -> str:
+def _name_fault(user: ApiUser, item: WorkItem) -> str:
     """The name is a key at the top of a receiving bucket. Odd characters may be in it: such a
-    bag is rejected on the line, in words."""
+    bag is rejected on the line, in words. Workers take only what is a tar by its name."""
     name = item.name
-    if "/" in name or name in (".", "..") or not name.lower().endswith(".tar") or len(name) < 5:
-        return "name must be a bag's: a file's name that ends in .tar, without a slash"
+    if "/" in name or name in (".", ".."):
+        return "name must be a bag's: a file's name, without a slash"
     if len(name.encode("utf-8", "surrogatepass")) > BAG_NAME_BYTES:
         return f"name may have at most {BAG_NAME_BYTES} bytes"
+    if user.is_worker and (not name.lower().endswith(".tar") or len(name) < len("x.tar")):
+        return "name must be a bag's: a file's name that ends in .tar"
     return ""
 
 

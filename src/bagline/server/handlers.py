@@ -198,7 +198,7 @@ def update_file(desk: Desk, asked: Asked) -> Answer:
         raise BadRequest("institution_id and identifier must stay what they are")
     checks.check_file(file, desk.options)
     belonging.check_changed_file(asked.user, stored, file)
-    belonging.check_files(desk, asked.user, [file])
+    belonging.check_files(desk, asked.user, [file], known=stored.storage_records)
     return Answer(desk.update_file(file))
 
 

@@ -20,33 +20,20 @@ from msgspec.structs import fields
 
 from bagline.errors import Misconfigured
 from bagline.model.storage import DEFAULT_OPTIONS, StorageOption, StorageTarget
+from bagline.secret import Secret as Secret
+from bagline.secret import check_private
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 SECRETS = ("access_key", "secret_key", "redis_url", "database_url", "auth_secret", "key")
+SECRET_SOURCES = ("file", "command")
+"""`secret_key_file` names a file that holds the secret, `secret_key_command` tells it."""
 QUEUE_KINDS = ("redis", "nsq")
-SECTIONS = frozenset({"s3", "buckets", "health", "queue", "registry", "verify", "work"})
+SECTIONS = frozenset({"s3", "buckets", "health", "queue", "registry", "server", "verify", "work"})
 """Sections whose settings an environment variable may name."""
 READ_ALL, READ_ONE_COPY = "all", "one_copy"
 _SHARE = re.compile(r"1/[1-9][0-9]{0,5}")
-
-
-class Secret(Struct, frozen=True):
-    """A value that never shows itself; `reveal()` where it is used."""
-
-    value: str = ""
-
-    def reveal(self) -> str:
-        return self.value
-
-    def __bool__(self) -> bool:
-        return bool(self.value)
-
-    def __repr__(self) -> str:
-        return "Secret('…')" if self.value else "Secret('')"
-
-    __str__ = __repr__
 
 
 class S3Settings(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -87,9 +74,32 @@ class RegistrySettings(Struct, kw_only=True, forbid_unknown_fields=True):
     url: str = ""
     """Such as `https://registry.example`; `/admin-api/v3` follows."""
     user: str = ""
-    """A system administrator's e-mail address."""
+    """E-mail address of a user of the role `worker`."""
     key: Secret = Secret()
     api_version: str = "v3"
+
+
+class ServerSettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What `bagline registry serve` allows its clients."""
+
+    connections: int = 1_000
+    """At once. Where there are more, the first that has shown no key is cut off."""
+    head_seconds: float = 10.0
+    """For the whole of a request's line and headers."""
+    body_seconds: float = 120.0
+    """For the whole of a body; a quarter of it for each part."""
+    answer_seconds: float = 60.0
+    """For each part of an answer to be taken."""
+    body_bytes: int = 128 * MIB
+    """Bodies above 1 MiB that are in memory at once; the others wait."""
+    failures_a_minute: int = 100
+    """Failed sign-ins an address; above that they are 429. A right key always passes."""
+    member_requests_a_second: float = 20.0
+    """Each key of a user of an institution; 0: any number."""
+    worker_requests_a_second: float = 0.0
+    """Each key of a worker or system administrator; 0: any number."""
+    trusted_proxies: str = ""
+    """Addresses or networks, separated by commas, whose X-Forwarded-For is believed."""
 
 
 class HealthSettings(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -170,6 +180,7 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     buckets: BucketSettings = field(default_factory=BucketSettings)
     queue: QueueSettings = field(default_factory=QueueSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     work: WorkSettings = field(default_factory=WorkSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
@@ -250,10 +261,23 @@ def _check(settings: Settings) -> None:
         )
     if settings.queue.longest_delay_seconds <= 0:
         raise Misconfigured("queue.longest_delay_seconds must be more than 0")
+    _check_secret_files(settings)
     if settings.data_dir.exists() and not settings.data_dir.is_dir():
         raise Misconfigured(
             f"the data directory {settings.data_dir} is a file: name another with --data-dir"
         )
+
+
+def _check_secret_files(settings: Settings) -> None:
+    """They can be read, and not by everybody. Commands are not run before they are needed."""
+    holders = (settings, settings.s3, settings.queue, settings.registry)
+    for holder in (*holders, *settings.providers.values()):
+        for item in fields(holder):
+            secret = getattr(holder, item.name)
+            if isinstance(secret, Secret) and secret.file:
+                secret.reveal()
+    if settings.queue.tls_key and Path(settings.queue.tls_key).exists():
+        check_private(Path(settings.queue.tls_key), "queue.tls_key")
 
 
 def _from_text(kind: type, value: Any) -> Any:
@@ -289,25 +313,42 @@ def _read_file(
         *(providers.values() if isinstance(providers, dict) else []),
     ]
     for holder in (document, *(s for s in sections if isinstance(s, dict))):
-        for name in SECRETS:
-            if isinstance(holder.get(name), str):
-                holder[name] = {"value": holder[name]}
+        _fold_secrets(holder, f"the settings file {path}")
     return document
 
 
+def _fold_secrets(holder: dict[str, Any], where: str) -> None:
+    """Of each secret's value, file and command the one that is there, as one table."""
+    for name in SECRETS:
+        spellings = {name: "value", **{f"{name}_{source}": source for source in SECRET_SOURCES}}
+        given = [spelling for spelling in spellings if isinstance(holder.get(spelling), str)]
+        values = {spelling: holder.pop(spelling) for spelling in given}
+        meant = [spelling for spelling in given if values[spelling]] or given[:1]
+        if len(meant) > 1:
+            raise Misconfigured(f"{where} has {' and '.join(meant)}: leave one")
+        if meant:
+            holder[name] = {spellings[meant[0]]: values[meant[0]]}
+
+
 def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
+    given: dict[str, Any] = {}
     for name, value in environ.items():
         if not name.startswith("BAGLINE_") or name in {"BAGLINE_CONFIG", "BAGLINE_DATA_DIR"}:
             continue
         words = name.removeprefix("BAGLINE_").lower()
         section, _, rest = words.partition("_")
         if section in SECTIONS and rest:
-            held = document.setdefault(section, {})
-            if isinstance(held, dict):  # if not, converting says what is wrong
-                held[rest] = _secret_or(rest, value)
-        elif words in {"redis_url", "database_url", "user"}:
-            document[words] = _secret_or(words, value)
-
-
-def _secret_or(name: str, value: str) -> Any:
-    return {"value": value} if name in SECRETS else value
+            given.setdefault(section, {})[rest] = value
+        elif words == "user" or words.removesuffix("_file").removesuffix("_command") in (
+            "redis_url",
+            "database_url",
+        ):
+            given[words] = value
+    for holder in (given, *(held for held in given.values() if isinstance(held, dict))):
+        _fold_secrets(holder, "the environment")
+    for name, value in given.items():
+        held = document.get(name)
+        if isinstance(value, dict) and isinstance(held, dict) and name in SECTIONS:
+            held.update(value)
+        elif name not in document or name not in SECTIONS:  # else converting says what is wrong
+            document[name] = value

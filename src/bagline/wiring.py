@@ -266,6 +266,11 @@ def build_queue(settings: Settings) -> Queue:
 
 def build_objects(s3: S3Settings) -> Objects:
     """One store, with retries."""
+    may_change = s3.access_key.may_change or s3.secret_key.may_change
+
+    def keys() -> tuple[str, str]:
+        return s3.access_key.reveal(), s3.secret_key.reveal()
+
     return RetryingObjects(
         S3Objects(
             s3.endpoint,
@@ -273,6 +278,7 @@ def build_objects(s3: S3Settings) -> Objects:
             secret_key=s3.secret_key.reveal(),
             region=s3.region,
             allow_http=s3.allow_http,
+            keys=keys if may_change else None,
         )
     )
 
@@ -287,7 +293,11 @@ def build_registry(settings: Settings) -> Registry:
     named = settings.registry
     return HttpRegistry(
         RegistryClient(
-            named.url, user=named.user, key=named.key.reveal(), version=named.api_version
+            named.url,
+            user=named.user,
+            key=named.key.reveal(),
+            version=named.api_version,
+            new_key=named.key.reveal if named.key.may_change else None,
         )
     )
 

@@ -94,7 +94,11 @@ def test_what_is_wrong_is_said_and_is_a_503() -> None:
     meter = PrometheusMeter()
     wrong: list[str] = []
     with HealthServer(
-        "127.0.0.1", 0, meter, alive=lambda: wrong, ready=lambda: ["registry does not answer"]
+        "127.0.0.1",
+        0,
+        meter.registry,
+        alive=lambda: wrong,
+        ready=lambda: ["registry does not answer"],
     ) as server:
         assert ask(server.port, "/healthz")[0] == 200
         wrong.append("leases are not renewed")
@@ -103,7 +107,7 @@ def test_what_is_wrong_is_said_and_is_a_503() -> None:
         status, said = ask(server.port, "/readyz")
         assert (status, json.loads(said)["faults"]) == (503, ["registry does not answer"])
         with pytest.raises(Misconfigured, match="health.port"):  # noqa: RUF043
-            HealthServer("127.0.0.1", server.port, meter, alive=list, ready=list)
+            HealthServer("127.0.0.1", server.port, meter.registry, alive=list, ready=list)
 
 
 def test_warnings_are_counted_by_event_and_nothing_else_of_them() -> None:

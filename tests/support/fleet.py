@@ -37,7 +37,7 @@ from support.engines import fresh_name
 from support.nsq import Lookupd, Nsqd
 from support.postgres import Postgres, temporary_postgres
 from support.redis import RedisServer
-from support.registry import ADMIN, RegistryServer
+from support.registry import ADMIN, WORKERS, RegistryServer
 from support.tools import Server
 
 TOPICS = [step.topic for step in INGEST_LINE]
@@ -140,6 +140,7 @@ class Fleet:
         for server in self.servers:
             server.start()
         self.key = self.registry.add_user()
+        self.workers_key = self.registry.add_user(WORKERS, "worker")
         self.house = House(self._settings(), build_services(self._settings()))
         objects = self.house.services.objects
         for bucket in (self._staging, *self.preservation_buckets):
@@ -180,8 +181,8 @@ class Fleet:
             "BUCKET_STANDARD_VA": self.preservation_buckets[0],
             "BUCKET_STANDARD_OR": self.preservation_buckets[1],
             "PRESERV_REGISTRY_URL": self.registry.url,
-            "PRESERV_REGISTRY_API_USER": ADMIN,
-            "PRESERV_REGISTRY_API_KEY": self.key,
+            "PRESERV_REGISTRY_API_USER": WORKERS,
+            "PRESERV_REGISTRY_API_KEY": self.workers_key,
             "PRESERV_REGISTRY_API_VERSION": "v3",
             "INGEST_BUCKET_READER_INTERVAL": "1s",
         }
@@ -210,8 +211,8 @@ class Fleet:
             "BAGLINE_QUEUE_KIND": "nsq",
             "BAGLINE_QUEUE_NSQLOOKUPD": self.lookupd.http,
             "BAGLINE_REGISTRY_URL": self.registry.url,
-            "BAGLINE_REGISTRY_USER": ADMIN,
-            "BAGLINE_REGISTRY_KEY": self.key,
+            "BAGLINE_REGISTRY_USER": WORKERS,
+            "BAGLINE_REGISTRY_KEY": self.workers_key,
         }
         argv = [*COMMAND, "worker", RECONCILER]
         return Member(argv, self.folder / RECONCILER, environ)

@@ -18,12 +18,17 @@ from bagline.wiring import open_database
 from support.tools import Server, free_port
 
 ADMIN = "system@bagline.local"
+WORKERS = "workers@bagline.local"
 
 
 class RegistryServer(Server):
-    """`bagline registry serve` over the database at `database_url` ("": SQLite)."""
+    """`bagline registry serve` over the database at `database_url` ("": SQLite).
 
-    def __init__(self, folder: Path, database_url: str = "", *, port: int = 0) -> None:
+    `server`: settings of `[server]`."""
+
+    def __init__(
+        self, folder: Path, database_url: str = "", *, port: int = 0, **server: object
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings: Settings = load_settings(data_dir=folder, environ={})
@@ -33,7 +38,9 @@ class RegistryServer(Server):
             *("--port", str(self.port)),
             *("--data-dir", str(folder)),
         ]
-        environ = {"BAGLINE_DATABASE_URL": database_url} if database_url else {}
+        environ = {f"BAGLINE_SERVER_{name.upper()}": str(value) for name, value in server.items()}
+        if database_url:
+            environ["BAGLINE_DATABASE_URL"] = database_url
         super().__init__(argv, folder, self._answers, environ=environ)
 
     def database(self) -> Database:
@@ -56,10 +63,10 @@ class RegistryServer(Server):
 
 
 @contextmanager
-def temporary_registry(database_url: str = "") -> Iterator[RegistryServer]:
+def temporary_registry(database_url: str = "", **settings: object) -> Iterator[RegistryServer]:
     """A server with nothing in it, that is gone afterwards."""
     with TemporaryDirectory(prefix="bagline-registry-") as folder:
-        server = RegistryServer(Path(folder) / "data", database_url)
+        server = RegistryServer(Path(folder) / "data", database_url, **settings)
         server.start()
         try:
             yield server

@@ -76,6 +76,11 @@ class Server:
                 raise AssertionError(f"{self.argv[0]} did not start:\n{self.output()[-2000:]}")
             time.sleep(0.02)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def output(self) -> str:
         return self.log.read_text("utf-8", "replace")
 

@@ -36,6 +36,17 @@ class Versitygw(Server):
             argv.append(f"--sidecar={beside}")
         super().__init__([*argv, str(data)], folder, lambda: answers(f"{self.endpoint}/health"))
 
+    def rotate(self, access_key: str, secret_key: str) -> None:
+        """The same store, at the same place, that knows only these keys from now on."""
+        self.stop()
+        self.argv = [
+            {"--access": f"--access={access_key}", "--secret": f"--secret={secret_key}"}.get(
+                word.partition("=")[0], word
+            )
+            for word in self.argv
+        ]
+        self.start()
+
 
 def has_xattrs(folder: Path) -> bool:
     """Whether the file system keeps extended attributes; Linux alone can be asked."""

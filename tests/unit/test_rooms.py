@@ -15,6 +15,7 @@ ROOMS = {
     "cli",
     "embedded",
     "formats",
+    "listening",
     "model",
     "server",
     "services",
@@ -30,6 +31,7 @@ DOORS = {
     "logs.py",
     "pipeline.py",
     "problems.py",
+    "secret.py",
     "wiring.py",
 }
 LONGEST_MODULE = 400

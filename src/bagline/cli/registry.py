@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -19,17 +21,26 @@ from bagline.cli.common import (
     safe,
     settings_for,
 )
-from bagline.errors import Misconfigured
+from bagline.config import Settings
+from bagline.errors import Misconfigured, ServiceFault
 from bagline.logs import configure_logs
+from bagline.model.times import is_set
+from bagline.secret import check_private
 from bagline.services.registry.sql import SqlRegistry
-from bagline.services.registry.users import INST_USER, SYS_ADMIN, ApiUsers
+from bagline.services.registry.users import INST_USER, WORKER, ApiUsers
 from bagline.wiring import open_database
+
+if TYPE_CHECKING:
+    from bagline.server.desk import Desk
+    from bagline.server.metrics import ServerMeter
 
 GRACEFUL_SECONDS = 8
 
 registry = typer.Typer(name="registry", help="The Registry and its API.", no_args_is_help=True)
 user = typer.Typer(help="Users of the API.", no_args_is_help=True)
+key = typer.Typer(help="Keys of the API's users.", no_args_is_help=True)
 registry.add_typer(user, name="user")
+registry.add_typer(key, name="key")
 
 
 @registry.command()
@@ -43,38 +54,69 @@ def serve(
 ) -> None:
     """Serve the Registry's REST API from its database, until SIGTERM or Ctrl-C."""
     # Only this command needs a web server.
-    import uvicorn
-
-    from bagline.server.app import Api
+    from bagline.listening.connections import Connections
+    from bagline.listening.listener import Listener, listen_at
     from bagline.server.desk import Desk
+    from bagline.server.guarding import guarded, limits_of
+    from bagline.server.metrics import ServerMeter
 
-    configure_logs()
+    configure_logs(json=True)
     if bool(tls_cert) != bool(tls_key):
         raise Misconfigured("--tls-cert and --tls-key belong together")
+    if tls_key and tls_key.exists():
+        check_private(tls_key, "the TLS key")
     settings = settings_for(data_dir, config)
     database = open_database(settings)
     desk = Desk(
         database, SqlRegistry(database), tuple(option.name for option in settings.storage_options)
     )
-    uvicorn.run(
-        Api(desk, ApiUsers(database)).application(),
-        host=host,
-        port=port,
-        ssl_certfile=tls_cert,
-        ssl_keyfile=tls_key,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+    limits, meter = limits_of(settings.server), ServerMeter()
+    connections = Connections(limits.connections, limits.head_seconds)
+    meter.watch(connections)
+    app = guarded(desk, ApiUsers(database), connections, settings.server, meter)
+    listener = Listener(
+        app,
+        listen_at(host, port, "port"),
+        connections,
+        limits,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        graceful_seconds=GRACEFUL_SECONDS,
     )
+    with telling_numbers(settings, desk, meter):
+        listener.run()
+
+
+@contextmanager
+def telling_numbers(settings: Settings, desk: Desk, meter: ServerMeter) -> Iterator[None]:
+    """Serve health and metrics at a port of their own meanwhile, where the settings name one."""
+    if not settings.health.port:
+        yield
+        return
+    from bagline.worker.health import HealthServer
+
+    def ready() -> list[str]:
+        try:
+            desk.registry.ping()
+        except ServiceFault:
+            return ["database does not answer"]
+        return []
+
+    place = settings.health
+    with HealthServer(place.host, place.port, meter.registry, alive=list, ready=ready):
+        yield
 
 
 @user.command()
 def add(
     email: str,
     role: Annotated[
-        str, typer.Option(help="sys_admin for workers; inst_admin or inst_user for people.")
-    ] = SYS_ADMIN,
+        str,
+        typer.Option(
+            help="worker for workers; inst_admin or inst_user for people; sys_admin for who "
+            "adds institutions."
+        ),
+    ] = WORKER,
     institution: Annotated[
         str, typer.Option(help="Identifier of the institution the user belongs to.")
     ] = "",
@@ -117,4 +159,44 @@ def list_users(json: AsJson = False, data_dir: DataDir = None, config: ConfigFil
     for one in found:
         let_in = "yes" if one.enabled else "no"
         table.add_row(safe(one.email), one.role, safe(names.get(one.institution_id, "")), let_in)
+    out.print(table)
+
+
+@key.command()
+def new(email: str, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """One more key for a user; those there are go on. It is shown this once, and kept only
+    hashed."""
+    typer.echo(ApiUsers(open_database(settings_for(data_dir, config))).new_key(email))
+
+
+@key.command()
+def revoke(
+    email: str,
+    number: Annotated[int, typer.Argument(help="As `bagline registry key list` shows it.")],
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Let a key open nothing from now on."""
+    users = ApiUsers(open_database(settings_for(data_dir, config)))
+    if not users.revoke(email, number):
+        complain(f"{email} has no key {number} that opens anything.")
+        raise typer.Exit(EXIT_OUR_FAULT)
+
+
+@key.command(name="list")
+def list_keys(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """Every user's keys: when made, when used last, when revoked. Not the keys themselves."""
+    users = ApiUsers(open_database(settings_for(data_dir, config)))
+    found = users.keys()
+    if json:
+        print(msgspec.json.encode(found).decode())
+        return
+    emails = {one.id: one.email for one in users.all()}
+    table = Table(box=None, pad_edge=False)
+    for heading in ("E-mail", "Key", "Made", "Last used", "Revoked"):
+        table.add_column(heading)
+    for one in found:
+        moments = (one.created_at, one.last_used_at, one.revoked_at)
+        shown = [str(moment)[:16] if is_set(moment) else "–" for moment in moments]
+        table.add_row(safe(emails.get(one.user_id, "")), str(one.id), *shown)
     out.print(table)

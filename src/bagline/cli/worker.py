@@ -134,7 +134,9 @@ def telling_health(
     meter.watch_queue(house.services.queue, topics or [step.topic for step in house.line])
     listen(meter.event_logged)
     ready = Readiness(house.services, topics)
-    with HealthServer(place.host, place.port, meter, alive=alive, ready=ready.faults) as server:
+    with HealthServer(
+        place.host, place.port, meter.registry, alive=alive, ready=ready.faults
+    ) as server:
         log.info("health_served", host=place.host, port=server.port)
         yield
 

@@ -1,7 +1,8 @@
-"""The API as an ASGI application: who asks, which handler, and faults as answers.
+"""The API as an ASGI application: the user's key, which handler, and faults as answers.
 
 Faults of handlers are `{"StatusCode", "Error"}`, those before them `{"error"}`
-(contract D). A client's mistake is never a 5xx: workers try those again.
+(contract D). A client's mistake is never a 5xx: workers try those again. What stands
+before it (the door, limits, the log) is in `guarding`.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
 from bagline.errors import ServiceFault, Unreachable
+from bagline.listening.sharing import Shared
 from bagline.model import wire
 from bagline.server.answers import Answer, Asked, Denied, Fault
 from bagline.server.desk import Desk
 from bagline.server.openapi import document
 from bagline.server.routes import ADMIN_API, MEMBER_API, ROUTES, Route
+from bagline.server.signing_in import KEY_HEADER, UNKNOWN, USER_HEADER, may_not
+from bagline.server.visits import PING, is_served, visit_of
 from bagline.services.registry.users import ApiUser, ApiUsers
 
-USER_HEADER = "X-Pharos-API-User"
-KEY_HEADER = "X-Pharos-API-Key"
-LARGEST_BODY = 64 * 1024 * 1024
+PULSE_SECONDS = 1.0
 AT_ONCE = 12
 """Requests that work with the database at one time; not above what its pool holds."""
 
@@ -43,6 +45,8 @@ class Api:
         self._desk = desk
         self._users = users
         self._limit: CapacityLimiter | None = None
+        self._pulse = Shared(self._beats, age_seconds=PULSE_SECONDS)
+        self._document = wire.encode(document())
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -52,11 +56,11 @@ class Api:
             )
             for base in (ADMIN_API, MEMBER_API)
             for route in ROUTES
-            if base == ADMIN_API or (route.members and route.method == "GET")
+            if is_served(route, base)
         ]
         routes += [
             StarletteRoute("/openapi.json", self._openapi),
-            StarletteRoute("/ping", self._ping),
+            StarletteRoute(PING, self._ping),
         ]
         return Starlette(
             routes=routes,
@@ -66,22 +70,24 @@ class Api:
     def _endpoint(self, route: Route, base: str) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             try:
-                body = await _body(request)
+                body = await request.body()
             except ClientDisconnect:
                 return Response(status_code=400)
-            if body is None:
-                return _json(413, {"error": f"The body is larger than {LARGEST_BODY} bytes."})
             return await self._in_thread(lambda: self._answer(route, base, request, body))
 
         return endpoint
 
     def _answer(self, route: Route, base: str, request: Request, body: bytes) -> Response:
+        visit = visit_of(request.scope)
         try:
+            # The door looked into memory; whether the key is still right, the database knows.
             user = self._user(request)
             if user is None:
-                return _json(401, {"error": "Unknown API user, or wrong key."})
-            if base == ADMIN_API and not user.is_sys_admin:
-                return _json(403, {"error": "This API is for system administrators."})
+                return _json(401, {"error": UNKNOWN.sentence})
+            visit.user, visit.route, visit.is_admin_api = user, route, base == ADMIN_API
+            refusal = may_not(user, visit)
+            if refusal is not None:
+                return _json(refusal.status, {"error": refusal.sentence})
             asked = Asked(
                 user,
                 request.path_params,
@@ -90,6 +96,7 @@ class Api:
                 request.headers,
             )
             answer = route.handle(self._desk, asked)
+            visit.wrote(request.path_params, answer.body)
         except Fault as fault:
             name = "error" if isinstance(fault, Denied) else "Error"
             return _fault(fault.status, fault.sentence, name)
@@ -97,46 +104,36 @@ class Api:
             log.warning("registry_unreachable", why=str(fault))
             return _fault(503, "The Registry's database does not answer: try again later.")
         except (ServiceFault, SQLAlchemyError):
-            log.error("registry_fault", route=route.path, trace=traceback.format_exc())
+            log.error("registry_fault", route=route.path, trace=_trace())
             return _fault(500, "The Registry could not do that; its log says why.")
         return _answered(answer)
 
     def _user(self, request: Request) -> ApiUser | None:
-        email, key = request.headers.get(USER_HEADER, ""), request.headers.get(KEY_HEADER, "")
-        if not email or not key or "\0" in email:
-            return None
+        email = request.headers.get(USER_HEADER.decode(), "")
+        key = request.headers.get(KEY_HEADER.decode(), "")
         return self._users.with_key(email, key)
 
     async def _openapi(self, _: Request) -> Response:
-        return _json(200, document())
+        return Response(self._document, 200, media_type="application/json")
 
     async def _ping(self, _: Request) -> Response:
-        """For probes: 200 while the database answers. Says nothing else."""
-
-        def ping() -> Response:
-            try:
-                self._desk.registry.ping()
-            except ServiceFault:
-                return _json(503, {"error": "The Registry's database does not answer."})
+        """For probes: 200 while the database answers. Says nothing else, and asks it at most
+        once a second, however often it is asked itself."""
+        if await self._pulse.answer():
             return _json(200, {"result": "OK"})
+        return _json(503, {"error": "The Registry's database does not answer."})
 
-        return await self._in_thread(ping)
+    def _beats(self) -> bool:
+        try:
+            self._desk.registry.ping()
+        except ServiceFault:
+            return False
+        return True
 
     async def _in_thread(self, work: Callable[[], Response]) -> Response:
         if self._limit is None:
             self._limit = CapacityLimiter(AT_ONCE)
         return await anyio.to_thread.run_sync(work, limiter=self._limit)
-
-
-async def _body(request: Request) -> bytes | None:
-    """The whole body; None when it is too large."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > LARGEST_BODY:
-            return None
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _answered(answer: Answer) -> Response:
@@ -151,6 +148,11 @@ def _fault(status: int, sentence: str, name: str = "Error") -> Response:
 
 def _json(status: int, body: object) -> Response:
     return Response(wire.encode(body), status, media_type="application/json")
+
+
+def _trace() -> str:
+    """Where it happened. Not what SQLAlchemy says beside it: that has the values."""
+    return traceback.format_exc()
 
 
 def _framework_fault(_: Request, fault: Exception) -> Response:

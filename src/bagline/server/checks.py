@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Integer, String, Table
 
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
@@ -22,6 +22,7 @@ from bagline.model.registry import (
 )
 from bagline.model.times import is_set, to_datetime
 from bagline.model.workitem import WorkItem
+from bagline.problems import ERROR, WARNING, Problem
 from bagline.server.answers import BadRequest
 from bagline.services.registry import tables as t
 
@@ -59,8 +60,14 @@ EVENT_TYPES = (
 OUTCOMES = ("Failure", "Success")
 ACCESS = ("consortia", "institution", "restricted")
 STATES = (STATE_ACTIVE, STATE_DELETED)
+TEXT_CHARACTERS = 1024 * 1024
+"""In one field of an object, a file or an event: a bag's tags may be long."""
+NOTE_CHARACTERS = 64 * 1024
+"""In one field of a work item."""
+PROBLEM_CHARACTERS = 16 * 1024
 LARGEST = {"BIGINT": 2**63 - 1, "INTEGER": 2**31 - 1}
 _EVENT_TEXTS = ("agent", "detail", "event_type", "identifier", "object", "outcome")
+_BUCKET = re.compile("[A-Za-z0-9](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
 _HEX = re.compile("[0-9a-f]{32,128}")
 
 
@@ -114,6 +121,9 @@ def check_institution(institution: Institution) -> None:
         _fits(institution, t.institutions),
         _needs(institution, "identifier", "name"),
         _one_of(institution, "state", STATES),
+        _bucket(institution, "receiving_bucket"),
+        _bucket(institution, "restore_bucket"),
+        [] if "/" not in institution.identifier else ["identifier may not have a slash"],
     )
 
 
@@ -151,6 +161,21 @@ def copy_faults(copy: RegistryStorageRecord) -> list[str]:
     return [*_fits(copy, t.storage_records), *_needs(copy, "url")]
 
 
+def check_problems(problems: Sequence[Problem]) -> None:
+    """Raises BadRequest with everything that is wrong."""
+    faults = [fault for problem in problems for fault in _problem_faults(problem)]
+    _refuse(faults)
+
+
+def _problem_faults(problem: Problem) -> Iterator[str]:
+    if not 0 < len(problem.code) <= 12:
+        yield "code must have 1 to 12 characters"
+    if problem.severity not in (ERROR, WARNING):
+        yield f"severity must be one of {ERROR}, {WARNING}"
+    if max(len(problem.subject), len(problem.message)) > PROBLEM_CHARACTERS:
+        yield f"subject and message may have at most {PROBLEM_CHARACTERS} characters"
+
+
 def _refuse(*faults: list[str]) -> None:
     found = list(dict.fromkeys(fault for some in faults for fault in some))
     if found:
@@ -168,9 +193,10 @@ def _fault(record: Struct, column: Any) -> Iterator[str]:
     if isinstance(kind, t.WireTime):
         if value is not None and is_set(value) and not _is_time(value):
             yield f"{column.name} must be a time, such as 2026-01-02T03:04:05Z"
-    elif isinstance(kind, String) and not isinstance(kind, Text) and kind.length:
-        if value is not None and len(value) > kind.length:
-            yield f"{column.name} may have at most {kind.length} characters"
+    elif isinstance(kind, String):
+        most = kind.length or (NOTE_CHARACTERS if column.table is t.work_items else TEXT_CHARACTERS)
+        if value is not None and len(value) > most:
+            yield f"{column.name} may have at most {most} characters"
     elif isinstance(kind, (Integer, BigInteger)) and isinstance(value, int):
         most = LARGEST["BIGINT" if isinstance(kind, BigInteger) else "INTEGER"]
         if not 0 <= value <= most:
@@ -198,6 +224,11 @@ def _one_of(record: Struct, name: str, allowed: tuple[str, ...]) -> list[str]:
     if getattr(record, name) in allowed:
         return []
     return [f"{name} must be one of {', '.join(allowed)}"]
+
+
+def _bucket(record: Struct, name: str) -> list[str]:
+    value = getattr(record, name)
+    return [] if not value or _BUCKET.fullmatch(value) else [f"{name} is no bucket's name"]
 
 
 def _uuid(record: Struct, name: str) -> list[str]:

@@ -161,6 +161,19 @@ class Desk:
             raise Missing
         return found[0]
 
+    def object_or_none(self, object_id: int) -> IntellectualObject | None:
+        """The row alone, without counts."""
+        query = select(t.intellectual_objects).where(t.intellectual_objects.c.id == object_id)
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else record_of(row, IntellectualObject)
+
+    def has_item(self, conditions: Sequence[ColumnElement[bool]]) -> bool:
+        """Whether there is such a work item."""
+        query = select(t.work_items.c.id).where(*conditions).limit(1)
+        with self._database.reading() as connection:
+            return connection.scalar(query) is not None
+
     def event(self, key: str, own: int | None) -> PremisEvent:
         """By id or UUID. Raises Missing."""
         column = t.premis_events.c
@@ -193,7 +206,13 @@ class Desk:
             return self.registry.open_work_item(item)
 
     def save_institution(self, institution: Institution) -> Institution:
-        """Create it (id 0) or replace the whole row. Raises BadRequest or Conflict."""
+        """Create it (id 0) or replace the whole row. Raises BadRequest or Conflict; no two
+        institutions have one bucket."""
+        named = {institution.receiving_bucket, institution.restore_bucket} - {""}
+        for other in self.registry.institutions():
+            shared = named & {other.receiving_bucket, other.restore_bucket}
+            if other.id != institution.id and shared:
+                raise Conflict(f"The bucket {min(shared)} is {other.identifier}'s.")
         with _integrity():
             return self.registry.save_institution(institution)
 
@@ -220,9 +239,7 @@ class Desk:
         return self.object(str(object.id), None)
 
     def create_files(self, files: Sequence[GenericFile]) -> list[GenericFile]:
-        """All or none. Raises Conflict when an identifier is taken, BadRequest when an
-        object is not the institution's."""
-        self._check_parents(files)
+        """All or none. Raises Conflict when an identifier is taken."""
         known = self.registry.files([file.identifier for file in files])
         if known:
             names = ", ".join(sorted(known)[:3])
@@ -234,7 +251,6 @@ class Desk:
 
     def update_file(self, file: GenericFile) -> GenericFile:
         """Replace the row, add what is new of checksums, storage records and events."""
-        self._check_parents([file])
         with _integrity():
             return self.registry.update_file(file)
 
@@ -281,20 +297,6 @@ class Desk:
         values = {"state": STATE_DELETED, "updated_at": self._clock()}
         connection.execute(update(table).where(table.c.id == row_id).values(values))
 
-    def _check_parents(self, files: Sequence[GenericFile]) -> None:
-        """Objects must exist and belong to their files' institution. Raises BadRequest."""
-        pairs = {(file.intellectual_object_id, file.institution_id) for file in files}
-        column = t.intellectual_objects.c
-        with self._database.reading() as connection:
-            for object_id, institution_id in pairs:
-                owner = connection.scalar(
-                    select(column.institution_id).where(column.id == object_id)
-                )
-                if owner is None:
-                    raise BadRequest(f"There is no object {object_id}.")
-                if owner != institution_id:
-                    raise BadRequest(f"Object {object_id} is another institution's.")
-
     def _parents(self, event: PremisEvent) -> tuple[int, int]:
         """Ids of the file and the object the event names. Raises BadRequest."""
         file_id, object_id = event.generic_file_id, event.intellectual_object_id
@@ -308,6 +310,8 @@ class Desk:
             if file_id:
                 file = self.file(str(file_id), event.institution_id)
                 object_id = object_id or file.intellectual_object_id
+                if file.intellectual_object_id != object_id:
+                    raise Missing
             if object_id:
                 self.object(str(object_id), event.institution_id)
         except Missing:

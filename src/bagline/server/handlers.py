@@ -20,7 +20,7 @@ from bagline.model.registry import (
 from bagline.model.times import Timestamp
 from bagline.model.workitem import WorkItem
 from bagline.problems import Problem
-from bagline.server import checks
+from bagline.server import belonging, checks
 from bagline.server.answers import Answer, Asked, BadRequest, listed
 from bagline.server.desk import Desk
 from bagline.services.registry import listing as lists
@@ -102,8 +102,9 @@ def update_institution(desk: Desk, asked: Asked) -> Answer:
 def create_item(desk: Desk, asked: Asked) -> Answer:
     item = asked.record(WorkItem)
     _must_be_new(item)
-    _must_be_of(desk, asked, item)
+    institution = _must_be_of(desk, asked, item)
     checks.check_item(item)
+    belonging.check_new_item(desk, asked.user, institution, item)
     if asked.headers.get(UNLESS_OPEN):
         opened = desk.open_item(item)
         return Answer(opened, 201)
@@ -117,6 +118,7 @@ def update_item(desk: Desk, asked: Asked) -> Answer:
     if item.institution_id != stored.institution_id:
         raise BadRequest("institution_id must stay what it is")
     checks.check_item(item)
+    belonging.check_changed_item(desk, asked.user, stored, item)
     statuses = [word.strip() for word in asked.headers.get(UNLESS_STATUS, "").split(",")]
     known_since = asked.headers.get(UNLESS_CHANGED, "")
     if known_since:
@@ -130,8 +132,9 @@ def update_item(desk: Desk, asked: Asked) -> Answer:
 def create_object(desk: Desk, asked: Asked) -> Answer:
     object = asked.record(IntellectualObject)
     _must_be_new(object)
-    _must_be_of(desk, asked, object)
+    institution = _must_be_of(desk, asked, object)
     checks.check_object(object, desk.options)
+    belonging.check_object(institution, object)
     return Answer(desk.create_object(object), 201)
 
 
@@ -148,7 +151,9 @@ def update_object(desk: Desk, asked: Asked) -> Answer:
 
 
 def delete_object(desk: Desk, asked: Asked) -> Answer:
-    return Answer(desk.delete_object(desk.object(str(asked.number("id")), None)))
+    object = desk.object(str(asked.number("id")), None)
+    belonging.check_deletion(desk, asked.user, object)
+    return Answer(desk.delete_object(object))
 
 
 def create_file(desk: Desk, asked: Asked) -> Answer:
@@ -168,6 +173,7 @@ def _created(desk: Desk, asked: Asked, files: list[GenericFile]) -> list[Generic
         checks.check_file(file, desk.options)
     if len({file.identifier for file in files}) < len(files):
         raise BadRequest("two of the files have the same identifier")
+    belonging.check_files(desk, asked.user, files)
     return desk.create_files(files) if files else []
 
 
@@ -191,11 +197,15 @@ def update_file(desk: Desk, asked: Asked) -> Answer:
     if (file.institution_id, file.identifier) != (stored.institution_id, stored.identifier):
         raise BadRequest("institution_id and identifier must stay what they are")
     checks.check_file(file, desk.options)
+    belonging.check_changed_file(asked.user, stored, file)
+    belonging.check_files(desk, asked.user, [file], known=stored.storage_records)
     return Answer(desk.update_file(file))
 
 
 def delete_file(desk: Desk, asked: Asked) -> Answer:
-    return Answer(desk.delete_file(desk.file(str(asked.number("id")), None)))
+    file = desk.file(str(asked.number("id")), None)
+    belonging.check_deletion(desk, asked.user, file)
+    return Answer(desk.delete_file(file))
 
 
 def create_event(desk: Desk, asked: Asked) -> Answer:
@@ -218,7 +228,8 @@ def create_copy(desk: Desk, asked: Asked) -> Answer:
     copy = asked.record(RegistryStorageRecord)
     _must_be_new(copy)
     checks.check_copy(copy)
-    _must_own_file(desk, asked, copy.generic_file_id)
+    file = _must_own_file(desk, asked, copy.generic_file_id)
+    belonging.check_copies(asked.user, file.uuid, [copy])
     return Answer(desk.create_copy(copy), 201)
 
 
@@ -232,8 +243,7 @@ def save_problems(desk: Desk, asked: Asked) -> Answer:
     """Bagline's own: replace the item's problems."""
     item = desk.item(asked.number("id"), None)
     problems = asked.records(Problem, PROBLEMS_AT_ONCE)
-    if any(len(p.code) > 12 or len(p.severity) > 12 for p in problems):
-        raise BadRequest("code and severity may have at most 12 characters")
+    checks.check_problems(problems)
     desk.registry.save_problems(item.id, problems)
     return Answer({"results": problems})
 
@@ -275,14 +285,16 @@ def _must_match(asked: Asked, record: Any) -> None:
         raise BadRequest("the id of the body is not that of the address")
 
 
-def _must_be_of(desk: Desk, asked: Asked, record: Any) -> None:
+def _must_be_of(desk: Desk, asked: Asked, record: Any) -> Institution:
     institution = desk.institution(str(asked.number("institution_id")), None)
     if record.institution_id != institution.id:
         raise BadRequest("the institution of the body is not that of the address")
+    return institution
 
 
-def _must_own_file(desk: Desk, asked: Asked, file_id: int) -> None:
+def _must_own_file(desk: Desk, asked: Asked, file_id: int) -> GenericFile:
     own = asked.number("institution_id")
     found = desk.list_files(Page((lists.FILES.table.c.id == file_id,), (), 1, 1), own)[0]
     if not found:
         raise BadRequest(f"the institution has no file {file_id}")
+    return found[0]

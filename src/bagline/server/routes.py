@@ -7,7 +7,7 @@ below `/member-api/v3` too (everybody, held to their own institution; reading on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_origin
 
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
@@ -25,6 +25,9 @@ from bagline.services.registry.listing import Listing
 
 ADMIN_API = "/admin-api/v3"
 MEMBER_API = "/member-api/v3"
+ONE_RECORD = 1024 * 1024
+"""Bytes of a body that holds one record, or an item's report."""
+MANY_RECORDS = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ class Route:
     members: bool = False
     own: bool = False
     """Bagline's own, not of contract D."""
+    workers: bool = False
+    """Whether a worker may ask it, where it changes something. Reading they may all."""
+
+    @property
+    def is_for_workers(self) -> bool:
+        return self.workers or self.method == "GET"
+
+    @property
+    def largest_body(self) -> int:
+        """In bytes."""
+        return MANY_RECORDS if get_origin(self.takes) is list else ONE_RECORD
 
 
 def _list(path: str, handle: h.Handler, listing: Listing, kind: Any) -> Route:
@@ -102,6 +116,7 @@ ROUTES = (
         takes=IntellectualObject,
         answers=IntellectualObject,
         status=201,
+        workers=True,
     ),
     Route(
         "PUT",
@@ -110,6 +125,7 @@ ROUTES = (
         "Replace an intellectual object. An active one keeps its storage option.",
         takes=IntellectualObject,
         answers=IntellectualObject,
+        workers=True,
     ),
     Route(
         "DELETE",
@@ -117,6 +133,7 @@ ROUTES = (
         h.delete_object,
         "Mark an intellectual object deleted, when its files are.",
         answers=IntellectualObject,
+        workers=True,
     ),
     _list("files", h.list_files, lists.FILES, GenericFile),
     Route(
@@ -135,6 +152,7 @@ ROUTES = (
         takes=list[GenericFile],
         answers=list[GenericFile],
         status=201,
+        workers=True,
     ),
     Route(
         "POST",
@@ -144,6 +162,7 @@ ROUTES = (
         takes=GenericFile,
         answers=GenericFile,
         status=201,
+        workers=True,
     ),
     Route(
         "POST",
@@ -153,6 +172,7 @@ ROUTES = (
         takes=list[h.FileName],
         answers=list[GenericFile],
         own=True,
+        workers=True,
     ),
     Route(
         "PUT",
@@ -161,9 +181,15 @@ ROUTES = (
         "Replace a file; new checksums, copies and events are added.",
         takes=GenericFile,
         answers=GenericFile,
+        workers=True,
     ),
     Route(
-        "DELETE", "/files/delete/{id}", h.delete_file, "Mark a file deleted.", answers=GenericFile
+        "DELETE",
+        "/files/delete/{id}",
+        h.delete_file,
+        "Mark a file deleted.",
+        answers=GenericFile,
+        workers=True,
     ),
     _list("events", h.list_events, lists.EVENTS, PremisEvent),
     Route(
@@ -182,6 +208,7 @@ ROUTES = (
         takes=PremisEvent,
         answers=PremisEvent,
         status=201,
+        workers=True,
     ),
     _list("items", h.list_of(lists.ITEMS, WorkItem, "items"), lists.ITEMS, WorkItem),
     Route(
@@ -200,6 +227,7 @@ ROUTES = (
         takes=WorkItem,
         answers=WorkItem,
         status=201,
+        workers=True,
     ),
     Route(
         "PUT",
@@ -209,6 +237,7 @@ ROUTES = (
         "a row of such a status stays and is answered.",
         takes=WorkItem,
         answers=WorkItem,
+        workers=True,
     ),
     Route(
         "GET",
@@ -227,6 +256,7 @@ ROUTES = (
         takes=list[Problem],
         answers=list[Problem],
         own=True,
+        workers=True,
     ),
     Route(
         "GET",
@@ -245,6 +275,7 @@ ROUTES = (
         takes=dict[str, Any],
         answers=dict[str, Any],
         own=True,
+        workers=True,
     ),
     _list(
         "checksums", h.list_of(lists.CHECKSUMS, Checksum, "checksums"), lists.CHECKSUMS, Checksum
@@ -257,6 +288,7 @@ ROUTES = (
         takes=Checksum,
         answers=Checksum,
         status=201,
+        workers=True,
     ),
     _list(
         "storage_records",
@@ -272,6 +304,7 @@ ROUTES = (
         takes=RegistryStorageRecord,
         answers=RegistryStorageRecord,
         status=201,
+        workers=True,
     ),
     Route(
         "GET",

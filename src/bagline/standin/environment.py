@@ -84,7 +84,12 @@ def older_settings(environ: Mapping[str, str]) -> Settings:
     if missing:
         raise Misconfigured(f"the environment lacks {', '.join(missing)}")
     allow_http = environ.get("APT_ENV", "") in WITHOUT_TLS
-    settings = load_settings(environ={**_translated(environ, allow_http), **environ})
+    translated = {
+        name: value
+        for name, value in _translated(environ, allow_http).items()
+        if not any(_base(own) == _base(name) for own in environ)
+    }
+    settings = load_settings(environ={**translated, **environ})
     if settings.storage_options == DEFAULT_OPTIONS:
         host = environ.get("S3_AWS_HOST") or "s3.amazonaws.com"
         settings.storage_options = tuple(_option(o, environ, host) for o in DEFAULT_OPTIONS)
@@ -97,8 +102,8 @@ def _translated(environ: Mapping[str, str], allow_http: bool) -> dict[str, str]:
     found = {
         "BAGLINE_REDIS_URL": _redis_url(environ),
         "BAGLINE_S3_ENDPOINT": _endpoint(environ.get("S3_AWS_HOST", ""), allow_http),
-        "BAGLINE_S3_ACCESS_KEY": environ.get("S3_AWS_KEY", ""),
-        "BAGLINE_S3_SECRET_KEY": environ.get("S3_AWS_SECRET", ""),
+        **_secret_as(environ, "S3_AWS_KEY", "BAGLINE_S3_ACCESS_KEY"),
+        **_secret_as(environ, "S3_AWS_SECRET", "BAGLINE_S3_SECRET_KEY"),
         "BAGLINE_S3_ALLOW_HTTP": "true" if allow_http else "",
         "BAGLINE_BUCKETS_STAGING": environ.get("STAGING_BUCKET", ""),
         "BAGLINE_QUEUE_KIND": "nsq" if environ.get("NSQ_LOOKUPD") else "",
@@ -106,7 +111,7 @@ def _translated(environ: Mapping[str, str], allow_http: bool) -> dict[str, str]:
         "BAGLINE_QUEUE_NSQD_HTTP": _without_scheme(environ.get("NSQ_URL", "")),
         "BAGLINE_REGISTRY_URL": environ.get("PRESERV_REGISTRY_URL", ""),
         "BAGLINE_REGISTRY_USER": environ.get("PRESERV_REGISTRY_API_USER", ""),
-        "BAGLINE_REGISTRY_KEY": environ.get("PRESERV_REGISTRY_API_KEY", ""),
+        **_secret_as(environ, "PRESERV_REGISTRY_API_KEY", "BAGLINE_REGISTRY_KEY"),
         "BAGLINE_REGISTRY_API_VERSION": environ.get("PRESERV_REGISTRY_API_VERSION", ""),
         "BAGLINE_WORK_COEXIST": "true",
         "BAGLINE_USER": "system@aptrust.org",
@@ -117,12 +122,30 @@ def _translated(environ: Mapping[str, str], allow_http: bool) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
+def _base(name: str) -> str:
+    """The setting that a variable is about, however its secret is given."""
+    return name.removesuffix("_FILE").removesuffix("_COMMAND")
+
+
+def _secret_as(environ: Mapping[str, str], older: str, own: str) -> dict[str, str]:
+    """A secret's value, file or command under Bagline's name."""
+    return {f"{own}{how}": environ.get(f"{older}{how}", "") for how in ("", "_FILE", "_COMMAND")}
+
+
+def _secret(environ: Mapping[str, str], name: str) -> Secret:
+    return Secret(
+        value=environ.get(name, ""),
+        file=environ.get(f"{name}_FILE", ""),
+        command=environ.get(f"{name}_COMMAND", ""),
+    )
+
+
 def _redis_url(environ: Mapping[str, str]) -> str:
     where = environ.get("REDIS_URL", "")
     if not where or "://" in where:
         return where
     user = quote(environ.get("REDIS_USER", ""), safe="")
-    password = quote(environ.get("REDIS_PASSWORD", ""), safe="")
+    password = quote(_secret(environ, "REDIS_PASSWORD").reveal(), safe="")
     login = f"{user}:{password}@" if password else ""
     scheme = "rediss" if environ.get("REDIS_USE_TLS", "").lower() == "true" else "redis"
     return f"{scheme}://{login}{where}/{environ.get('REDIS_DEFAULT_DB') or '0'}"
@@ -159,6 +182,11 @@ def _wasabi(name: str, environ: Mapping[str, str]) -> str:
     return next((v for prefix in WASABI if (v := environ.get(f"{prefix}_{name}", ""))), "")
 
 
+def _wasabi_secret(name: str, environ: Mapping[str, str]) -> Secret:
+    found = (_secret(environ, f"{prefix}_{name}") for prefix in WASABI)
+    return next((secret for secret in found if secret), Secret())
+
+
 def _providers(environ: Mapping[str, str], allow_http: bool) -> dict[str, S3Settings]:
     found = {}
     for option in DEFAULT_OPTIONS:
@@ -167,16 +195,16 @@ def _providers(environ: Mapping[str, str], allow_http: bool) -> dict[str, S3Sett
             if target.provider.startswith("Wasabi") and host:
                 found[target.provider] = S3Settings(
                     endpoint=_endpoint(host, allow_http),
-                    access_key=Secret(_wasabi("KEY", environ)),
-                    secret_key=Secret(_wasabi("SECRET", environ)),
+                    access_key=_wasabi_secret("KEY", environ),
+                    secret_key=_wasabi_secret("SECRET", environ),
                     region=target.region,
                     allow_http=allow_http,
                 )
     if environ.get("S3_LOCAL_HOST"):
         found["Local"] = S3Settings(
             endpoint=_endpoint(environ["S3_LOCAL_HOST"], allow_http),
-            access_key=Secret(environ.get("S3_LOCAL_KEY", "")),
-            secret_key=Secret(environ.get("S3_LOCAL_SECRET", "")),
+            access_key=_secret(environ, "S3_LOCAL_KEY"),
+            secret_key=_secret(environ, "S3_LOCAL_SECRET"),
             allow_http=allow_http,
         )
     return found

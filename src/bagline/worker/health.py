@@ -2,7 +2,8 @@
 
 `/healthz` is 503 when a thread of the worker died or its leases are not renewed any more:
 restart the process. `/readyz` is 503 while a service does not answer: wait. Both say why,
-in JSON, without addresses or secrets.
+in JSON, without addresses or secrets. Nobody shows a key here, so nothing is done for one
+request that is not done for all of the same second, and no body is read.
 """
 
 from __future__ import annotations
@@ -10,56 +11,58 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import make_wsgi_app
-from prometheus_client.exposition import ThreadingWSGIServer
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from bagline.errors import BaglineError, Misconfigured
+from bagline.errors import BaglineError
+from bagline.listening.attending import Receive, Scope, Send, answer
+from bagline.listening.connections import Connections
+from bagline.listening.listener import Limits, Listener, listen_at
+from bagline.listening.sharing import Shared
 from bagline.services.bundle import Services
-from bagline.worker.metrics import PrometheusMeter
 
 READY_AGE_SECONDS = 3.0
+NUMBERS_SECONDS = 0.1
+LIMITS = Limits(connections=100, head_seconds=5.0, answer_seconds=10.0)
 
 Faults = Callable[[], list[str]]
 """What is wrong now; nothing when all is well."""
-StartResponse = Callable[[str, list[tuple[str, str]]], object]
+Answered = tuple[int, bytes]
 
 
 class HealthServer:
-    """Serves on threads of its own. Use as a context; Misconfigured when the port is taken."""
+    """Serves on a thread of its own. Use as a context; Misconfigured when the port is taken."""
 
     def __init__(
-        self, host: str, port: int, meter: PrometheusMeter, *, alive: Faults, ready: Faults
+        self, host: str, port: int, numbers: CollectorRegistry, *, alive: Faults, ready: Faults
     ) -> None:
-        answers: Mapping[str, Faults] = {"/healthz": alive, "/readyz": ready}
-        metrics = make_wsgi_app(meter.registry)
+        self._answers: Mapping[str, Shared[Answered]] = {
+            "/healthz": Shared(lambda: _judged(alive)),
+            "/readyz": Shared(lambda: _judged(ready)),
+            "/metrics": Shared(
+                lambda: (200, generate_latest(numbers)), age_seconds=NUMBERS_SECONDS
+            ),
+        }
+        connections = Connections(LIMITS.connections, LIMITS.head_seconds)
+        place = listen_at(host, port, "health.port")
+        self._listener = Listener(self._app, place, connections, LIMITS, graceful_seconds=1)
+        self.port = self._listener.port
 
-        def app(environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
-            path = environ.get("PATH_INFO", "")
-            if path == "/metrics":
-                found: Iterable[bytes] = metrics(environ, start)
-                return found
-            return _answered(answers.get(path), start)
-
-        try:
-            self._server: WSGIServer = make_server(
-                host, port, app, server_class=ThreadingWSGIServer, handler_class=_Silent
-            )
-        except OSError as fault:
-            raise Misconfigured(
-                f"health.port {port} at {host} cannot be listened at: {fault.strerror}"
-            ) from None
-        self.port = int(self._server.server_port)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="health", daemon=True
-        )
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        path = scope["path"]
+        shared = self._answers.get(path)
+        if shared is None:
+            await answer(send, 404, b'{"error":"not found"}', closing=True)
+            return
+        status, body = await shared.answer()
+        kind = CONTENT_TYPE_LATEST.encode() if path == "/metrics" else b"application/json"
+        await answer(send, status, body, closing=True, kind=kind)
 
     def __enter__(self) -> HealthServer:
-        self._thread.start()
+        self._listener.__enter__()
         return self
 
     def __exit__(
@@ -68,8 +71,7 @@ class HealthServer:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._listener.__exit__(kind, fault, trace)
 
 
 class Readiness:
@@ -94,15 +96,6 @@ class Readiness:
             return [f"{name} does not answer" for name in self._known]
 
 
-class _Silent(WSGIRequestHandler):
-    """Probes come every few seconds: not one line each."""
-
-    timeout = 10
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: ARG002
-        return
-
-
 def _answers(ask: Callable[[], object]) -> bool:
     try:
         ask()
@@ -111,11 +104,6 @@ def _answers(ask: Callable[[], object]) -> bool:
     return True
 
 
-def _answered(look: Faults | None, start: StartResponse) -> Iterable[bytes]:
-    if look is None:
-        start("404 Not Found", [("Content-Type", "application/json")])
-        return [b'{"error":"not found"}']
+def _judged(look: Faults) -> Answered:
     faults = look()
-    status = "503 Service Unavailable" if faults else "200 OK"
-    start(status, [("Content-Type", "application/json")])
-    return [json.dumps({"ok": not faults, "faults": faults}).encode()]
+    return 503 if faults else 200, json.dumps({"ok": not faults, "faults": faults}).encode()

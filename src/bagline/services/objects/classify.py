@@ -32,6 +32,7 @@ _CODE = re.compile(r"<Code>([^<]{1,80})</Code>")
 
 NO_ENTRY_CODES = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound"})
 """The credentials are wrong, whatever the status (versitygw says 404 for an unknown key)."""
+EXPIRED = "ExpiredToken"
 MISSING_BUCKET = "NoSuchBucket"
 MISSING_KEY = "NoSuchKey"
 _PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 509})
@@ -123,6 +124,11 @@ def _how_it_broke(text: str) -> str:
         if sign in text:
             return words
     return "the connection broke"
+
+
+def is_about_keys(fault: Fault) -> bool:
+    """Whether other keys might be let in."""
+    return fault.status in (401, 403) or fault.code in NO_ENTRY_CODES or fault.code == EXPIRED
 
 
 def classify(fault: Fault, what: str, *, bucket_exists: bool = True) -> BaglineError:

@@ -6,26 +6,36 @@ import ipaddress
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
+import structlog
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from obstore.store import S3Store
 
-from bagline.errors import Misconfigured
-from bagline.services.objects.classify import MISSING_KEY, NO_ENTRY_CODES, classify, fault_of
+from bagline.errors import BaglineError, Misconfigured, Refused, Unreachable
+from bagline.services.objects.classify import (
+    MISSING_KEY,
+    NO_ENTRY_CODES,
+    Fault,
+    classify,
+    fault_of,
+    is_about_keys,
+)
 from bagline.services.objects.fan import WIDTH, Fan
 from bagline.services.objects.heads import HeadRequests
 
 A = TypeVar("A")
 B = TypeVar("B")
+
+log = structlog.get_logger(__name__)
 
 CONNECTIONS = WIDTH
 SEEN_SECONDS = 5.0
@@ -61,7 +71,7 @@ class Endpoint:
     """
 
     url: str
-    access_key: str
+    access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
     region: str = "us-east-1"
     allow_http: bool = False
@@ -71,6 +81,8 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
+        if "@" in parts.netloc:
+            raise Misconfigured("the S3 endpoint must not hold keys: they have their own settings")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Misconfigured(f"the S3 endpoint {self.url!r} must look like https://host[:port]")
         if parts.scheme == "http" and not self.allow_http:
@@ -93,11 +105,21 @@ class Endpoint:
             return host == "localhost"
 
 
-class Connection:
-    """Both clients of an endpoint. Thread-safe; retries nothing."""
+Keys = Callable[[], tuple[str, str]]
+"""Asks for the access key and the secret key as they are now."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+
+class Connection:
+    """Both clients of an endpoint. Thread-safe; retries nothing.
+
+    When the store refuses the keys, they are asked for anew (`keys`): where they have
+    changed, the clients are made anew, and what was refused is Unreachable: try again.
+    """
+
+    def __init__(self, endpoint: Endpoint, keys: Keys | None = None) -> None:
         self.endpoint = endpoint
+        self._keys = keys
+        self._renewing = threading.Lock()
         self._stores: dict[str, S3Store] = {}
         self._seen: dict[str, float] = {}
         """When a bucket was last found to be there."""
@@ -105,12 +127,17 @@ class Connection:
         self.fan = Fan("objects")
         self.ahead = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="objects-read")
         """For reads ahead. What runs in it waits for nothing else here."""
+        self._make_clients(endpoint)
+
+    def _make_clients(self, endpoint: Endpoint) -> None:
+        """With the endpoint's keys; those there were go on with what they are doing."""
         self._session: Any = boto3.session.Session(
             aws_access_key_id=endpoint.access_key,
             aws_secret_access_key=endpoint.secret_key,
             region_name=endpoint.region,
         )
         self._clients: dict[float, Any] = {}
+        self._stores = {}
         self.heads = HeadRequests(
             endpoint.url,
             endpoint.access_key,
@@ -120,6 +147,29 @@ class Connection:
             connections=CONNECTIONS,
             is_loopback=endpoint.is_loopback,
         )
+
+    def _has_new_keys(self, refused: Endpoint) -> bool:
+        """Whether there are other keys than those that were refused; asks for them once."""
+        if self._keys is None:
+            return False
+        with self._renewing:
+            if self.endpoint is not refused:
+                return True  # another thread found them
+            access_key, secret_key = self._keys()
+            if (access_key, secret_key) == (refused.access_key, refused.secret_key):
+                return False
+            changed = replace(refused, access_key=access_key, secret_key=secret_key)
+            with self._lock:
+                self._make_clients(changed)
+                self.endpoint = changed  # last: who sees it has clients of it
+        log.info("s3_keys_changed", endpoint=refused.url)
+        return True
+
+    def _ours(self, fault: Fault, what: str, used: Endpoint, *, exists: bool) -> BaglineError:
+        error = classify(fault, what, bucket_exists=exists)
+        if isinstance(error, Refused) and is_about_keys(fault) and self._has_new_keys(used):
+            return Unreachable(f"{what}: the store's keys have changed; with the new ones again")
+        return error
 
     @property
     def boto(self) -> Any:
@@ -197,6 +247,7 @@ class Connection:
     @contextmanager
     def asking(self, action: str, bucket: str, key: str = "") -> Iterator[None]:
         """What a client raises inside becomes ours; what is not a client's passes."""
+        used = self.endpoint
         try:
             yield
         except BaseException as error:
@@ -207,11 +258,17 @@ class Connection:
             if fault.status == 404 and fault.code != MISSING_KEY:
                 exists = self._exists(bucket)
             what = f"{action} {bucket}/{key}".rstrip("/")
-            raise classify(fault, what, bucket_exists=exists) from error
+            raise self._ours(fault, what, used, exists=exists) from error
 
     def _exists(self, bucket: str) -> bool:
-        """Whether the bucket is there, or was a moment ago: many missing keys ask once."""
-        if time.monotonic() - self._seen.get(bucket, -SEEN_SECONDS) < SEEN_SECONDS:
+        """Whether the bucket is there, or was a moment ago: many missing keys ask once.
+
+        Where keys may change it is asked each time: versitygw answers 404 to a HEAD with a
+        key that it does not know any more."""
+        if (
+            self._keys is None
+            and time.monotonic() - self._seen.get(bucket, -SEEN_SECONDS) < SEEN_SECONDS
+        ):
             return True
         exists = self.has_bucket(bucket)
         if exists:
@@ -219,6 +276,7 @@ class Connection:
         return exists
 
     def has_bucket(self, bucket: str) -> bool:
+        used = self.endpoint
         try:
             self.boto.head_bucket(Bucket=bucket)
         except Exception as error:
@@ -227,11 +285,12 @@ class Connection:
                 raise
             if fault.status == 404 and isinstance(error, ClientError):
                 return self._can_list(bucket)
-            raise classify(fault, f"look for bucket {bucket}") from error
+            raise self._ours(fault, f"look for bucket {bucket}", used, exists=True) from error
         return True
 
     def _can_list(self, bucket: str) -> bool:
         """A HEAD has no body; a GET says whether it is the bucket that is not there."""
+        used = self.endpoint
         try:
             self.boto.list_objects_v2(Bucket=bucket, MaxKeys=1)
         except Exception as error:
@@ -240,7 +299,7 @@ class Connection:
                 raise
             if fault.status == 404 and fault.code not in NO_ENTRY_CODES:
                 return False
-            raise classify(fault, f"look for bucket {bucket}") from error
+            raise self._ours(fault, f"look for bucket {bucket}", used, exists=True) from error
         return True
 
     def small_pool(self, threads: int) -> ThreadPoolExecutor:

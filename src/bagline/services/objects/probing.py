@@ -30,7 +30,6 @@ class Probe:
         self, connection: Connection, reader: Reader, bucket: str, left_seconds: float = 3600.0
     ) -> None:
         self._connection = connection
-        self._boto = connection.boto
         self._reader = reader
         self._bucket = bucket
         self._left_seconds = left_seconds
@@ -55,7 +54,7 @@ class Probe:
 
     def _put(self, key: str, data: bytes, digest: str = "") -> None:
         with self._connection.asking("probe", self._bucket, key):
-            self._boto.put_object(
+            self._connection.boto.put_object(
                 Bucket=self._bucket,
                 Key=key,
                 Body=data,
@@ -113,9 +112,11 @@ class Probe:
     def _copy_part(self, source: str, key: str) -> dict[str, str]:
         where = {"Bucket": self._bucket, "Key": key}
         with self._connection.asking("probe", self._bucket, key):
-            upload = self._boto.create_multipart_upload(**where, ChecksumAlgorithm="SHA256")
+            upload = self._connection.boto.create_multipart_upload(
+                **where, ChecksumAlgorithm="SHA256"
+            )
             try:
-                answer: dict[str, str] = self._boto.upload_part_copy(
+                answer: dict[str, str] = self._connection.boto.upload_part_copy(
                     **where,
                     UploadId=upload["UploadId"],
                     PartNumber=1,
@@ -123,7 +124,7 @@ class Probe:
                     CopySourceRange=f"bytes=1-{len(BYTES) - 2}",
                 )["CopyPartResult"]
             finally:
-                self._boto.abort_multipart_upload(**where, UploadId=upload["UploadId"])
+                self._connection.boto.abort_multipart_upload(**where, UploadId=upload["UploadId"])
         return answer
 
     def _sweep(self) -> None:
@@ -132,7 +133,7 @@ class Probe:
             contextlib.suppress(BaglineError),
             self._connection.asking("probe", self._bucket, PREFIX),
         ):
-            page = self._boto.list_objects_v2(Bucket=self._bucket, Prefix=PREFIX)
+            page = self._connection.boto.list_objects_v2(Bucket=self._bucket, Prefix=PREFIX)
             found = {each["Key"]: each["LastModified"] for each in page.get("Contents", [])}
             now = max(found.values(), default=None)  # the store's clock: this probe's own object
             if now is None:
@@ -140,10 +141,10 @@ class Probe:
             for key, moment in found.items():
                 if self._is_left(key, now - moment):
                     self._remove(key)
-            page = self._boto.list_multipart_uploads(Bucket=self._bucket, Prefix=PREFIX)
+            page = self._connection.boto.list_multipart_uploads(Bucket=self._bucket, Prefix=PREFIX)
             for each in page.get("Uploads", []):
                 if self._is_left(each["Key"], now - each["Initiated"]):
-                    self._boto.abort_multipart_upload(
+                    self._connection.boto.abort_multipart_upload(
                         Bucket=self._bucket, Key=each["Key"], UploadId=each["UploadId"]
                     )
 
@@ -155,7 +156,7 @@ class Probe:
     def _remove(self, key: str) -> None:
         try:
             with self._connection.asking("probe", self._bucket, key):
-                self._boto.delete_object(Bucket=self._bucket, Key=key)
+                self._connection.boto.delete_object(Bucket=self._bucket, Key=key)
         except Refused:
             self._remarks.append(f"the probe's object {key} could not be removed")
         except BaglineError:

@@ -22,7 +22,7 @@ from bagline.services.objects.base import (
     Target,
 )
 from bagline.services.objects.bulk import BulkObjects
-from bagline.services.objects.connection import Connection, Endpoint
+from bagline.services.objects.connection import Connection, Endpoint, Keys
 from bagline.services.objects.copying import Copier
 from bagline.services.objects.keeping import Keeper
 from bagline.services.objects.probing import Probe
@@ -45,9 +45,11 @@ class S3Objects(BulkObjects):
         connect_seconds: float = 5.0,
         silence_seconds: float = 30.0,
         part_copy_bytes: int = PART_COPY_BYTES,
+        keys: Keys | None = None,
     ) -> None:
-        """Connects at the first call. Raises Misconfigured when the endpoint is none."""
-        self._endpoint = Endpoint(
+        """Connects at the first call; `keys`: see Connection. Raises Misconfigured when the
+        endpoint is none."""
+        endpoint_given = Endpoint(
             url=endpoint,
             access_key=access_key,
             secret_key=secret_key,
@@ -56,7 +58,7 @@ class S3Objects(BulkObjects):
             connect_seconds=connect_seconds,
             silence_seconds=silence_seconds,
         )
-        self._connection = Connection(self._endpoint)
+        self._connection = Connection(endpoint_given, keys)
         super().__init__(self._connection.fan)
         self._reader = Reader(self._connection)
         self._keeper = Keeper(self._connection, self._reader)
@@ -71,11 +73,11 @@ class S3Objects(BulkObjects):
         self._probing = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"S3Objects({self._endpoint.url})"
+        return f"S3Objects({self._connection.endpoint.url})"
 
     @property
     def realm(self) -> str:
-        return self._endpoint.realm
+        return self._connection.endpoint.realm
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
         return self._reader.head(bucket, key)

@@ -28,6 +28,14 @@ def upgrade(connection: Connection, current: str) -> None:
     command.upgrade(config, "head")
 
 
+def downgrade_to(connection: Connection, revision: str) -> None:
+    """Bring the schema back to an older one, inside the connection's transaction: for who
+    must go back to the release before."""
+    config = _config()
+    config.attributes["connection"] = connection
+    command.downgrade(config, revision)
+
+
 def newest() -> str:
     """The revision that `upgrade` ends at."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""

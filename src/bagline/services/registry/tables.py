@@ -1,7 +1,7 @@
 """The Registry's tables. Names and meanings of columns are contract D's.
 
 Times are stored as UTC with microseconds; the zero time is NULL. Sizes are bytes.
-`work_item_problems`, `ingest_reports` and `api_users` are Bagline's own.
+`work_item_problems`, `ingest_reports`, `api_users` and `api_keys` are Bagline's own.
 """
 
 from __future__ import annotations
@@ -235,7 +235,17 @@ api_users = Table(
     Column("email", String(255), nullable=False, unique=True),
     _text("role", 20),
     Column("institution_id", Id, ForeignKey("institutions.id")),
-    Column("key_hash", String(64), nullable=False),
     Column("enabled", Boolean, nullable=False, default=True),
     _time("created_at"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("api_users.id"), nullable=False, index=True),
+    Column("key_hash", String(64), nullable=False, unique=True),
+    _time("created_at"),
+    _time("last_used_at"),
+    _time("revoked_at"),
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
+from collections.abc import Mapping
 
 from msgspec import Struct
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
 
 from bagline.errors import Misconfigured
 from bagline.model import times
@@ -17,14 +17,19 @@ from bagline.services.registry.database import Database
 from bagline.services.registry.rows import record_of
 
 SYS_ADMIN = "sys_admin"
+WORKER = "worker"
 INST_ADMIN = "inst_admin"
 INST_USER = "inst_user"
-ROLES = (SYS_ADMIN, INST_ADMIN, INST_USER)
+ROLES = (SYS_ADMIN, WORKER, INST_ADMIN, INST_USER)
+OF_ALL_INSTITUTIONS = (SYS_ADMIN, WORKER)
 KEY_BYTES = 32
+MOST_KEYS = 10
+"""Keys that open something, a user."""
 
 
 class ApiUser(Struct, kw_only=True):
-    """`institution_id` 0: of none, as system administrators are."""
+    """`institution_id` 0: of none, as system administrators and workers are. `key_id`: the
+    key that was shown, 0 where it does not matter."""
 
     id: int = 0
     email: str = ""
@@ -32,10 +37,35 @@ class ApiUser(Struct, kw_only=True):
     institution_id: int = 0
     enabled: bool = True
     created_at: Timestamp = NEVER
+    key_id: int = 0
 
     @property
     def is_sys_admin(self) -> bool:
         return self.role == SYS_ADMIN
+
+    @property
+    def is_worker(self) -> bool:
+        return self.role == WORKER
+
+    @property
+    def is_member(self) -> bool:
+        """Held to one institution, and to reading."""
+        return self.role not in OF_ALL_INSTITUTIONS
+
+
+class ApiKey(Struct, kw_only=True):
+    """A key, without the key. `last_used_at` is up to a minute behind."""
+
+    id: int = 0
+    user_id: int = 0
+    created_at: Timestamp = NEVER
+    last_used_at: Timestamp = NEVER
+    revoked_at: Timestamp = NEVER
+
+
+KeyName = tuple[str, str]
+"""An e-mail address in lower case, and a key's SHA-256."""
+Keys = dict[KeyName, ApiUser]
 
 
 class ApiUsers:
@@ -47,33 +77,57 @@ class ApiUsers:
         self._clock = clock
 
     def add(self, email: str, role: str, institution_id: int = 0) -> str:
-        """Make the user, or give an existing one another role and a new key; returns the
-        key. Raises Misconfigured for a role without its institution, or the reverse."""
+        """Make the user, or give an existing one another role and a new key in place of all
+        others; returns the key. Raises Misconfigured for a role without its institution, or
+        the reverse."""
         email = email.strip().lower()
         if "@" not in email:
             raise Misconfigured(f"{email!r} is no e-mail address")
         if role not in ROLES:
             raise Misconfigured(f"{role!r} is no role: use {', '.join(ROLES)}")
-        if (role == SYS_ADMIN) == bool(institution_id):
+        if (role in OF_ALL_INSTITUTIONS) == bool(institution_id):
             raise Misconfigured(
-                "a system administrator belongs to no institution; every other user to one"
+                "a system administrator or a worker belongs to no institution; every other "
+                "user to one"
             )
-        key = secrets.token_urlsafe(KEY_BYTES)
-        table = t.api_users
-        values = {
-            "role": role,
-            "institution_id": institution_id or None,
-            "key_hash": _hashed(key),
-            "enabled": True,
-        }
+        values = {"role": role, "institution_id": institution_id or None, "enabled": True}
         with self._database.writing() as connection:
-            changed = connection.execute(
-                update(table).where(table.c.email == email).values(values)
-            ).rowcount
-            if not changed:
+            known = self._id(connection, email)
+            if known is None:
                 row = values | {"email": email, "created_at": self._clock()}
-                connection.execute(insert(table).values(row))
-        return key
+                made = insert(t.api_users).values(row).returning(t.api_users.c.id)
+                return self._new_key(connection, connection.execute(made).scalar_one())
+            table = t.api_users
+            connection.execute(update(table).where(table.c.id == known).values(values))
+            self._revoke(connection, t.api_keys.c.user_id == known)
+            return self._new_key(connection, known)
+
+    def new_key(self, email: str) -> str:
+        """One more key of the user, beside those there are. Raises Misconfigured."""
+        keys = t.api_keys.c
+        with self._database.writing() as connection:
+            known = self._id(connection, email)
+            if known is None:
+                raise Misconfigured(f"there is no API user {email!r}")
+            live = select(func.count()).where(keys.user_id == known, keys.revoked_at.is_(None))
+            if connection.execute(live).scalar_one() >= MOST_KEYS:
+                raise Misconfigured(f"{email} has {MOST_KEYS} keys: revoke one first")
+            return self._new_key(connection, known)
+
+    def revoke(self, email: str, key_id: int) -> bool:
+        """Let the key open nothing from now on; False when the user has no such key."""
+        with self._database.writing() as connection:
+            known = self._id(connection, email)
+            keys = t.api_keys.c
+            return known is not None and self._revoke(
+                connection, (keys.user_id == known) & (keys.id == key_id)
+            )
+
+    def keys(self) -> list[ApiKey]:
+        """Every key that was ever made, oldest first."""
+        query = select(t.api_keys).order_by(t.api_keys.c.id)
+        with self._database.reading() as connection:
+            return [record_of(row, ApiKey) for row in connection.execute(query)]
 
     def disable(self, email: str) -> bool:
         """Let the user in no more; False when there is none."""
@@ -90,16 +144,63 @@ class ApiUsers:
         with self._database.reading() as connection:
             return [record_of(row, ApiUser) for row in connection.execute(query)]
 
-    def with_key(self, email: str, key: str) -> ApiUser | None:
-        """The user, when the key is theirs and they are let in; takes as long for a wrong
-        key as for an unknown user."""
-        table = t.api_users
-        query = select(table).where(func.lower(table.c.email) == email.strip().lower())
+    def open_keys(self) -> Keys:
+        """Every key that lets somebody in."""
         with self._database.reading() as connection:
-            row = connection.execute(query).one_or_none()
-        expected = row.key_hash if row is not None else _hashed("")
-        is_right = hmac.compare_digest(_hashed(key), expected)
-        return record_of(row, ApiUser) if row is not None and is_right and row.enabled else None
+            return {
+                (row.email.lower(), row.key_hash): record_of(row, ApiUser)
+                for row in connection.execute(_OPEN)
+            }
+
+    def with_key(self, email: str, key: str) -> ApiUser | None:
+        """The user, when the key is theirs and they are let in."""
+        email, hashed = key_name(email, key)
+        with self._database.reading() as connection:
+            row = connection.execute(_ONE, {"email": email, "hashed": hashed}).one_or_none()
+        return None if row is None else record_of(row, ApiUser)
+
+    def were_used(self, moments: Mapping[int, Timestamp]) -> None:
+        """Note when keys were used last, by key's id."""
+        table = t.api_keys
+        with self._database.writing() as connection:
+            for key_id, moment in moments.items():
+                connection.execute(
+                    update(table).where(table.c.id == key_id).values(last_used_at=moment)
+                )
+
+    def _id(self, connection: Connection, email: str) -> int | None:
+        column = t.api_users.c
+        query = select(column.id).where(column.email == email.strip().lower())
+        return connection.scalar(query)
+
+    def _new_key(self, connection: Connection, user_id: int) -> str:
+        key = secrets.token_urlsafe(KEY_BYTES)
+        row = {"user_id": user_id, "key_hash": _hashed(key), "created_at": self._clock()}
+        connection.execute(insert(t.api_keys).values(row))
+        return key
+
+    def _revoke(self, connection: Connection, which: ColumnElement[bool]) -> bool:
+        table = t.api_keys
+        live = which & table.c.revoked_at.is_(None)
+        changed = update(table).where(live).values(revoked_at=self._clock())
+        return bool(connection.execute(changed).rowcount)
+
+
+def key_name(email: str, key: str) -> KeyName:
+    """What a user's key is looked up by."""
+    return email.strip().lower(), _hashed(key)
+
+
+_OPEN = (
+    select(t.api_users, t.api_keys.c.id.label("key_id"), t.api_keys.c.key_hash)
+    .join(t.api_keys, t.api_keys.c.user_id == t.api_users.c.id)
+    .where(t.api_users.c.enabled, t.api_keys.c.revoked_at.is_(None))
+)
+"""Users with the keys that let them in."""
+_ONE = _OPEN.where(
+    t.api_keys.c.key_hash == bindparam("hashed"),
+    func.lower(t.api_users.c.email) == bindparam("email"),
+)
 
 
 def _hashed(key: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -29,6 +29,7 @@ MOST_PAGES = 100_000
 CONNECTIONS = 16
 KNOWN_MISTAKES = (400, 401, 403, 404, 405, 409, 413, 422)
 TRIED_AGAIN = ("GET", "PUT")
+KEY_HEADER = "X-Pharos-API-Key"
 
 
 class Missing(Exception):
@@ -42,8 +43,17 @@ class Conflict(Exception):
 class RegistryClient:
     """Speaks to the admin API below `url`. Thread-safe; secrets show nowhere."""
 
-    def __init__(self, url: str, *, user: str, key: str, version: str = "v3") -> None:
-        """Raises Misconfigured when the URL is none."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str,
+        key: str,
+        version: str = "v3",
+        new_key: Callable[[], str] | None = None,
+    ) -> None:
+        """`new_key` tells the key as it is now; it is asked when the key is refused, and what
+        was refused is then Unreachable. Raises Misconfigured when the URL is none."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Misconfigured(
@@ -53,10 +63,11 @@ class RegistryClient:
         self._base = f"{self.where}{parts.path.rstrip('/')}/admin-api/{version}/"
         self._headers = {
             "X-Pharos-API-User": user,
-            "X-Pharos-API-Key": key,
+            KEY_HEADER: key,
             "Content-Type": "application/json",
             "Accept": "application/json",
         }
+        self._new_key = new_key
         self._pool = urllib3.PoolManager(
             maxsize=CONNECTIONS,
             retries=False,
@@ -110,12 +121,13 @@ class RegistryClient:
         body: bytes | None,
         headers: Mapping[str, str] | None,
     ) -> dict[str, Any]:
+        own = self._headers
         try:
             answer = self._pool.request(
                 method,
                 address,
                 body=body,
-                headers={**self._headers, **(headers or {})},
+                headers={**own, **(headers or {})},
                 redirect=False,
             )
         except urllib3.exceptions.HTTPError as fault:
@@ -124,7 +136,18 @@ class RegistryClient:
             ) from None
         if 200 <= answer.status < 300:
             return _document(answer.data)
+        if answer.status == 401 and self._has_new_key(own[KEY_HEADER]):
+            raise Unreachable("the Registry's key has changed; with the new one again")
         raise self._fault(method, path, answer)
+
+    def _has_new_key(self, refused: str) -> bool:
+        """Whether there is another key than the one that was refused."""
+        if self._new_key is None:
+            return False
+        found = self._new_key()
+        if found != self._headers[KEY_HEADER]:
+            self._headers = {**self._headers, KEY_HEADER: found}
+        return found != refused
 
     def _fault(self, method: str, path: str, answer: Any) -> Exception:
         said = shown(_said(answer.data), 300)
@@ -134,7 +157,7 @@ class RegistryClient:
         if answer.status == 409:
             return Conflict(what)
         if answer.status in (401, 403):
-            return Refused(f"{what}; check registry.user and registry.key: a system administrator")
+            return Refused(f"{what}; check registry.user, its role (worker), and registry.key")
         if answer.status in KNOWN_MISTAKES or answer.status < 429:
             return Refused(what)
         return Unreachable(what)

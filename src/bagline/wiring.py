@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from bagline.config import S3Settings, Secret, Settings, load_settings
-from bagline.embedded import EngineAddresses, Engines, check_room, running_engines
+from bagline.embedded import EngineAddresses, Engines, check_room, running_engines, shortage
 from bagline.errors import Misconfigured
 from bagline.model.registry import Institution
 from bagline.model.storage import StorageOption
@@ -57,6 +57,7 @@ class House:
             owner=this_process(),
             threads_each=threads_each,
             meter=meter,
+            shortage=self.shortage,
         )
 
     def reconciler(self) -> Reconciler:
@@ -77,6 +78,10 @@ class House:
             may_be_called_off=lambda item: self.line.may_be_called_off(item, registry),
             cleanup_topic=self.line.cleanup.topic,
         )
+
+    def shortage(self) -> str:
+        """What to say while the disk of this machine's engines is full; "" while it is not."""
+        return shortage(self.settings.data_dir) if self.settings.is_embedded else ""
 
     def ensure_institution(self, identifier: str) -> Institution:
         """The institution and its buckets; made when this machine brings its own engines.

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bagline.config import Settings, load_settings
+from bagline.embedded import shortage
 from bagline.model.workitem import (
     STATUS_CANCELLED,
     STATUS_FAILED,
@@ -53,6 +54,12 @@ def safe(text: object, most: int = SHOWN_CHARACTERS) -> str:
 def complain(sentence: str) -> None:
     """A sentence on standard error."""
     sys.stderr.write(shown(sentence) + "\n")
+
+
+def warn_of_shortage(settings: Settings) -> None:
+    """A sentence on standard error while the disk of this machine's engines is full."""
+    if settings.is_embedded and (why := shortage(settings.data_dir)):
+        complain(f"Note: {why}.")
 
 
 def size_text(count: float) -> str:

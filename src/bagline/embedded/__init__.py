@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bagline.embedded.engines import Engines, running_engines, stop_engines
 from bagline.embedded.house import EngineAddresses
-from bagline.embedded.room import check_room, free_bytes
+from bagline.embedded.room import check_room, free_bytes, shortage
 
 __all__ = [
     "EngineAddresses",
@@ -15,5 +15,6 @@ __all__ = [
     "check_room",
     "free_bytes",
     "running_engines",
+    "shortage",
     "stop_engines",
 ]

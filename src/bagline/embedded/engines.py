@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from bagline.duty import Duty, Pauses
 from bagline.embedded.engine import Answer, Engine
 from bagline.embedded.house import Credentials, EngineAddresses, House, Running
 from bagline.embedded.ports import free_ports
@@ -27,9 +28,10 @@ ADOPT_SECONDS = 3.0
 HALF_DEAD_TERM_SECONDS = 1.0
 POLL_SECONDS = 0.01
 START_TRIES = 3
-RESTARTS = 5
 SUPERVISE_SECONDS = 0.1
 TRIM_SECONDS = 30.0
+RESTART_PAUSE_SECONDS = 0.1
+"""Before the first restart; the pauses grow while an engine dies again and again."""
 
 
 class Engines:
@@ -37,7 +39,7 @@ class Engines:
 
     Whoever leaves last stops them. A killed process leaves them running; the next
     start takes them over. While in use, an engine that dies is started again on the
-    same ports, RESTARTS times in all.
+    same ports, after pauses that grow, without an end.
     """
 
     def __init__(self, data_dir: Path, *, log: Any = None) -> None:
@@ -47,7 +49,10 @@ class Engines:
         self._engines: list[Engine] = []
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
-        self._supervisor: threading.Thread | None = None
+        self._supervisor: Duty | None = None
+        self._pauses = Pauses(RESTART_PAUSE_SECONDS)
+        self._restart_at: float | None = None
+        self._trim_at = 0.0
 
     def __enter__(self) -> EngineAddresses:
         return self.start()
@@ -78,10 +83,9 @@ class Engines:
                 raise
             self._use = use
         self._stopping.clear()
-        self._supervisor = threading.Thread(
-            target=self._supervise, name="engine-supervisor", daemon=True
-        )
-        self._supervisor.start()
+        self._supervisor = Duty(
+            "engine-supervisor", self._supervise, stop=self._stopping, every=SUPERVISE_SECONDS
+        ).start()
         return addresses(credentials, running)
 
     def stop(self) -> None:
@@ -171,21 +175,28 @@ class Engines:
 
     # -- supervising
     def _supervise(self) -> None:
-        restarts, trim_at = 0, time.monotonic() + TRIM_SECONDS
-        while not self._stopping.wait(SUPERVISE_SECONDS):
-            if time.monotonic() > trim_at:
-                self._house.trim_logs()
-                trim_at = time.monotonic() + TRIM_SECONDS
-            if not self._dead():
-                continue
-            if restarts == RESTARTS:
-                self._log.error("engines_given_up", restarts=restarts, logs=self._logs())
-                return
-            restarts += 1
-            try:
-                self._restart_dead()
-            except Exception as error:  # noqa: BLE001 (a supervisor must outlive what it supervises)
-                self._log.error("engine_restart_failed", error=str(error), logs=self._logs())
+        """One look. What it raises is told by its duty, which looks again."""
+        now = time.monotonic()
+        if now > self._trim_at:
+            self._house.trim_logs()
+            self._trim_at = now + TRIM_SECONDS
+        dead = [engine.name for engine in self._dead()]
+        if not dead:
+            self._restart_at = None
+            return
+        if self._restart_at is None:
+            pause = self._pauses.next()
+            self._restart_at = now + pause
+            self._log.warning(
+                "engines_died",
+                engines=dead,
+                in_a_row=self._pauses.in_a_row,
+                restart_in_seconds=round(pause, 1),
+                logs=self._logs(),
+            )
+        if now >= self._restart_at:
+            self._restart_at = None  # should the restart fail, the next pause is longer
+            self._restart_dead()
 
     def _dead(self) -> list[Engine]:
         self._reap()
@@ -199,7 +210,6 @@ class Engines:
         with self._house.startup_lock():
             names = [engine.name for engine in self._dead()]
             if names and not self._stopping.is_set():
-                self._log.warning("engines_died", engines=names)
                 self._bring_up(keep_ports=True)
                 self._log.info("engines_restarted", engines=names)
 

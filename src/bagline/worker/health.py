@@ -18,6 +18,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
+from bagline.duty import Duty
 from bagline.errors import BaglineError, Misconfigured
 from bagline.services.bundle import Services
 from bagline.worker.metrics import PrometheusMeter
@@ -54,12 +55,11 @@ class HealthServer:
                 f"health.port {port} at {host} cannot be listened at: {fault.strerror}"
             ) from None
         self.port = int(self._server.server_port)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="health", daemon=True
-        )
+        self._stop = threading.Event()
+        self._duty = Duty("health", self._server.serve_forever, stop=self._stop)
 
     def __enter__(self) -> HealthServer:
-        self._thread.start()
+        self._duty.start()
         return self
 
     def __exit__(
@@ -68,6 +68,7 @@ class HealthServer:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._stop.set()
         self._server.shutdown()
         self._server.server_close()
 

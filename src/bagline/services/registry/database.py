@@ -16,11 +16,12 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from bagline.errors import Refused, Unreachable
+from bagline.errors import NoRoom, Refused, Unreachable
 
 HEAD = "0004"
 """The schema that this version works with."""
 BUSY_SECONDS = 30
+FULL = ("disk is full", "no space left on device", "disk quota exceeded")
 _WRITING = "bagline_writing"
 _MIGRATING = 0x6261676C
 
@@ -77,6 +78,11 @@ class Database:
             found = connection.scalar(text("SELECT version_num FROM alembic_version"))
         return str(found or "")
 
+    def try_write(self) -> None:
+        """Commit a write that changes nothing. Raises what keeps it from being written."""
+        with self.writing() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -121,10 +127,20 @@ def _faults() -> Iterator[None]:
 
 def _classified(text: str) -> Exception:
     lowered = text.lower()
-    if "disk is full" in lowered or "readonly" in lowered or "unable to open" in lowered:
+    if any(words in lowered for words in FULL):
+        return NoRoom(
+            f"the Registry's database cannot be written ({text}): free space on its disk, "
+            "and all goes on by itself"
+        )
+    if "unable to open" in lowered or "disk i/o error" in lowered:  # as on a full disk, too
+        return Unreachable(
+            f"the Registry's database cannot be used ({text}): look at its disk's room, "
+            "permissions and health"
+        )
+    if "readonly" in lowered or "permission denied" in lowered:
         return Refused(
-            f"the Registry's database cannot be written ({text}): "
-            "free space or mend permissions in the data directory"
+            f"the Registry's database cannot be written ({text}): mend the permissions in the "
+            "data directory"
         )
     if "index row" in lowered:
         return Refused(f"a name is too long for the Registry's database: {text}")

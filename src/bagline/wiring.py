@@ -23,7 +23,7 @@ from bagline.services.objects.s3 import S3Objects
 from bagline.services.queue.base import Queue
 from bagline.services.queue.redis import RedisQueue
 from bagline.services.registry.base import Registry
-from bagline.services.registry.database import Database, sqlite_url
+from bagline.services.registry.database import Database, sqlite_path, sqlite_url
 from bagline.services.registry.sql import SqlRegistry
 from bagline.services.state.redis import RedisState
 from bagline.stages.bucket_reader import BucketReader
@@ -81,7 +81,7 @@ class House:
 
     def shortage(self) -> str:
         """What to say while the disk of this machine's engines is full; "" while it is not."""
-        return shortage(self.settings.data_dir) if self.settings.is_embedded else ""
+        return shortage_of(self.settings)
 
     def ensure_institution(self, identifier: str) -> Institution:
         """The institution and its buckets; made when this machine brings its own engines.
@@ -112,6 +112,14 @@ class House:
         if self.settings.is_embedded:
             self.services.objects.ensure_bucket(known.receiving_bucket)
         return known
+
+
+def shortage_of(settings: Settings) -> str:
+    """What to say while a disk of this machine's engines or database is full; "" while none is."""
+    database = sqlite_path(settings.database_url.reveal())
+    if settings.is_embedded:
+        return shortage(settings.data_dir, *([database.parent] if database else []))
+    return shortage(database.parent) if database else ""
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from bagline.config import Settings, load_settings
-from bagline.embedded import shortage
 from bagline.model.workitem import (
     STATUS_CANCELLED,
     STATUS_FAILED,
@@ -57,8 +56,10 @@ def complain(sentence: str) -> None:
 
 
 def warn_of_shortage(settings: Settings) -> None:
-    """A sentence on standard error while the disk of this machine's engines is full."""
-    if settings.is_embedded and (why := shortage(settings.data_dir)):
+    """A sentence on standard error while a disk of this machine's engines is full."""
+    from bagline.wiring import shortage_of  # not for `check`, which speaks to no service
+
+    if why := shortage_of(settings):
         complain(f"Note: {why}.")
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import msgspec
 import typer
@@ -24,12 +23,12 @@ from bagline.cli.common import (
 )
 from bagline.cli.trying import try_buckets, try_directories
 from bagline.config import Settings
-from bagline.embedded import free_bytes, shortage
+from bagline.embedded import free_bytes
 from bagline.errors import BaglineError
 from bagline.logs import configure_logs
 from bagline.services.objects.base import Abilities
 from bagline.services.registry.base import Registry
-from bagline.wiring import House, open_house
+from bagline.wiring import House, open_house, shortage_of
 from bagline.worker.processes import line_runner
 from bagline.worker.roll_call import last_roll_call, missing
 
@@ -78,7 +77,7 @@ def _versions() -> Finding:
 def _look_around(settings: Settings) -> Iterator[Finding]:
     """What can be seen without any engine: the data directory, and who runs its line."""
     if settings.is_embedded:
-        yield _data_directory(settings.data_dir)
+        yield _data_directory(settings)
     runner = line_runner(settings.data_dir)
     if runner is not None:
         call = last_roll_call(settings.data_dir)
@@ -88,9 +87,10 @@ def _look_around(settings: Settings) -> Iterator[Finding]:
         yield Finding("line", facts, missing(call, runner, time.time()))
 
 
-def _data_directory(data_dir: Path) -> Finding:
+def _data_directory(settings: Settings) -> Finding:
+    data_dir = settings.data_dir
     facts = {"path": str(data_dir), "free": size_text(free_bytes(data_dir))}
-    full = shortage(data_dir)
+    full = shortage_of(settings)
     places = (data_dir, data_dir / "logs", data_dir / "engines", data_dir / "engines" / "logs")
     return Finding("data directory", facts, [*([full] if full else []), *try_directories(places)])
 

@@ -49,6 +49,8 @@ from bagline.worker.settling import NOTE_CHARACTERS
 READ_BYTES = 8 * MIB
 FULL_SECONDS = 2.0
 """Between looks at a full disk."""
+HEALING_SECONDS = 90.0
+"""How long after a full disk the store may still stumble."""
 READER_SECONDS = 15.0
 """How long the bucket reader may take to find a bag."""
 
@@ -108,18 +110,20 @@ def _check_files(bags: list[Path]) -> None:
 def _when_there_is_room(
     house: House, depositor: Institution, bag: Path, reader_runs: bool
 ) -> WorkItem:
-    """`deposit`, again and again while this machine's disk is full."""
-    is_told = False
+    """`deposit`, again and again while this machine's disk is full, and a while longer: the store
+    is started anew then."""
+    full_at: float | None = None
     while True:
         try:
             return deposit(house, depositor, bag, reader_runs=reader_runs)
         except Unreachable:
             why = house.shortage()
-            if not why:
+            if why:
+                if full_at is None:
+                    err.print(f"{safe(bag.name)} waits: {safe(why, NOTE_CHARACTERS)}.")
+                full_at = time.monotonic()
+            elif full_at is None or time.monotonic() - full_at > HEALING_SECONDS:
                 raise
-            if not is_told:
-                err.print(f"{safe(bag.name)} waits: {safe(why, NOTE_CHARACTERS)}.")
-            is_told = True
             time.sleep(FULL_SECONDS)
 
 

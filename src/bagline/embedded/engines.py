@@ -14,11 +14,13 @@ import structlog
 
 from bagline.duty import Duty, Pauses
 from bagline.embedded.engine import Answer, Engine
-from bagline.embedded.house import Credentials, EngineAddresses, House, Running
+from bagline.embedded.house import Credentials, EngineAddresses, House, Running, faults_of
 from bagline.embedded.ports import free_ports
 from bagline.embedded.processes import birth, end_processes
+from bagline.embedded.room import shortage
 from bagline.embedded.seaweedfs import SeaweedFS
 from bagline.embedded.valkey import Valkey
+from bagline.embedded.wounds import Wounds
 from bagline.errors import Misconfigured, Refused, Unreachable
 
 START_SECONDS = 60.0
@@ -53,6 +55,7 @@ class Engines:
         self._pauses = Pauses(RESTART_PAUSE_SECONDS)
         self._restart_at: float | None = None
         self._trim_at = 0.0
+        self._wounds = Wounds(self._house.log_path(SeaweedFS.name), lambda: shortage(data_dir))
 
     def __enter__(self) -> EngineAddresses:
         return self.start()
@@ -69,7 +72,7 @@ class Engines:
         if self._use is not None:
             raise Misconfigured("these engines are in use already: one start, one stop")
         self._house.build()
-        with self._house.startup_lock():
+        with faults_of(self._house.root), self._house.startup_lock():
             credentials = self._house.credentials()
             self._engines = [Valkey(self._house, credentials), SeaweedFS(self._house, credentials)]
             shared = self._house.is_used()
@@ -180,6 +183,7 @@ class Engines:
         if now > self._trim_at:
             self._house.trim_logs()
             self._trim_at = now + TRIM_SECONDS
+        self._end_wounded()
         dead = [engine.name for engine in self._dead()]
         if not dead:
             self._restart_at = None
@@ -198,6 +202,16 @@ class Engines:
             self._restart_at = None  # should the restart fail, the next pause is longer
             self._restart_dead()
 
+    def _end_wounded(self) -> None:
+        """End SeaweedFS when it met a full disk that has room again; then it is started anew."""
+        now = self._house.running().get(SeaweedFS.name)
+        if now is None or not self._wounds.need_a_new_start(now.pid):
+            return
+        with self._house.startup_lock():
+            if self._house.running().get(SeaweedFS.name) == now:
+                self._log.warning("engine_wounded", engine=SeaweedFS.name, pid=now.pid)
+                end_processes([(now.pid, now.birth)])
+
     def _dead(self) -> list[Engine]:
         self._reap()
         running = self._house.running()
@@ -207,7 +221,7 @@ class Engines:
 
     def _restart_dead(self) -> None:
         """Start what is dead, unless another user of the engines did so meanwhile."""
-        with self._house.startup_lock():
+        with faults_of(self._house.root), self._house.startup_lock():
             names = [engine.name for engine in self._dead()]
             if names and not self._stopping.is_set():
                 self._bring_up(keep_ports=True)

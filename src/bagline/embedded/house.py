@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -22,11 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from bagline.errors import BrokenState, Misconfigured, Unreachable
+from bagline.errors import BrokenState, Misconfigured, NoRoom, Unreachable
 
 LOCK_SECONDS = 60.0
 """How long another process may take to start or stop the engines."""
 LOCK_POLL_SECONDS = 0.01
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 LOG_BYTES = 4 * 1024 * 1024
 """A log larger than this keeps its last half, and goes on."""
 
@@ -188,8 +190,30 @@ def write_private(path: Path, text: str) -> None:
     """Replace the file in one step; only its owner may read it, at no moment others."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:  # a full disk: leave nothing behind, it will be tried again
+        draft.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def faults_of(place: Path) -> Iterator[None]:
+    """What the file system raises inside becomes ours: NoRoom, or Misconfigured."""
+    try:
+        yield
+    except OSError as fault:
+        about = f"{fault.filename or place}: {fault.strerror}"
+        if fault.errno in NO_ROOM:
+            raise NoRoom(
+                f"the engines' files cannot be written ({about}): free space on that disk, and "
+                "all goes on by itself"
+            ) from fault
+        raise Misconfigured(
+            f"the data directory {place.parent} cannot be used ({about}). Choose another one "
+            "(--data-dir), or mend its permissions."
+        ) from fault

@@ -36,19 +36,23 @@ def free_bytes(data_dir: Path) -> int:
     return _usage(data_dir).free
 
 
-def shortage(data_dir: Path) -> str:
-    """What to say while that disk is all but full; "" while there is room.
+def shortage(data_dir: Path, *others: Path) -> str:
+    """What to say while a disk of the data directory, or of `others`, is all but full; "" while
+    there is room. Parts of the data directory may lie on disks of their own.
 
     SeaweedFS writes nothing while less than a hundredth of its disk is free.
     """
-    usage = _usage(data_dir)
-    if usage.free >= max(LEAST_FREE_BYTES, usage.total // LEAST_FREE_SHARE):
-        return ""
-    return (
-        f"the disk of the data directory {data_dir} is full ({usage.free / MIB:,.1f} MiB of "
-        f"{usage.total / MIB:,.0f} are free): free some space. Items wait, nothing is lost, and "
-        "all goes on by itself"
-    )
+    engines = data_dir / "engines"
+    for place in (data_dir, engines / "valkey", engines / "seaweedfs" / "data", *others):
+        usage = _usage(place)
+        least = min(LEAST_FREE_BYTES, usage.total // 20)
+        if usage.free < max(least, usage.total // LEAST_FREE_SHARE):
+            return (
+                f"the disk of {place} is full ({usage.free / MIB:,.1f} MiB of "
+                f"{usage.total / MIB:,.0f} are free): free some space. Items wait, nothing is "
+                "lost, and all goes on by itself"
+            )
+    return ""
 
 
 def check_room(data_dir: Path, bag_bytes: int) -> None:

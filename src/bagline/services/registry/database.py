@@ -91,6 +91,14 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+def sqlite_path(url: str) -> Path | None:
+    """The file of such an address; None for any other, and for a database in memory."""
+    if not url.startswith("sqlite"):
+        return None
+    named = make_url(url).database
+    return Path(named).absolute() if named and named != ":memory:" else None
+
+
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":

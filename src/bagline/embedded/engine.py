@@ -46,6 +46,11 @@ class Engine(ABC):
     def prepare(self, ports: Mapping[str, int]) -> list[str]:
         """Write the configuration; returns the command, which holds no secret."""
 
+    def terms(self) -> str:
+        """A digest of what the engine is told about who may reach it; one that was started on
+        others, by an older version say, is started anew. Call after `House.credentials`."""
+        return ""
+
     @property
     @abstractmethod
     def mark(self) -> str:
@@ -77,10 +82,11 @@ class Engine(ABC):
                     env=self.environment(),
                     start_new_session=True,
                     pass_fds=(lock,),
+                    umask=0o077,
                 )
         finally:
             os.close(lock)
-        return process, Running(process.pid, birth(process.pid), dict(ports))
+        return process, Running(process.pid, birth(process.pid), dict(ports), self.terms())
 
     def _take_lock(self) -> int:
         """The engine's lock; one that was just killed may hold it for a moment more."""

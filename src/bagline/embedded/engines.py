@@ -129,7 +129,11 @@ class Engines:
 
     def _adopt(self, engine: Engine, running: Running | None) -> bool:
         """Whether the engine runs and answers. Afterwards it does, or is dead."""
-        if running is not None and engine.is_alive(running):
+        is_alive = running is not None and engine.is_alive(running)
+        if running is not None and is_alive and running.terms != engine.terms():
+            self._log.warning("engine_on_other_terms", engine=engine.name, pid=running.pid)
+            end_processes([(running.pid, running.birth)])
+        elif running is not None and is_alive:
             deadline = time.monotonic() + ADOPT_SECONDS
             while time.monotonic() < deadline:
                 answer = engine.ask(running.ports)

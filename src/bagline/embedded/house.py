@@ -62,6 +62,8 @@ class Running:
     pid: int
     birth: str
     ports: dict[str, int]
+    terms: str = ""
+    """A digest of what it was told about who may reach it."""
 
 
 class House:

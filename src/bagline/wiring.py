@@ -7,10 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import structlog
 from msgspec import structs
 
 from bagline.config import S3Settings, Secret, Settings, load_settings
-from bagline.embedded import EngineAddresses, Engines, check_room, running_engines, shortage
+from bagline.embedded import (
+    EngineAddresses,
+    Engines,
+    check_room,
+    close_to_others,
+    make_private,
+    running_engines,
+    shortage,
+)
 from bagline.errors import Misconfigured
 from bagline.model.registry import Institution
 from bagline.model.storage import StorageOption
@@ -31,6 +40,8 @@ from bagline.worker.meter import Meter
 from bagline.worker.owner import this_process
 from bagline.worker.reconciler import Reconciler
 from bagline.worker.worker import Worker
+
+log = structlog.get_logger(__name__)
 
 LOCAL_PROVIDER = "Local"
 LOCAL_HOST = "localhost"
@@ -317,14 +328,18 @@ def open_database(settings: Settings) -> Database:
 
 
 def make_data_dir(settings: Settings) -> None:
-    """Make the data directory unless it is there. Raises Misconfigured with the remedy."""
+    """Make the data directory unless it is there, and close it to others; that is said in the
+    log. Raises Misconfigured with the remedy."""
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_private(settings.data_dir)
     except OSError as fault:
         raise Misconfigured(
             f"the data directory {settings.data_dir} cannot be made ({fault.strerror}): "
             "mend the permissions, or name another with --data-dir"
         ) from None
+    mended = close_to_others(settings.data_dir).sentence(settings.data_dir)
+    if mended:
+        log.warning("data_directory_closed", what=mended)
 
 
 def _prepare_buckets(house: House) -> None:

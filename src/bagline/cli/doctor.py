@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import msgspec
 import typer
@@ -16,18 +17,21 @@ from bagline.cli.common import (
     AsJson,
     ConfigFile,
     DataDir,
+    open_settings_file,
     out,
     safe,
+    settings_files,
     settings_for,
     size_text,
 )
 from bagline.cli.trying import try_buckets, try_directories
 from bagline.config import Settings
-from bagline.embedded import free_bytes
+from bagline.embedded import close_to_others, free_bytes, is_open_to_others
 from bagline.errors import BaglineError
 from bagline.logs import configure_logs
 from bagline.services.objects.base import Abilities
 from bagline.services.registry.base import Registry
+from bagline.services.registry.database import sqlite_path
 from bagline.wiring import House, open_house, shortage_of
 from bagline.worker.processes import line_runner
 from bagline.worker.roll_call import last_roll_call, missing
@@ -51,7 +55,7 @@ def doctor(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
     findings = [_versions()]
     try:
         settings = settings_for(data_dir, config)
-        findings += list(_look_around(settings))
+        findings += list(_look_around(settings, config))
         with open_house(settings) as house:
             findings += list(_look(house))
     except BaglineError as fault:
@@ -74,10 +78,11 @@ def _versions() -> Finding:
     return finding
 
 
-def _look_around(settings: Settings) -> Iterator[Finding]:
-    """What can be seen without any engine: the data directory, and who runs its line."""
+def _look_around(settings: Settings, config: Path | None) -> Iterator[Finding]:
+    """What can be seen without any engine: files and their modes, and who runs the line."""
     if settings.is_embedded:
         yield _data_directory(settings)
+    yield _privacy(settings, config)
     runner = line_runner(settings.data_dir)
     if runner is not None:
         call = last_roll_call(settings.data_dir)
@@ -93,6 +98,23 @@ def _data_directory(settings: Settings) -> Finding:
     full = shortage_of(settings)
     places = (data_dir, data_dir / "logs", data_dir / "engines", data_dir / "engines" / "logs")
     return Finding("data directory", facts, [*([full] if full else []), *try_directories(places)])
+
+
+def _privacy(settings: Settings, config: Path | None) -> Finding:
+    """Closes what is open to other users, and tells."""
+    found = close_to_others(settings.data_dir, everything=True)
+    facts = {"other users may read": "nothing"}
+    if mended := found.sentence(settings.data_dir):
+        facts["mended"] = mended
+    remedies = found.remedies()
+    files = [path for path in settings_files(settings, config) if is_open_to_others(path)]
+    remedies += [open_settings_file(path) for path in files]
+    database = sqlite_path(settings.database_url.reveal())
+    if database is not None and is_open_to_others(database):
+        remedies.append(f"close the Registry's database to other users: chmod 600 {database}")
+    if remedies:
+        facts.pop("other users may read")
+    return Finding("privacy", facts, remedies)
 
 
 def _look(house: House) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from bagline.cli.common import (
     AsJson,
     ConfigFile,
     DataDir,
+    close_data_directory,
     complain,
     err,
     out,
@@ -70,6 +71,7 @@ def ingest(
     configure_logs(level="error")
     _check_files(bags)
     settings = settings_for(data_dir, config)
+    close_data_directory(settings, config)
     with ExitStack() as stack:
         house = stack.enter_context(open_house(settings))
         if settings.is_embedded:

@@ -14,7 +14,14 @@ from typing import Annotated
 import structlog
 import typer
 
-from bagline.cli.common import ConfigFile, DataDir, err, safe, settings_for
+from bagline.cli.common import (
+    ConfigFile,
+    DataDir,
+    close_data_directory,
+    err,
+    safe,
+    settings_for,
+)
 from bagline.cli.worker import RECONCILER, bucket_reading, have_ended
 from bagline.config import Settings
 from bagline.duty import Duty
@@ -50,6 +57,7 @@ def up(
     """Engines, workers, reconciler and bucket reader, until Ctrl-C."""
     configure_logs()
     settings = settings_for(data_dir, config)
+    close_data_directory(settings, config)
     stop = stop_on_signals()
     try:
         with open_house(settings) as house:

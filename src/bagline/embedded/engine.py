@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from bagline.embedded.house import Credentials, House, Running, try_lock
+from bagline.embedded.privacy import private_file
 from bagline.embedded.processes import birth, find_by_argument
 from bagline.errors import Unreachable
 
@@ -72,7 +73,7 @@ class Engine(ABC):
         self.tidy(ports)
         lock = self._take_lock()
         try:
-            with self.house.log_path(self.name).open("ab") as log:
+            with open(self.house.log_path(self.name), "ab", opener=private_file) as log:
                 process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ from bagline.duty import Duty, Pauses
 from bagline.embedded.engine import Answer, Engine
 from bagline.embedded.house import Credentials, EngineAddresses, House, Running, faults_of
 from bagline.embedded.ports import free_ports
+from bagline.embedded.privacy import close_what_the_store_opened
 from bagline.embedded.processes import birth, end_processes
 from bagline.embedded.room import shortage
 from bagline.embedded.seaweedfs import SeaweedFS
@@ -186,6 +187,7 @@ class Engines:
         now = time.monotonic()
         if now > self._trim_at:
             self._house.trim_logs()
+            close_what_the_store_opened(self._house.volumes)
             self._trim_at = now + TRIM_SECONDS
         self._end_wounded()
         dead = [engine.name for engine in self._dead()]
@@ -288,6 +290,7 @@ def _end_all(engines: list[Engine], house: House) -> bool:
     }
     living |= {stray for e in engines if (stray := e.stray())}
     end_processes(living)
+    close_what_the_store_opened(house.volumes)
     for engine in engines:
         with contextlib.suppress(KeyError):
             engine.tidy(running[engine.name].ports)

@@ -5,6 +5,7 @@
   users.lock                 held (shared) by every process that uses them
   credentials.json           0600, made once
   running.json               0600: pid, birth and ports of each engine
+  keys/                      see `bagline.embedded.keys`
   valkey/ seaweedfs/         each engine's files, with a lock that the engine holds
   logs/                      what the engines print, bounded
 """
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from bagline.embedded.privacy import make_private
 from bagline.errors import BrokenState, Misconfigured, NoRoom, Unreachable
 
 LOCK_SECONDS = 60.0
@@ -75,10 +77,10 @@ class House:
     def build(self) -> None:
         """Make the directories. Raises Misconfigured where they cannot be made."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self.root.chmod(0o700)
-            for name in ("valkey", "seaweedfs", "logs"):
-                (self.root / name).mkdir(exist_ok=True)
+            make_private(self.root.parent)
+            make_private(self.root)
+            for name in ("valkey", "seaweedfs", "logs", "keys"):
+                make_private(self.root / name)
         except OSError as error:
             raise Misconfigured(
                 f"the data directory {self.root.parent} cannot be used: {error.strerror}. "
@@ -87,6 +89,11 @@ class House:
 
     def log_path(self, engine: str) -> Path:
         return self.root / "logs" / f"{engine}.log"
+
+    @property
+    def volumes(self) -> Path:
+        """Where SeaweedFS keeps its volumes."""
+        return self.root / "seaweedfs" / "data"
 
     def trim_logs(self) -> None:
         """Cut logs that have grown too large down to their last half.

@@ -15,6 +15,7 @@ import secrets
 from pathlib import Path
 
 from bagline.embedded.house import write_private
+from bagline.embedded.privacy import make_private
 
 NAME = "bagline-engines"
 BEGIN = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
@@ -38,7 +39,7 @@ class Keys:
 
     def make(self) -> None:
         """Make what is not there, or cannot be used. Call under the startup lock."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        make_private(self._folder)
         if not self._are_usable():
             self._make_certificate()
         if len(self._token_keys()) != len(TOKENS):

@@ -21,6 +21,7 @@ from pathlib import Path
 from bagline.embedded.engine import INSTALL_REMEDY, Answer, Engine
 from bagline.embedded.house import write_private
 from bagline.embedded.keys import Keys
+from bagline.embedded.privacy import make_private
 from bagline.errors import Misconfigured
 
 ASK_SECONDS = 1.0
@@ -59,7 +60,7 @@ class SeaweedFS(Engine):
         write_private(self.home / "security.toml", self._security())
         write_private(self.home / "s3.json", json.dumps({"identities": [identity]}))
         data = self.home / "data"
-        data.mkdir(exist_ok=True)
+        make_private(data)
         (data / "mini.options").unlink(missing_ok=True)  # what an earlier start was told
         return [str(find_weed()), "-logtostderr=true", "mini", self.mark, *self._flags(ports)]
 

@@ -22,6 +22,7 @@ from typing import IO
 import structlog
 
 from bagline.duty import Duty, Pauses
+from bagline.embedded import make_private, private_file
 
 log = structlog.get_logger(__name__)
 
@@ -120,17 +121,18 @@ class WorkerProcesses:
 
     def _spawn(self, number: int) -> subprocess.Popen[bytes]:
         folder = self._data_dir / "logs"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         path = folder / f"worker-{number}.log"
         if path.exists() and path.stat().st_size > LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
-        with path.open("ab") as out:
+        with open(path, "ab", opener=private_file) as out:
             return subprocess.Popen(
                 [sys.executable, "-m", "bagline", *self._argv],
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
                 env=self._environ_of(number),
+                umask=0o077,
                 start_new_session=True,  # Ctrl-C is ours to pass on, as SIGTERM
             )
 
@@ -184,8 +186,8 @@ def take_line(data_dir: Path) -> IO[str]:
 
     Raises WorkersRunElsewhere.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    handle = (data_dir / "line.lock").open("a+", encoding="ascii")
+    make_private(data_dir)
+    handle = open(data_dir / "line.lock", "a+", encoding="ascii", opener=private_file)  # noqa: SIM115
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from bagline.worker import roll_call
@@ -57,11 +56,6 @@ def running(bagline: Bagline, *argv: object) -> Iterator[subprocess.Popen[bytes]
         down = bagline.run("down")
         assert down.returncode == 0, down.stderr
         assert up.wait(timeout=60) == 0
-
-
-def living_valkey(bagline: Bagline) -> int:
-    pid = engine_pids(bagline.data_dir).get("valkey", 0)
-    return pid if pid and psutil.pid_exists(pid) else 0
 
 
 def remedies(bagline: Bagline, what: str) -> list[str]:
@@ -150,13 +144,3 @@ def test_up_outlives_an_engine_that_dies_in_its_first_second(
     finally:
         done.set()
         hunting.join()
-
-
-def test_an_engine_that_dies_oftener_than_five_times_comes_back(bagline: Bagline) -> None:
-    with running(bagline, "--processes", "1"):
-        until(lambda: line_runner(bagline.data_dir), "the line to run")
-        for _ in range(7):
-            pid = until(lambda: living_valkey(bagline), "Valkey")
-            kill(pid)
-            until(lambda pid=pid: living_valkey(bagline) not in {0, pid}, "the next Valkey")
-        until(lambda: bagline.run("doctor").returncode == 0, "all to be well")

@@ -211,7 +211,7 @@ class Engines:
     def _end_wounded(self) -> None:
         """End SeaweedFS when it met a full disk that has room again; then it is started anew."""
         now = self._house.running().get(SeaweedFS.name)
-        if now is None or not self._wounds.need_a_new_start(now.pid):
+        if now is None or not birth(now.pid) or not self._wounds.need_a_new_start(now.pid):
             return
         with self._house.startup_lock():
             if self._house.running().get(SeaweedFS.name) == now:

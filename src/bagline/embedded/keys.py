@@ -12,10 +12,13 @@ from __future__ import annotations
 import datetime
 import json
 import secrets
+from importlib.util import find_spec
 from pathlib import Path
 
+from bagline.embedded.engine import INSTALL_REMEDY
 from bagline.embedded.house import write_private
 from bagline.embedded.privacy import make_private
+from bagline.errors import Misconfigured
 
 NAME = "bagline-engines"
 BEGIN = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
@@ -38,7 +41,12 @@ class Keys:
         self._tokens = folder / "tokens"
 
     def make(self) -> None:
-        """Make what is not there, or cannot be used. Call under the startup lock."""
+        """Make what is not there, or cannot be used. Call under the startup lock.
+
+        Raises Misconfigured where the library that makes certificates is not installed.
+        """
+        if find_spec("cryptography") is None:
+            raise Misconfigured(f"`cryptography` is not installed. {INSTALL_REMEDY}")
         make_private(self._folder)
         if not self._are_usable():
             self._make_certificate()

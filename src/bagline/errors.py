@@ -4,7 +4,8 @@
     ├── ServiceFault          a service did not do what was asked
     │   ├── Unreachable       try again later: connection, time-out, 5xx
     │   │   ├── SlowDown      try again later, and ask for less at once
-    │   │   └── Unreadable    the store tells of the object, and does not give its bytes
+    │   │   ├── Unreadable    the store tells of the object, and does not give its bytes
+    │   │   └── NoRoom        a disk is full: try again until somebody has freed space
     │   └── Refused           an operator must act: credentials, policy, missing bucket
     ├── Gone                  the object is not there (any more)
     ├── Replaced              the object is there, but it is another version
@@ -48,6 +49,10 @@ class SlowDown(Unreachable):
 class Unreadable(Unreachable):
     """The store tells of an object, and breaks off whenever its bytes are asked for. It may pass;
     where it does not, the copy is as good as lost."""
+
+
+class NoRoom(Unreachable):
+    """A disk is full. It goes on when there is room again; no patience is used up by it."""
 
 
 class Refused(ServiceFault):

@@ -6,10 +6,11 @@ them as Python literals. Credentials never reach a log call.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Callable, MutableMapping
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -25,6 +26,23 @@ def _tell(_: object, level: str, event: MutableMapping[str, Any]) -> MutableMapp
     for listener in _listeners:
         listener(str(event.get("event", "")), level)
     return event
+
+
+class _Unfailing:
+    """A stream whose faults are nobody's: on a full disk, or with a reader that went away, lines
+    are lost and the work goes on. What could not be written is not kept."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def configure_logs(
@@ -54,6 +72,6 @@ def configure_logs(
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Unfailing(out))),
         cache_logger_on_first_use=False,
     )

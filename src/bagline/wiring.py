@@ -7,10 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import structlog
 from msgspec import structs
 
 from bagline.config import S3Settings, Secret, Settings, load_settings
-from bagline.embedded import EngineAddresses, Engines, check_room, running_engines
+from bagline.embedded import (
+    EngineAddresses,
+    Engines,
+    check_room,
+    close_to_others,
+    make_private,
+    running_engines,
+    shortage,
+)
 from bagline.errors import Misconfigured
 from bagline.model.registry import Institution
 from bagline.model.storage import StorageOption
@@ -23,7 +32,7 @@ from bagline.services.objects.s3 import S3Objects
 from bagline.services.queue.base import Queue
 from bagline.services.queue.redis import RedisQueue
 from bagline.services.registry.base import Registry
-from bagline.services.registry.database import Database, sqlite_url
+from bagline.services.registry.database import Database, sqlite_path, sqlite_url
 from bagline.services.registry.sql import SqlRegistry
 from bagline.services.state.redis import RedisState
 from bagline.stages.bucket_reader import BucketReader
@@ -31,6 +40,8 @@ from bagline.worker.meter import Meter
 from bagline.worker.owner import this_process
 from bagline.worker.reconciler import Reconciler
 from bagline.worker.worker import Worker
+
+log = structlog.get_logger(__name__)
 
 LOCAL_PROVIDER = "Local"
 LOCAL_HOST = "localhost"
@@ -57,6 +68,7 @@ class House:
             owner=this_process(),
             threads_each=threads_each,
             meter=meter,
+            shortage=self.shortage,
         )
 
     def reconciler(self) -> Reconciler:
@@ -77,6 +89,10 @@ class House:
             may_be_called_off=lambda item: self.line.may_be_called_off(item, registry),
             cleanup_topic=self.line.cleanup.topic,
         )
+
+    def shortage(self) -> str:
+        """What to say while the disk of this machine's engines is full; "" while it is not."""
+        return shortage_of(self.settings)
 
     def ensure_institution(self, identifier: str) -> Institution:
         """The institution and its buckets; made when this machine brings its own engines.
@@ -107,6 +123,14 @@ class House:
         if self.settings.is_embedded:
             self.services.objects.ensure_bucket(known.receiving_bucket)
         return known
+
+
+def shortage_of(settings: Settings) -> str:
+    """What to say while a disk of this machine's engines or database is full; "" while none is."""
+    database = sqlite_path(settings.database_url.reveal())
+    if settings.is_embedded:
+        return shortage(settings.data_dir, *([database.parent] if database else []))
+    return shortage(database.parent) if database else ""
 
 
 @contextmanager
@@ -314,14 +338,18 @@ def open_database(settings: Settings) -> Database:
 
 
 def make_data_dir(settings: Settings) -> None:
-    """Make the data directory unless it is there. Raises Misconfigured with the remedy."""
+    """Make the data directory unless it is there, and close it to others; that is said in the
+    log. Raises Misconfigured with the remedy."""
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_private(settings.data_dir)
     except OSError as fault:
         raise Misconfigured(
             f"the data directory {settings.data_dir} cannot be made ({fault.strerror}): "
             "mend the permissions, or name another with --data-dir"
         ) from None
+    mended = close_to_others(settings.data_dir).sentence(settings.data_dir)
+    if mended:
+        log.warning("data_directory_closed", what=mended)
 
 
 def _prepare_buckets(house: House) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import psutil
@@ -17,7 +18,7 @@ import pytest
 import valkey
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from bagline.embedded import (
     EngineAddresses,
@@ -30,6 +31,7 @@ from bagline.embedded import (
 from bagline.embedded import engine as engine_module
 from bagline.embedded import seaweedfs as seaweedfs_module
 from bagline.errors import Misconfigured, Refused
+from support.disk import small_disk
 
 pytestmark = pytest.mark.engines
 
@@ -249,6 +251,54 @@ def test_engines_that_die_in_use_come_back_on_their_ports(data_dir: Path) -> Non
         assert eventually(lambda: running_engines(data_dir) == addresses)
         assert redis(addresses).get("acknowledged") == b"1"
     assert living(data_dir) == []
+
+
+def test_an_engine_that_dies_oftener_than_five_times_comes_back(data_dir: Path) -> None:
+    with Engines(data_dir) as addresses:
+        for death in range(7):
+            killed = pids(data_dir)["valkey"]
+            os.kill(killed, signal.SIGKILL)
+            came_back = lambda killed=killed: (  # noqa: E731
+                pids(data_dir)["valkey"] not in {0, killed}
+                and running_engines(data_dir) == addresses
+            )
+            assert eventually(came_back, 60), death
+    assert living(data_dir) == []
+
+
+def test_a_store_that_met_a_full_disk_is_started_anew_when_there_is_room(data_dir: Path) -> None:
+    """Its name database refuses every later write with the old fault, until it is opened again."""
+    with small_disk(data_dir, 300) as disk, Engines(data_dir) as addresses:
+        client = boto3.client(
+            "s3",
+            endpoint_url=addresses.s3_endpoint,
+            aws_access_key_id=addresses.s3_access_key,
+            aws_secret_access_key=addresses.s3_secret_key,
+            region_name="us-east-1",
+            config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10),
+        )
+
+        buckets = [f"bucket-{n}" for n in range(3)]  # their names lie in databases of their own
+        for bucket in buckets:
+            client.create_bucket(Bucket=bucket)
+        disk.fill()
+        for bucket in buckets:
+            assert eventually(lambda bucket=bucket: not is_written(client, bucket), 60)
+            disk.fill()
+
+        disk.empty()
+        assert eventually(lambda: all(is_written(client, bucket) for bucket in buckets), 60)
+    assert living(data_dir) == []
+
+
+def is_written(client: Any, bucket: str) -> bool:
+    """A name, and no content: that goes into the database alone."""
+    try:
+        key = f"key-{time.monotonic_ns()}"
+        client.put_object(Bucket=bucket, Key=key, Body=b"", Metadata={"note": "x" * 1_800})
+    except (BotoCoreError, ClientError):
+        return False
+    return True
 
 
 def test_without_the_extra_the_remedy_is_said(

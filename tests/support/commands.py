@@ -79,8 +79,16 @@ def workers_of(pid: int) -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process(pid).children(recursive=True)
-        if not _is_engine(child) and "worker" in " ".join(child.cmdline())
+        if not _is_engine(child) and "worker" in " ".join(_command(child))
     ]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """Its arguments; none of one that ended, or that nobody has asked after since."""
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
 
 
 def _is_engine(process: psutil.Process) -> bool:

@@ -27,6 +27,7 @@ DOORS = {
     "__init__.py",
     "__main__.py",
     "config.py",
+    "duty.py",
     "errors.py",
     "logs.py",
     "pipeline.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bagline.config import Settings, load_settings
+from bagline.config import SECRETS, Settings, load_settings
 from bagline.model.workitem import (
     STATUS_CANCELLED,
     STATUS_FAILED,
@@ -53,6 +54,48 @@ def safe(text: object, most: int = SHOWN_CHARACTERS) -> str:
 def complain(sentence: str) -> None:
     """A sentence on standard error."""
     sys.stderr.write(shown(sentence) + "\n")
+
+
+def close_data_directory(settings: Settings, config: Path | None) -> None:
+    """Close it to other users, and say what was open; warn of a settings file that is."""
+    from bagline.embedded import close_to_others, is_open_to_others
+
+    mended = close_to_others(settings.data_dir).sentence(settings.data_dir)
+    if mended:
+        complain(f"Note: {mended}.")
+    for path in settings_files(settings, config):
+        if is_open_to_others(path):
+            complain(f"Note: {open_settings_file(path)}.")
+
+
+def settings_files(settings: Settings, config: Path | None = None) -> list[Path]:
+    """Files with secrets that settings may have come from."""
+    named = [config, os.environ.get("BAGLINE_CONFIG"), settings.data_dir / "bagline.toml"]
+    paths = [Path(each) for each in named if each]
+    return [path for path in paths if path.is_file() and _holds_secrets(path)]
+
+
+def open_settings_file(path: Path) -> str:
+    return (
+        f"the settings file {path} holds secrets, and other users of this machine may read it: "
+        f"chmod 600 {path}"
+    )
+
+
+def _holds_secrets(path: Path) -> bool:
+    try:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    return any(line.split("=")[0].strip() in SECRETS for line in lines if "=" in line)
+
+
+def warn_of_shortage(settings: Settings) -> None:
+    """A sentence on standard error while a disk of this machine's engines is full."""
+    from bagline.wiring import shortage_of  # not for `check`, which speaks to no service
+
+    if why := shortage_of(settings):
+        complain(f"Note: {why}.")
 
 
 def size_text(count: float) -> str:

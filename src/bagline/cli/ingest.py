@@ -18,6 +18,7 @@ from bagline.cli.common import (
     AsJson,
     ConfigFile,
     DataDir,
+    close_data_directory,
     complain,
     err,
     out,
@@ -30,7 +31,7 @@ from bagline.cli.up import running_line
 from bagline.cli.watching import watch
 from bagline.config import MIB, Settings
 from bagline.embedded import check_room
-from bagline.errors import Misconfigured
+from bagline.errors import Misconfigured, Unreachable
 from bagline.logs import configure_logs
 from bagline.model.registry import Institution
 from bagline.model.workitem import (
@@ -47,6 +48,10 @@ from bagline.worker.processes import WorkerProcesses, WorkersRunElsewhere, line_
 from bagline.worker.settling import NOTE_CHARACTERS
 
 READ_BYTES = 8 * MIB
+FULL_SECONDS = 2.0
+"""Between looks at a full disk."""
+HEALING_SECONDS = 90.0
+"""How long after a full disk the store may still stumble."""
 READER_SECONDS = 15.0
 """How long the bucket reader may take to find a bag."""
 
@@ -66,6 +71,7 @@ def ingest(
     configure_logs(level="error")
     _check_files(bags)
     settings = settings_for(data_dir, config)
+    close_data_directory(settings, config)
     with ExitStack() as stack:
         house = stack.enter_context(open_house(settings))
         if settings.is_embedded:
@@ -77,11 +83,11 @@ def ingest(
         except WorkersRunElsewhere:
             err.print("The line is running already; the bags join it.")
         reader_runs = workers is None
-        items = [deposit(house, depositor, bag, reader_runs=reader_runs) for bag in bags]
+        items = [_when_there_is_room(house, depositor, bag, reader_runs) for bag in bags]
 
         def is_served() -> bool:
             if workers is not None:
-                return not workers.has_given_up
+                return not workers.keep_dying or bool(house.shortage())
             return line_runner(settings.data_dir) is not None
 
         ended = watch(house, items, is_served, quiet=json)
@@ -101,6 +107,26 @@ def _check_files(bags: list[Path]) -> None:
                 f"two of the bags are called {name}; the later would replace the earlier "
                 "in the receiving bucket: ingest them one after the other"
             )
+
+
+def _when_there_is_room(
+    house: House, depositor: Institution, bag: Path, reader_runs: bool
+) -> WorkItem:
+    """`deposit`, again and again while this machine's disk is full, and a while longer: the store
+    is started anew then."""
+    full_at: float | None = None
+    while True:
+        try:
+            return deposit(house, depositor, bag, reader_runs=reader_runs)
+        except Unreachable:
+            why = house.shortage()
+            if why:
+                if full_at is None:
+                    err.print(f"{safe(bag.name)} waits: {safe(why, NOTE_CHARACTERS)}.")
+                full_at = time.monotonic()
+            elif full_at is None or time.monotonic() - full_at > HEALING_SECONDS:
+                raise
+            time.sleep(FULL_SECONDS)
 
 
 def deposit(

@@ -19,6 +19,7 @@ from bagline.cli.common import (
     settings_for,
     size_text,
     styled_status,
+    warn_of_shortage,
 )
 from bagline.model.workitem import WorkItem
 from bagline.problems import Problem
@@ -37,7 +38,9 @@ def items(
     config: ConfigFile = None,
 ) -> None:
     """Work items, newest first."""
-    with open_registry(settings_for(data_dir, config)) as registry:
+    settings = settings_for(data_dir, config)
+    warn_of_shortage(settings)
+    with open_registry(settings) as registry:
         found = registry.work_items(WorkItemFilter(statuses=status), limit=limit)
         names = {i.id: i.identifier for i in registry.institutions()}
     if json:
@@ -69,7 +72,9 @@ def show(
     config: ConfigFile = None,
 ) -> None:
     """One work item: where it is, every problem of its bag, what was preserved."""
-    with open_registry(settings_for(data_dir, config)) as registry:
+    settings = settings_for(data_dir, config)
+    warn_of_shortage(settings)
+    with open_registry(settings) as registry:
         item = registry.work_item(item_id)
         problems = registry.problems(item_id)
         report = registry.report(item_id)

@@ -27,9 +27,13 @@ from bagline.model.workitem import (
 from bagline.services.state.base import State
 from bagline.stages.progress import ProgressReport
 from bagline.wiring import House
+from bagline.worker.settling import NOTE_CHARACTERS
 
 LOOK_SECONDS = 0.1
 CLEANUP_SECONDS = 30.0
+AWAY_SECONDS = 30.0
+"""How long the Registry may not answer before watching ends."""
+FULL_LOOK_SECONDS = 2.0
 
 
 def watch(
@@ -55,6 +59,7 @@ def watch(
             for item in items
         }
         ended: dict[int, WorkItem] = {}
+        patience = _Patience(house)
         while len(ended) < len(items):
             time.sleep(LOOK_SECONDS)
             if not is_served():
@@ -65,13 +70,49 @@ def watch(
             waiting = [item.id for item in items if item.id not in ended]
             _show_progress(house.services.state, bars, tasks, waiting)
             for item_id in waiting:
-                item = house.services.registry.work_item(item_id)
+                item = patience.ask(item_id)
                 if item is not None and (item.is_completed or item.status == STATUS_SUSPENDED):
                     ended[item_id] = item
                     size = max(item.size, 1)
                     bars.update(tasks[item_id], stage=item.status, total=size, completed=size)
     _await_cleanup(house, list(ended.values()))
     return [ended[item.id] for item in items]
+
+
+class _Patience:
+    """Asks the Registry for items; waits with a sentence while the disk is full, and through
+    what passes."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._answered_at = time.monotonic()
+        self._told = ""
+        self._look_at = 0.0
+
+    def ask(self, item_id: int) -> WorkItem | None:
+        """The item; None also while that cannot be told. Raises Unreachable when it takes long."""
+        self._tell()
+        try:
+            item = self._house.services.registry.work_item(item_id)
+        except Unreachable:
+            if time.monotonic() - self._answered_at > AWAY_SECONDS and not self._told:
+                raise
+            return None
+        self._answered_at = time.monotonic()
+        return item
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + FULL_LOOK_SECONDS
+        why = self._house.shortage()
+        if why and not self._told:
+            err.print(f"Waiting: {safe(why, NOTE_CHARACTERS)}.")
+        elif self._told and not why:
+            err.print("There is room again; the work goes on.")
+            self._answered_at = now
+        self._told = why
 
 
 def _show_progress(

@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
 from bagline.cli.common import EXIT_OUR_FAULT, ConfigFile, DataDir, settings_for
-from bagline.errors import BaglineError, Misconfigured
+from bagline.duty import Duty, failing_duties, idle_duties
+from bagline.errors import Misconfigured
 from bagline.logs import configure_logs, listen
 from bagline.pipeline import INGEST_LINE, Line, Step
 from bagline.wiring import House, open_house
@@ -53,7 +55,7 @@ def worker(
     steps, duties = _chosen(INGEST_LINE, stages)
     stop = stop_on_signals()
     if watch_parent:
-        threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
+        Duty("parent", partial(_watch_parent, stop)).start()
     with open_house(settings_for(data_dir, config)) as house:
         if not serve(house, steps, duties, stop, threads_each=threads):
             # A stage or duty is inside one long request; a lease runs out, or is broken, by itself.
@@ -70,43 +72,32 @@ def serve(
     threads_each: int = 1,
 ) -> bool:
     """Run the steps and duties until `stop`; whether everything drained in time."""
-    threads = [
-        threading.Thread(target=DUTIES[duty], args=(house, stop), name=duty, daemon=True)
-        for duty in duties
-    ]
-    for thread in threads:
-        thread.start()
+    started = [DUTIES[duty](house, stop).start() for duty in duties]
     with ExitStack() as stack:
         if not steps:
-            stack.enter_context(telling_health(house, [], lambda: dead(threads)))
+            stack.enter_context(telling_health(house, [], idle_duties))
             stop.wait()
-            return have_ended(threads, house.settings.work.drain_seconds)
+            return have_ended(started, house.settings.work.drain_seconds)
         meter = new_meter() if house.settings.health.port else None
         running = house.worker(steps, threads_each=threads_each, meter=meter)
         topics = [step.topic for step in steps]
-        faults = lambda: running.faults() + dead(threads)  # noqa: E731
+        faults = lambda: running.faults() + idle_duties()  # noqa: E731
         stack.enter_context(telling_health(house, topics, faults, meter))
 
         def pass_on() -> None:
             stop.wait()
             running.stop()
 
-        threading.Thread(target=pass_on, name="stopper", daemon=True).start()
+        Duty("stopper", pass_on).start()
         drained = running.run()
-        return have_ended(threads, DUTY_SECONDS) and drained
+        return have_ended(started, DUTY_SECONDS) and drained
 
 
-def have_ended(threads: list[threading.Thread], seconds: float) -> bool:
+def have_ended(duties: list[Duty], seconds: float) -> bool:
     """Whether they all end within so long."""
     deadline = time.monotonic() + seconds
-    for thread in threads:
-        thread.join(max(deadline - time.monotonic(), 0.0))
-    return not any(thread.is_alive() for thread in threads)
-
-
-def dead(threads: list[threading.Thread]) -> list[str]:
-    """What to say of threads that ended though nobody asked them to."""
-    return [f"thread {thread.name} died" for thread in threads if not thread.is_alive()]
+    late = [duty for duty in duties if not duty.join(max(deadline - time.monotonic(), 0.0))]
+    return not late
 
 
 def new_meter() -> PrometheusMeter:
@@ -134,35 +125,32 @@ def telling_health(
     meter.watch_queue(house.services.queue, topics or [step.topic for step in house.line])
     listen(meter.event_logged)
     ready = Readiness(house.services, topics)
+
+    def not_ready() -> list[str]:
+        failing = [f"duty {name} fails" for name, _ in failing_duties()]
+        full = ["the disk of the data directory is full"] if house.shortage() else []
+        return ready.faults() + failing + full
+
     with HealthServer(
-        place.host, place.port, meter.registry, alive=alive, ready=ready.faults
+        place.host, place.port, meter.registry, alive=alive, ready=not_ready
     ) as server:
         log.info("health_served", host=place.host, port=server.port)
         yield
 
 
-def keep_reading_buckets(house: House, stop: threading.Event) -> None:
-    """Look for new bags every few seconds until `stop`."""
-    reader = house.bucket_reader()
-    while not stop.is_set():
-        try:
-            reader.poll()
-        except BaglineError as fault:
-            log.warning("bucket_reader_fault", reason=str(fault))
-        stop.wait(house.settings.work.poll_seconds)
+def bucket_reading(house: House, stop: threading.Event) -> Duty:
+    """Looks for new bags every few seconds until `stop`."""
+    seconds = house.settings.work.poll_seconds
+    return Duty(BUCKET_READER, house.bucket_reader().poll, stop=stop, every=seconds, at_once=True)
 
 
-def keep_reconciling(house: House, stop: threading.Event) -> None:
-    """Compare Registry, queue and leases every few seconds until `stop`."""
-    reconciler = house.reconciler()
-    while not stop.wait(house.settings.work.reconcile_seconds):
-        try:
-            reconciler.look()
-        except BaglineError as fault:
-            log.warning("reconciler_fault", reason=str(fault))
+def reconciling(house: House, stop: threading.Event) -> Duty:
+    """Compares Registry, queue and leases every few seconds until `stop`."""
+    seconds = house.settings.work.reconcile_seconds
+    return Duty(RECONCILER, house.reconciler().look, stop=stop, every=seconds)
 
 
-DUTIES = {BUCKET_READER: keep_reading_buckets, RECONCILER: keep_reconciling}
+DUTIES = {BUCKET_READER: bucket_reading, RECONCILER: reconciling}
 
 
 def _chosen(line: Line, names: list[str]) -> tuple[list[Step], list[str]]:

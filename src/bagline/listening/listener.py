@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 
+from bagline.duty import Duty
 from bagline.errors import Misconfigured
 from bagline.listening.attending import Application, Attending
 from bagline.listening.connections import Connections, protocol_of
@@ -73,7 +74,8 @@ class Listener:
                 timeout_graceful_shutdown=graceful_seconds,
             )
         )
-        self._thread = threading.Thread(target=self.run, name="listener", daemon=True)
+        self._stop = threading.Event()
+        self._duty = Duty("listener", self.run, stop=self._stop)
 
     def run(self) -> None:
         """Serve until SIGTERM, SIGINT or `stop`."""
@@ -85,15 +87,16 @@ class Listener:
         self._server.should_exit = True
 
     def __enter__(self) -> Listener:
-        self._thread.start()
+        self._duty.start()
         deadline = time.monotonic() + START_SECONDS
         while not self._server.started and time.monotonic() < deadline:
             time.sleep(0.005)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stop.set()
         self.stop()
-        self._thread.join(START_SECONDS)
+        self._duty.join(START_SECONDS)
 
 
 def listen_at(host: str, port: int, what: str) -> socket.socket:

@@ -11,7 +11,7 @@ from valkey import exceptions
 from valkey.backoff import NoBackoff
 from valkey.retry import Retry
 
-from bagline.errors import BaglineError, BrokenState, Misconfigured, Refused, Unreachable
+from bagline.errors import BaglineError, BrokenState, Misconfigured, NoRoom, Refused, Unreachable
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
@@ -112,7 +112,10 @@ def classify(error: Exception, where: str, about: str) -> BaglineError:
             f"Redis at {where} is full ({about}): raise its maxmemory, or wait until items finish"
         )
     if text.startswith("MISCONF"):
-        return Unreachable(f"Redis at {where} cannot write to its disk ({about}): {text}")
+        return NoRoom(
+            f"Redis at {where} cannot write to its disk ({about}): free space there, and all goes "
+            f"on by itself: {text}"
+        )
     if isinstance(error, _PASSING) or text.startswith(_PASSING_CODES):
         return Unreachable(f"Redis at {where} does not answer ({about}): {text}")
     if "WRONGTYPE" in text:

@@ -37,6 +37,8 @@ class Retry:
     """A passing fault; what is saved is saved, the item comes back later."""
 
     reason: str
+    uses_patience: bool = True
+    """False where only an operator can end the fault, and work goes on by itself then."""
 
 
 @dataclass(frozen=True, slots=True)

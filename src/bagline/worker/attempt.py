@@ -55,6 +55,7 @@ from bagline.worker.settling import (
     hand_back,
     send_forward,
     settle,
+    spared,
 )
 
 log = structlog.get_logger(__name__)
@@ -75,6 +76,8 @@ class Desk:
     stopping: Callable[[], bool]
     meter: Meter = field(default_factory=Meter)
     clock: times.Clock = times.now
+    shortage: Callable[[], str] = lambda: ""
+    """What to say while this machine's disk is full."""
 
 
 class Attempt:
@@ -321,7 +324,12 @@ class Attempt:
         item.stage_started_at = moment
         if self._step.only_forward and self._changes_known_object(item):
             item.outcome = OUTCOME_CHANGING
-        return self._save(item)
+        try:
+            return self._save(item)
+        except ServiceFault:  # it has not begun: that is no attempt
+            result.attempt -= 1
+            self._services.state.commit(lease, result=result)
+            raise
 
     def _changes_known_object(self, item: WorkItem) -> bool:
         """By the working record; where that is gone, what the item says of itself stays."""
@@ -344,6 +352,10 @@ class Attempt:
         second delivery or the reconciler."""
         if isinstance(outcome, Reject | Cancel) and self._must_go_forward(item):
             outcome = forward_only(item, outcome)
+        if isinstance(outcome, Retry):
+            outcome = spared(outcome, self._desk.shortage())
+            if isinstance(outcome, Retry) and not outcome.uses_patience:
+                result.attempt = max(result.attempt - 1, 0)
         if isinstance(outcome, Reject):
             self._services.state.check_lease(lease)
             kept = list(outcome.problems)[: self._desk.settings.work.problems_kept]

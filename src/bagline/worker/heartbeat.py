@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from bagline.duty import Duty
 from bagline.errors import BaglineError, LeaseLost
 from bagline.services.queue.base import Delivery
 from bagline.services.state.base import Lease, State
@@ -29,7 +30,7 @@ class Held:
 
 
 class Heartbeat:
-    """One thread for all items in work in this process, and one that looks at the Registry:
+    """One duty for all items in work in this process, and one that looks at the Registry:
     while that does not answer, leases are renewed all the same."""
 
     def __init__(
@@ -49,20 +50,19 @@ class Heartbeat:
         """When it last renewed what is held, on the monotonic clock."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self._keep, args=(self.beat,), name="heartbeat", daemon=True
-        )
-        self._lookout = threading.Thread(
-            target=self._keep, args=(self._look,), name="lookout", daemon=True
-        )
+        pause = lease_seconds / 4
+        self._duties = [
+            Duty(name, act, stop=self._stop, every=pause, longest_pause=pause)
+            for name, act in (("heartbeat", self.beat), ("lookout", self._look))
+        ]
 
     def start(self) -> None:
-        self._thread.start()
-        self._lookout.start()
+        for duty in self._duties:
+            duty.start()
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(timeout=1.0)
+        self._duties[0].join(1.0)
 
     def hold(self, held: Held) -> None:
         """Renew it from now on."""
@@ -90,6 +90,8 @@ class Heartbeat:
                 self.release(held)
             except BaglineError as fault:
                 log.warning("lease_not_renewed", item=held.lease.item_id, reason=str(fault))
+            except Exception:  # noqa: BLE001 (one item's fault must not cost the others' leases)
+                log.error("heartbeat_fault", item=held.lease.item_id, trace=traceback.format_exc())
         self.beaten_at = self._monotonic()
 
     def _look(self) -> None:
@@ -98,15 +100,9 @@ class Heartbeat:
                 held.look()
             except BaglineError as fault:
                 log.warning("not_looked_for_cancel", item=held.lease.item_id, reason=str(fault))
+            except Exception:  # noqa: BLE001 (nor the look at the others)
+                log.error("heartbeat_fault", item=held.lease.item_id, trace=traceback.format_exc())
 
     def _everything(self) -> list[Held]:
         with self._lock:
             return list(self._held.values())
-
-    def _keep(self, act: Callable[[], None]) -> None:
-        """Four times a lease, until the end."""
-        while not self._stop.wait(self._lease_seconds / 4):
-            try:
-                act()
-            except Exception:  # noqa: BLE001 (without a heartbeat every lease here would run out)
-                log.error("heartbeat_fault", trace=traceback.format_exc())

@@ -15,6 +15,7 @@ from bagline.errors import (
     Draining,
     Gone,
     LeaseLost,
+    NoRoom,
     ProofFailed,
     Replaced,
     Unreachable,
@@ -47,12 +48,14 @@ def outcome_of(step: Step, item: WorkItem, act: Callable[[], Outcome]) -> Outcom
     except Gone as fault:
         # Stages that read the tar deal with their other objects by themselves.
         return Reject([BAG_DELETED.about(item.name)]) if step.reads_received else Halt(str(fault))
+    except NoRoom as fault:
+        return Retry(str(fault), uses_patience=False)
     except (Unreachable, ProofFailed) as fault:
         return Retry(str(fault))
     except BrokenState as fault:
         return Halt(str(fault), requeue_at=fault.requeue_at)
     except BaglineError as fault:
         return Halt(str(fault))
-    except Exception as fault:  # noqa: BLE001 (the item must not be lost to a fault of ours)
+    except BaseException as fault:  # noqa: BLE001 (the item must not be lost to a fault of ours, nor to a library's panic)
         log.error("stage_fault", item=item.id, stage=step.name, trace=traceback.format_exc())
         return Retry(f"unexpected fault in Bagline ({type(fault).__name__}: {fault})")

@@ -1,5 +1,7 @@
 """Worker processes on one machine: started, watched, restarted, stopped; never left behind.
 
+A worker that dies is started anew, after pauses that grow, for as long as this process lives.
+
 Each child holds the reading end of a pipe whose writing end is ours: when this process
 dies, however it dies, the pipe closes and the children hand their items back and exit.
 """
@@ -13,15 +15,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import structlog
 
+from bagline.duty import Duty, Pauses
+from bagline.embedded import make_private, private_file
+
 log = structlog.get_logger(__name__)
 
 WATCH_SECONDS = 0.5
-RESTARTS_PER_CHILD = 20
+KEEPS_DYING = 6
+"""So many deaths of one worker without minutes of peace between them are told as an error."""
 STOP_SECONDS = 20.0
 HEALTH_PORT = "BAGLINE_HEALTH_PORT"
 LOG_BYTES = 16 * 1024 * 1024
@@ -31,12 +38,21 @@ class WorkersRunElsewhere(Exception):
     """Another process already runs the line of this data directory."""
 
 
+@dataclass
+class Seat:
+    """One worker's place: who sits there, or when the next one is started."""
+
+    child: subprocess.Popen[bytes] | None = None
+    pauses: Pauses = field(default_factory=Pauses)
+    start_at: float = 0.0
+
+
 class WorkerProcesses:
     """`count` processes that run `argv`; use as a context manager.
 
     Raises WorkersRunElsewhere on entering when the data directory's line is taken.
     `health_port` (0: none) is the first one's; the others count up from it.
-    `on_death` is called after a child died, before it is started anew.
+    `on_death` is called when a child was found dead; it may not wait for anything.
     """
 
     def __init__(
@@ -51,22 +67,19 @@ class WorkerProcesses:
     ) -> None:
         self._data_dir = data_dir
         self._argv = argv
-        self._count = count
+        self.count = count
         self._environ = dict(environ)
         self._health_port = health_port
         self._on_death = on_death
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
-        self._restarts = 0
-        self.has_given_up = False
-        """Whether the children died so often that they are not started any more."""
+        self._seats = [Seat() for _ in range(count)]
         self._lock: IO[str] | None = None
         self._stop = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, name="worker-watch", daemon=True)
+        self._watcher = Duty(
+            "worker-watch", self._watch, stop=self._stop, every=WATCH_SECONDS, at_once=True
+        )
 
     def __enter__(self) -> WorkerProcesses:
         self._lock = take_line(self._data_dir)
-        for number in range(self._count):
-            self._children[number] = self._spawn(number)
         self._watcher.start()
         return self
 
@@ -76,13 +89,13 @@ class WorkerProcesses:
     def stop(self) -> None:
         """Ask the children to drain, wait, then insist."""
         self._stop.set()
-        if self._watcher.is_alive():
-            self._watcher.join(timeout=WATCH_SECONDS * 4)
-        for child in self._children.values():
+        self._watcher.join(WATCH_SECONDS * 4)
+        children = [seat.child for seat in self._seats if seat.child is not None]
+        for child in children:
             if child.poll() is None:
                 child.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        for child in self._children.values():
+        for child in children:
             try:
                 child.wait(timeout=max(deadline - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
@@ -91,24 +104,35 @@ class WorkerProcesses:
                 child.wait()
             if child.stdin is not None:
                 child.stdin.close()
-        self._children.clear()
+        self._seats = [Seat() for _ in self._seats]
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
+    def pids(self) -> list[int]:
+        """The living workers."""
+        seated = [seat.child for seat in self._seats]
+        return [child.pid for child in seated if child is not None and child.poll() is None]
+
+    @property
+    def keep_dying(self) -> bool:
+        """Whether no worker lives, and each died again and again. They are started all the same."""
+        return not self.pids() and all(s.pauses.in_a_row >= KEEPS_DYING for s in self._seats)
+
     def _spawn(self, number: int) -> subprocess.Popen[bytes]:
         folder = self._data_dir / "logs"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         path = folder / f"worker-{number}.log"
         if path.exists() and path.stat().st_size > LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
-        with path.open("ab") as out:
+        with open(path, "ab", opener=private_file) as out:
             return subprocess.Popen(
                 [sys.executable, "-m", "bagline", *self._argv],
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
                 env=self._environ_of(number),
+                umask=0o077,
                 start_new_session=True,  # Ctrl-C is ours to pass on, as SIGTERM
             )
 
@@ -119,21 +143,42 @@ class WorkerProcesses:
         return self._environ | {HEALTH_PORT: str(self._health_port + number)}
 
     def _watch(self) -> None:
-        while not self._stop.wait(WATCH_SECONDS):
-            for number, child in list(self._children.items()):
-                code = child.poll()
-                if code is None or self._stop.is_set():
-                    continue
-                self._restarts += 1
-                log.error("worker_died", pid=child.pid, code=code)
-                if self._restarts > RESTARTS_PER_CHILD * self._count:
-                    log.error("workers_keep_dying", logs=str(self._data_dir / "logs"))
-                    self.has_given_up = True
-                    return
-                self._on_death()
-                if child.stdin is not None:
-                    child.stdin.close()
-                self._children[number] = self._spawn(number)
+        """One look at every seat. One that cannot be filled keeps nobody else from theirs."""
+        faults = []
+        for number, seat in enumerate(self._seats):
+            if self._stop.is_set():
+                return
+            try:
+                self._look_at(number, seat)
+            except Exception as fault:  # noqa: BLE001 (told below, by the duty)
+                seat.start_at = time.monotonic() + seat.pauses.next()
+                faults.append(fault)
+        if faults:
+            raise faults[0]
+
+    def _look_at(self, number: int, seat: Seat) -> None:
+        if seat.child is not None:
+            code = seat.child.poll()
+            if code is None:
+                return
+            self._bury(seat.child, code, seat)
+        if time.monotonic() >= seat.start_at:
+            seat.child = self._spawn(number)
+
+    def _bury(self, child: subprocess.Popen[bytes], code: int, seat: Seat) -> None:
+        seat.child = None
+        pause = seat.pauses.next()
+        seat.start_at = time.monotonic() + pause
+        if child.stdin is not None:
+            child.stdin.close()
+        log.error("worker_died", pid=child.pid, code=code, restart_in_seconds=round(pause, 1))
+        if seat.pauses.in_a_row >= KEEPS_DYING:
+            log.error(
+                "workers_keep_dying",
+                in_a_row=seat.pauses.in_a_row,
+                logs=str(self._data_dir / "logs"),
+            )
+        self._on_death()
 
 
 def take_line(data_dir: Path) -> IO[str]:
@@ -141,8 +186,8 @@ def take_line(data_dir: Path) -> IO[str]:
 
     Raises WorkersRunElsewhere.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    handle = (data_dir / "line.lock").open("a+", encoding="ascii")
+    make_private(data_dir)
+    handle = open(data_dir / "line.lock", "a+", encoding="ascii", opener=private_file)  # noqa: SIM115
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

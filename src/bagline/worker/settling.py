@@ -26,6 +26,8 @@ from bagline.stages.base import Cancel, Done, Halt, Outcome, Reject, Retry
 
 NOTE_PROBLEMS = 5
 NOTE_CHARACTERS = 4000
+FULL_DELAY_SECONDS = 10.0
+"""While a disk is full."""
 COMPLETE = "Ingest complete"
 
 
@@ -50,8 +52,8 @@ def settle(
     match outcome:
         case Done(remark):
             return _done(item, step, line, object_id, remark)
-        case Retry(reason):
-            return _retry(item, step, reason, attempt)
+        case Retry(reason, uses_patience):
+            return _retry(item, step, reason, attempt if uses_patience else 0)
         case Reject(problems):
             item.status = STATUS_FAILED
             item.retry = False
@@ -145,7 +147,19 @@ def _done(item: WorkItem, step: Step, line: Line, object_id: int, remark: str) -
     return Settlement(topic=after.topic)
 
 
+def spared(outcome: Outcome, shortage: str) -> Outcome:
+    """The outcome; while this machine's disk is full (`shortage` says so), that is why."""
+    if not isinstance(outcome, Retry) or not outcome.uses_patience or not shortage:
+        return outcome
+    return Retry(f"{shortage} ({outcome.reason})", uses_patience=False)
+
+
 def _retry(item: WorkItem, step: Step, reason: str, attempt: int) -> Settlement:
+    """`attempt` 0: one that is not counted."""
+    if not attempt:
+        item.status = STATUS_PENDING
+        item.note = _bounded(f"{reason}. Will try again in {FULL_DELAY_SECONDS:.0f} s.")
+        return Settlement(again=True, delay=FULL_DELAY_SECONDS)
     if attempt >= step.retry.attempts:
         return _halt(item, f"{reason}. Failed {attempt} times; interim data is kept")
     delay = step.retry.delay(attempt)

@@ -8,6 +8,8 @@ import socket
 import sys
 import threading
 
+from bagline.duty import Duty
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -25,9 +27,7 @@ def stop_on_signals() -> threading.Event:
     signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: stop.set())
-    threading.Thread(
-        target=_listen, args=(reading, writing, stop), name="signals", daemon=True
-    ).start()
+    Duty("signals", lambda: _listen(reading, writing, stop)).start()
     if sys.__stderr__ is not None:
         faulthandler.register(signal.SIGUSR1, file=sys.__stderr__, all_threads=True)
     return stop

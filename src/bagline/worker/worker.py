@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
 
 import structlog
 
 from bagline.config import Settings
+from bagline.duty import Duty
 from bagline.errors import ServiceFault
 from bagline.model import times
 from bagline.pipeline import Line, Step
@@ -41,6 +44,7 @@ class Worker:
         threads_each: int = 1,
         meter: Meter | None = None,
         clock: times.Clock = times.now,
+        shortage: Callable[[], str] = lambda: "",
     ) -> None:
         self._steps = list(steps)
         self._queue = services.queue
@@ -61,9 +65,9 @@ class Worker:
             self._stop.is_set,
             meter or Meter(),
             clock,
+            shortage,
         )
         self._lease_seconds = settings.work.lease_seconds
-        self._threads: list[threading.Thread] = []
 
     def stop(self) -> None:
         """Take nothing new; hand back what is in work at its next safe place."""
@@ -75,19 +79,15 @@ class Worker:
         return_large_blocks()
         self._heartbeat.start()
         stages = [(step, step.stage()) for step in self._steps]
-        threads = self._threads = [
-            threading.Thread(
-                target=self._serve, args=(step, stage), name=f"{step.name}-{n}", daemon=True
-            )
+        duties = [
+            Duty(f"{step.name}-{n}", partial(self._serve, step, stage), stop=self._stop).start()
             for step, stage in stages
             for n in range(self._threads_each)
         ]
-        for thread in threads:
-            thread.start()
         for _, stage in stages:
             stage.warm_up()
         self._stop.wait()
-        drained = self._drain(threads)
+        drained = self._drain(duties)
         self._heartbeat.stop()
         if drained:
             for _, stage in stages:
@@ -95,36 +95,33 @@ class Worker:
         return drained
 
     def faults(self) -> list[str]:
-        """Why the process should be started anew; nothing when all is well."""
-        dead = [thread.name for thread in self._threads if not thread.is_alive()]
-        found = [f"thread {name} died" for name in dead if not self._stop.is_set()]
+        """Why the process should be started anew, beside its idle duties."""
         if time.monotonic() - self._heartbeat.beaten_at > self._lease_seconds:
-            found.append("leases are not renewed")
-        return found
+            return ["leases are not renewed"]
+        return []
 
-    def _drain(self, threads: Sequence[threading.Thread]) -> bool:
+    def _drain(self, duties: Sequence[Duty]) -> bool:
         deadline = time.monotonic() + self._drain_seconds
-        for thread in threads:
-            thread.join(timeout=max(deadline - time.monotonic(), 0.01))
-        busy = [thread.name for thread in threads if thread.is_alive()]
+        busy = [
+            duty.name for duty in duties if not duty.join(max(deadline - time.monotonic(), 0.01))
+        ]
         if busy:
             log.warning("stage_did_not_drain", threads=busy)
         return not busy
 
     def _serve(self, step: Step, stage: Stage) -> None:
-        subscription = self._queue.subscribe(step.topic, owner=self._desk.owner)
-        while not self._stop.is_set():
-            try:
-                delivery = subscription.receive(RECEIVE_SECONDS)
-                if delivery is not None:
-                    self.handle(step, stage, delivery)
-            except ServiceFault as fault:
-                log.warning("queue_fault", topic=step.topic, reason=str(fault))
-                self._stop.wait(FAULT_PAUSE_SECONDS)
-            except Exception:  # noqa: BLE001 (a fault of ours must not end the loop)
-                log.error("worker_fault", topic=step.topic, trace=traceback.format_exc())
-                self._stop.wait(FAULT_PAUSE_SECONDS)
-        subscription.close()
+        with closing(self._queue.subscribe(step.topic, owner=self._desk.owner)) as subscription:
+            while not self._stop.is_set():
+                try:
+                    delivery = subscription.receive(RECEIVE_SECONDS)
+                    if delivery is not None:
+                        self.handle(step, stage, delivery)
+                except ServiceFault as fault:
+                    log.warning("queue_fault", topic=step.topic, reason=str(fault))
+                    self._stop.wait(FAULT_PAUSE_SECONDS)
+                except BaseException:  # noqa: BLE001 (a fault of ours, or a library's panic, must not end the loop)
+                    log.error("worker_fault", topic=step.topic, trace=traceback.format_exc())
+                    self._stop.wait(FAULT_PAUSE_SECONDS)
 
     def handle(self, step: Step, stage: Stage, delivery: Delivery) -> None:
         """One delivery, from the lease to the settlement."""

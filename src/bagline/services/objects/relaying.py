@@ -132,7 +132,7 @@ class _Putters:
             try:
                 for number, body in flow.bodies():
                     yield flow, number, body
-            except Exception as fault:  # noqa: BLE001 (raised where the window's turn comes)
+            except BaseException as fault:  # noqa: BLE001 (raised where the window's turn comes)
                 flow.unread(fault)
 
     def _work(self) -> None:

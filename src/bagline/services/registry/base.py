@@ -128,4 +128,9 @@ class Registry(ABC):
         """What answers: product, version, schema (for `doctor`)."""
 
     @abstractmethod
+    def try_write(self) -> bool:
+        """Write something that changes nothing; False where that cannot be tried. Raises what
+        keeps it from being written."""
+
+    @abstractmethod
     def close(self) -> None: ...

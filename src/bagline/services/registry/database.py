@@ -7,8 +7,9 @@ BEGIN, nine writers met "database is locked" hundreds of thousands of times in s
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from bagline.errors import Refused, Unreachable
+from bagline.errors import NoRoom, Refused, Unreachable
 
 HEAD = "0004"
 """The schema that this version works with."""
 BUSY_SECONDS = 30
+FULL = ("disk is full", "no space left on device", "disk quota exceeded")
 _WRITING = "bagline_writing"
 _MIGRATING = 0x6261676C
 
@@ -77,6 +79,11 @@ class Database:
             found = connection.scalar(text("SELECT version_num FROM alembic_version"))
         return str(found or "")
 
+    def try_write(self) -> None:
+        """Commit a write that changes nothing. Raises what keeps it from being written."""
+        with self.writing() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -85,12 +92,21 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+def sqlite_path(url: str) -> Path | None:
+    """The file of such an address; None for any other, and for a database in memory."""
+    if not url.startswith("sqlite"):
+        return None
+    named = make_url(url).database
+    return Path(named).absolute() if named and named != ":memory:" else None
+
+
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(
             parsed, pool_pre_ping=True, pool_size=5, max_overflow=10, hide_parameters=True
         )
+    _make_private(sqlite_path(url))
     engine = create_engine(
         parsed,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
@@ -111,6 +127,14 @@ def _engine(url: str) -> Engine:
     return engine
 
 
+def _make_private(path: Path | None) -> None:
+    """The file is its owner's alone before its first byte; SQLite gives what it makes beside it
+    the same mode. What cannot be made here is told when it is opened."""
+    if path is not None:
+        with suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 @contextmanager
 def _faults() -> Iterator[None]:
     try:
@@ -125,10 +149,20 @@ def _faults() -> Iterator[None]:
 
 def _classified(text: str) -> Exception:
     lowered = text.lower()
-    if "disk is full" in lowered or "readonly" in lowered or "unable to open" in lowered:
+    if any(words in lowered for words in FULL):
+        return NoRoom(
+            f"the Registry's database cannot be written ({text}): free space on its disk, "
+            "and all goes on by itself"
+        )
+    if "unable to open" in lowered or "disk i/o error" in lowered:  # as on a full disk, too
+        return Unreachable(
+            f"the Registry's database cannot be used ({text}): look at its disk's room, "
+            "permissions and health"
+        )
+    if "readonly" in lowered or "permission denied" in lowered:
         return Refused(
-            f"the Registry's database cannot be written ({text}): "
-            "free space or mend permissions in the data directory"
+            f"the Registry's database cannot be written ({text}): mend the permissions in the "
+            "data directory"
         )
     if "index row" in lowered:
         return Refused(f"a name is too long for the Registry's database: {text}")

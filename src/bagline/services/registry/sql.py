@@ -230,6 +230,10 @@ class SqlRegistry(Registry):
             "schema": self._database.schema(),
         }
 
+    def try_write(self) -> bool:
+        self._database.try_write()
+        return True
+
     def close(self) -> None:
         self._database.close()
 

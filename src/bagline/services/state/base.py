@@ -183,4 +183,8 @@ class State(ABC):
         maxmemory-policy (for `doctor`); fields it will not tell are left out."""
 
     @abstractmethod
+    def try_write(self) -> None:
+        """Write a key of our own, and remove it. Raises what keeps it from being written."""
+
+    @abstractmethod
     def close(self) -> None: ...

@@ -34,6 +34,7 @@ from bagline.services.state.records import broken, decode_object, decode_result
 
 PROGRESS_SECONDS = 60
 SCAN_COUNT = 1_000
+PROBE_MILLISECONDS = 60_000
 
 
 class RedisState(State):
@@ -297,6 +298,12 @@ class RedisState(State):
 
     def ping(self) -> Mapping[str, str]:
         return self._client.describe()
+
+    def try_write(self) -> None:
+        key = f"bagline:probe:{secrets.token_hex(8)}"
+        with self._client.speaking(key) as redis:
+            redis.set(key, b"1", px=PROBE_MILLISECONDS)
+            redis.delete(key)
 
     def close(self) -> None:
         self._client.close()

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from bagline.duty import Duty
+
 STOP_SECONDS = 5.0
 
 
@@ -16,7 +18,7 @@ class Loop:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._duty: Duty | None = None
 
     def call(self, act: Callable[..., object], *args: object) -> None:
         """Soon, on the loop's thread; calls keep their order. Nothing happens once it stopped."""
@@ -40,22 +42,19 @@ class Loop:
 
     def start(self) -> None:
         with self._lock:
-            if self._thread is not None:
+            if self._duty is not None:
                 return
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=self._run, args=(self._loop,), name="nsq", daemon=True
-            )
-            self._thread.start()
+            loop = self._loop = asyncio.new_event_loop()
+            self._duty = Duty("nsq", lambda: self._run(loop)).start()
 
     def stop(self) -> None:
         """End the thread. May be repeated."""
         with self._lock:
-            loop, thread = self._loop, self._thread
+            loop, duty = self._loop, self._duty
             self._loop = None
-        if loop is not None and thread is not None:
+        if loop is not None and duty is not None:
             loop.call_soon_threadsafe(loop.stop)
-            thread.join(STOP_SECONDS)
+            duty.join(STOP_SECONDS)
 
     def _running(self) -> asyncio.AbstractEventLoop | None:
         with self._lock:
@@ -63,13 +62,16 @@ class Loop:
 
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:
+        """Until it is stopped. What ends it otherwise is raised, and it may be run again."""
+        if loop.is_closed():
+            return
         asyncio.set_event_loop(loop)
+        loop.run_forever()
         try:
-            loop.run_forever()
-        finally:
             left = asyncio.all_tasks(loop)
             for task in left:
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
             loop.close()

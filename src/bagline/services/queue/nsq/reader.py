@@ -80,15 +80,17 @@ class Reader:
     # -- who is there
     async def _watch(self) -> None:
         while True:
+            pause = LOOK_SECONDS
             try:
                 await self._discover()
                 for address, peer in list(self._peers.items()):
                     await self._tend(address, peer)
+                pause = self._pause()
             except Exception:  # noqa: BLE001 (without a watcher nobody connects again)
                 log.error("nsq_fault", trace=traceback.format_exc())
             self._wake.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._pause())
+                await asyncio.wait_for(self._wake.wait(), pause)
 
     async def _tend(self, address: Address, peer: Peer) -> None:
         if peer.connection is None:

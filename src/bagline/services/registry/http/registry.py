@@ -289,6 +289,9 @@ class HttpRegistry(Registry):
         self._client.ask("GET", "institutions", query=[("per_page", "1")])
         return {"product": "Registry API", "version": "", "schema": ""}
 
+    def try_write(self) -> bool:
+        return False  # the API has no request that changes nothing
+
     def close(self) -> None:
         self._client.close()
 

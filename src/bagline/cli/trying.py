@@ -1,0 +1,81 @@
+"""What `bagline doctor` writes, to see whether it can be: a byte, and away with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bagline.errors import BaglineError, ProofFailed
+from bagline.model import times
+from bagline.services.objects.base import Body, Objects, Target
+from bagline.services.objects.probing import PREFIX
+from bagline.wiring import House
+
+BYTES = b"bagline doctor writes this, reads it, and removes it.\n"
+AT_ONCE = 8
+LEFT_SECONDS = 3600.0
+"""What a doctor left that was killed is removed when it is this old."""
+
+
+def try_directories(places: Iterable[Path]) -> list[str]:
+    """What to say of those that cannot be written; one that is not there is left alone."""
+    return [said for place in places if place.is_dir() for said in _try_directory(place)]
+
+
+def _try_directory(place: Path) -> Iterator[str]:
+    path = place / f".bagline-probe-{secrets.token_hex(8)}"
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(handle, BYTES)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as fault:
+        yield f"{place} cannot be written ({fault.strerror}): free space there, or mend permissions"
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def try_buckets(house: House, wanted: Iterable[tuple[Objects, str, str]]) -> list[str]:
+    """Put, read and remove an object in each (store, bucket, words for it); what went wrong."""
+
+    def one(place: tuple[Objects, str, str]) -> str:
+        objects, bucket, words = place
+        try:
+            _try_bucket(objects, bucket)
+        except BaglineError as fault:
+            return f"{words} cannot be written: {fault}"
+        return ""
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="doctor") as pool:
+        said = [found for found in pool.map(one, wanted) if found]
+    return said + ([full] if said and (full := house.shortage()) else [])
+
+
+def _try_bucket(objects: Objects, bucket: str) -> None:
+    key = f"{PREFIX}{secrets.token_hex(8)}-doctor"
+    try:
+        objects.put(Body(Target(bucket=bucket, key=key, content_type="text/plain"), BYTES))
+        if objects.read(bucket, key) != BYTES:
+            raise ProofFailed(f"it gives other bytes than were put there ({key})")
+    except BaglineError:
+        with contextlib.suppress(BaglineError):
+            objects.delete(bucket, key)
+        raise
+    objects.delete(bucket, key)
+    _sweep(objects, bucket)
+
+
+def _sweep(objects: Objects, bucket: str) -> None:
+    """What may not be listed here may also be left."""
+    with contextlib.suppress(BaglineError):
+        for found in list(objects.list(bucket, PREFIX)):
+            age = times.to_datetime(times.now()) - times.to_datetime(found.last_modified)
+            if found.key.endswith("-doctor") and age.total_seconds() > LEFT_SECONDS:
+                objects.delete(bucket, found.key)

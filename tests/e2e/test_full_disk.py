@@ -1,0 +1,231 @@
+"""A disk that is full for a while: every surface says so, nothing is lost, and all goes on by
+itself when there is room again. The disks are small file systems, filled to the last byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from bagline.cli.ingest import _when_there_is_room
+from bagline.config import load_settings
+from bagline.errors import NoRoom
+from bagline.model.workitem import STATUS_SUCCESS, WorkItem
+from bagline.services.registry.database import Database, sqlite_url
+from bagline.wiring import House, open_house, open_running
+from support.bags import BagBuilder
+from support.commands import Bagline, until, workers_of
+from support.disk import MIB, small_disk
+from support.tools import free_port
+
+FULL = "is full"
+WHOLE, QUEUE, STORE, DATABASE = "", "engines/valkey", "engines/seaweedfs", "database"
+
+
+def contents(seed: int = 1) -> dict[str, bytes]:
+    """Large and small files, no two of the same bytes."""
+    noise = random.Random(seed)
+    return {f"large-{n}.bin": noise.randbytes(9 * MIB) for n in range(2)} | {
+        f"small-{n}.txt": noise.randbytes(5_000) for n in range(60)
+    }
+
+
+def a_bag(path: Path, files: dict[str, bytes]) -> Path:
+    builder = BagBuilder(path.stem)
+    for name, data in files.items():
+        builder.payload(name, data)
+    return builder.write(path)
+
+
+class Machine:
+    """`bagline up` with a health port, and what it shows."""
+
+    def __init__(self, bagline: Bagline, config: Path, port: int, up: int) -> None:
+        self.bagline, self.config, self.port, self.up = bagline, config, port, up
+
+    def run(self, *argv: object) -> str:
+        ended = self.bagline.run(*argv, "--config", self.config, seconds=200)
+        return ended.stdout + ended.stderr
+
+    @property
+    def said(self) -> str:
+        return (self.bagline.data_dir.parent / f"{self.bagline.data_dir.name}-up.log").read_text()
+
+    def not_ready(self) -> list[str]:
+        """Faults of `/readyz`."""
+        answer = urllib3.request("GET", f"http://127.0.0.1:{self.port}/readyz", timeout=60)
+        found: list[str] = json.loads(answer.data)["faults"]
+        return found
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No worker does anything meanwhile."""
+        workers = workers_of(self.up)
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for worker in workers:
+                os.kill(worker.pid, signal.SIGCONT)
+
+    @contextmanager
+    def house(self) -> Iterator[House]:
+        settings = load_settings(data_dir=self.bagline.data_dir, file=self.config)
+        with open_running(settings) as house:
+            assert house is not None
+            yield house
+
+
+@contextmanager
+def machine(bagline: Bagline, *, database: Path | None = None) -> Iterator[Machine]:
+    port = free_port()
+    config = bagline.data_dir.parent / "bagline.toml"
+    named = f'database_url = "{sqlite_url(database)}"\n' if database else ""
+    config.write_text(f"{named}[health]\nport = {port}\n")
+    argv = ("up", "--institution", "test.edu", "--processes", "1", "--config", config)
+    with bagline.running(*argv) as up:
+        found = Machine(bagline, config, port, up.pid)
+        until(lambda: bagline.run("doctor", "--config", config).returncode == 0, "all to be well")
+        yield found
+        bagline.run("down", "--config", config)
+        assert up.wait(timeout=60) == 0
+
+
+@pytest.fixture(params=[WHOLE, QUEUE, STORE, DATABASE], ids=["whole", "queue", "store", "database"])
+def part(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+SIZES = {WHOLE: 400, QUEUE: 24, STORE: 400, DATABASE: 24}
+
+
+def test_a_full_disk_is_said_everywhere_and_all_goes_on_when_it_has_room(
+    bagline: Bagline, tmp_path: Path, part: str
+) -> None:
+    place = tmp_path / part if part == DATABASE else bagline.data_dir / part
+    database = place / "registry.db" if part == DATABASE else None
+    files = contents()
+    with small_disk(place, SIZES[part]) as disk, machine(bagline, database=database) as here:
+        bag = a_bag(tmp_path / "patient.tar", files)
+        with here.paused():
+            waiting = threading.Thread(target=lambda: ended.append(here.run("ingest", bag)))
+            ended: list[str] = []
+            waiting.start()
+            item = until(lambda: the_item(here), "the item")
+            disk.fill()
+        surfaces = {
+            "up": lambda: here.said,
+            "items": lambda: here.run("items"),
+            "show": lambda: here.run("show", item.id),
+            "doctor": lambda: here.run("doctor"),
+            "readyz": lambda: str(here.not_ready()),
+        }
+        for name, look in surfaces.items():
+            until(lambda look=look: FULL in look(), f"{name} to say that the disk is full")
+            disk.fill()
+        assert waiting.is_alive(), ended
+        disk.empty()
+        waiting.join(200)
+        assert ended
+        assert FULL in ended[0]
+        assert "Success" in ended[0]
+        until(lambda: here.not_ready() == [], "the worker to be ready again")
+        with here.house() as house:
+            assert house.services.registry.work_item(item.id).status == STATUS_SUCCESS  # type: ignore[union-attr]
+            assert_preserved_once(house, files)
+        until(lambda: "disk_has_room_again" in here.said, "up to say that there is room")
+        assert here.bagline.run("doctor", "--config", here.config).returncode == 0
+
+
+def the_item(here: Machine) -> WorkItem | None:
+    with here.house() as house:
+        return house.services.registry.work_item(1)
+
+
+def assert_preserved_once(house: House, files: dict[str, bytes]) -> None:
+    """Each file's bytes stand in every preservation bucket, as one object."""
+    option = house.settings.storage_option("Standard")
+    for target in option.targets:
+        store = house.services.store_of(target)
+        keys = [found.key for found in store.list(target.bucket)]
+        bodies = [store.read(target.bucket, key) for key in keys]
+        for name, data in files.items():
+            assert bodies.count(data) == 1, (target.bucket, name)
+
+
+def test_a_bag_on_its_way_into_receiving_waits_for_room(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_dir = tmp_path / "data"
+    files = contents()
+    bag = a_bag(tmp_path / "patient.tar", files)
+    with small_disk(data_dir, 400) as disk, open_house(load_settings(data_dir=data_dir)) as house:
+        depositor = house.ensure_institution("test.edu")
+        disk.fill()
+        items: list[WorkItem] = []
+        going = threading.Thread(
+            target=lambda: items.append(_when_there_is_room(house, depositor, bag, False))
+        )
+        going.start()
+        said = ""
+
+        def is_said() -> bool:
+            nonlocal said
+            said += capsys.readouterr().err
+            return FULL in "".join(said.splitlines())
+
+        until(is_said, "the waiting to be told")
+        assert going.is_alive()
+        disk.empty()
+        going.join(120)
+        assert [item.name for item in items] == ["patient.tar"]
+        received = house.services.objects.read(depositor.receiving_bucket, "patient.tar")
+        assert received == bag.read_bytes()
+
+
+def test_the_database_says_that_it_has_no_room_and_takes_the_same_write_later(
+    tmp_path: Path,
+) -> None:
+    with small_disk(tmp_path / "disk", 8) as disk:
+        database = Database(sqlite_url(disk.place / "registry.db"))
+        database.migrate()
+        disk.fill()
+        with pytest.raises(NoRoom, match="goes on by itself"):
+            write_for_ever(database)
+        disk.empty()
+        database.try_write()
+        database.close()
+
+
+def write_for_ever(database: Database) -> None:
+    while True:
+        database.try_write()
+
+
+def test_no_room_for_a_bag_is_said_before_it_is_taken(bagline: Bagline, tmp_path: Path) -> None:
+    bag = a_bag(tmp_path / "bag.tar", {"a.txt": b"a"})
+    with small_disk(bagline.data_dir, 400) as disk:
+        assert bagline.run("doctor").returncode == 0
+        (disk.place / "filler").write_bytes(bytes(disk.free - 20 * MIB))
+        ended = bagline.run("ingest", bag)
+        assert ended.returncode == 1
+        assert "needs" in ended.stderr
+        assert "--data-dir" in ended.stderr
+        disk.fill()
+        ended = bagline.run("doctor")
+        assert ended.returncode == 1
+        assert FULL in ended.stdout
+        assert "cannot be written" in ended.stdout
+        assert "Traceback" not in ended.stdout + ended.stderr
+        disk.empty()
+        assert bagline.run("doctor").returncode == 0

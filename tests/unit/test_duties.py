@@ -29,9 +29,14 @@ TASKS = {
     "services/queue/nsq/reader.py": {
         "self._watch()",  # goes on after any fault
         "self._leave_when_ended()",  # the end of a subscription, not its life
-    }
+    },
+    "listening/sharing.py": {"asyncio.to_thread(self._work)"},  # awaited by all who ask
+    "server/guarding.py": {"self._tell()"},  # made again by the next request
+    "server/keyring.py": {"self._renew()"},  # awaited by all who ask
 }
-"""asyncio tasks that may live long, by module."""
+"""asyncio tasks, by module: what becomes of them when they fail is known."""
+AWAITED = {"listening/sharing.py": 1, "server/guarding.py": 2}
+"""Work given to a thread by an event loop, which waits for it."""
 
 
 def until(wanted: Callable[[], object], seconds: float = 20.0) -> bool:
@@ -204,6 +209,8 @@ def name_of(call: ast.Call) -> str:
 def test_no_thread_is_made_but_by_a_duty_or_joined_by_its_maker(path: Path) -> None:
     module = str(path.relative_to(SOURCE))
     made = [call for call in calls(path) if name_of(call) in THREADS]
+    awaited = [call for call in calls(path) if name_of(call) == "to_thread"]
+    assert len(awaited) == AWAITED.get(module, 0)
     subclasses = [
         node.name
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
@@ -219,7 +226,7 @@ def test_no_thread_is_made_but_by_a_duty_or_joined_by_its_maker(path: Path) -> N
         assert sum(name_of(call) == "join" for call in calls(path)) >= len(made)
 
 
-THREADS = {"Thread", "Timer", "start_new_thread", "ThreadPool", "to_thread"}
+THREADS = {"Thread", "Timer", "start_new_thread", "ThreadPool"}
 
 
 @each_module
@@ -250,7 +257,7 @@ def test_the_duties_of_this_project_are_these() -> None:
     """A new one is added here when somebody has thought of what its fault means."""
     assert {duty for path in MODULES for duty in duty_names(path)} == {
         "engine-supervisor", "worker-watch", "heartbeat", "lookout", "signals", "parent",
-        "stopper", "health", "nsq", "burial", "roll-call", "disk-watch",
+        "stopper", "listener", "nsq", "burial", "roll-call", "disk-watch",
         "RECONCILER", "BUCKET_READER", "f'{step.name}-{n}'",
     }  # fmt: skip
 

@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
-from msgspec import structs
 
 from bagline.config import Settings
-from bagline.errors import BrokenState, LeaseLost, Refused, ServiceFault, Unreachable
+from bagline.errors import LeaseLost, Refused, ServiceFault, Unreachable
 from bagline.model import times
-from bagline.model.ingest import IngestObject, object_identifier
+from bagline.model.ingest import object_identifier
 from bagline.model.registry import Institution
 from bagline.model.times import is_set
 from bagline.model.workitem import (
@@ -33,8 +32,8 @@ from bagline.services.queue.base import Delivery
 from bagline.services.state.base import Lease
 from bagline.stages.base import Cancel, Done, Halt, Job, Outcome, Reject, Retry, Stage
 from bagline.stages.progress import Progress
-from bagline.stages.reach import Reach
 from bagline.worker.heartbeat import Heartbeat, Held
+from bagline.worker.item_records import ItemRecords
 from bagline.worker.meter import Meter
 from bagline.worker.outcomes import outcome_of
 from bagline.worker.rules import (
@@ -50,7 +49,6 @@ from bagline.worker.rules import (
 )
 from bagline.worker.settling import (
     Settlement,
-    errors_of,
     forward_only,
     hand_back,
     send_forward,
@@ -90,6 +88,7 @@ class Attempt:
         self._stage = stage
         self._delivery = delivery
         self._item_id = delivery.item_id
+        self._records = ItemRecords(desk.line, step, desk.services, desk.clock)
 
     def make(self) -> None:
         """All of it. Raises only what the queue itself raises: the delivery then comes back
@@ -132,7 +131,7 @@ class Attempt:
             self._let_go(lease)
             self._delivery.ack()
             return
-        result = self._load_result(item)
+        result = self._records.load_result(item)
         match self._decide(item, result):
             case Skip(reason):
                 log.info("item_skipped", item=item.id, topic=self._step.topic, reason=reason)
@@ -197,11 +196,11 @@ class Attempt:
         self._desk.meter.stage_began(self._step.name)
         try:
             job = self._job(lease, item, result, institution, progress, called_off)
-            job.reach = self._load_reach(item, result)
+            job.reach = self._records.load_reach(item, result)
             forgotten = job.reach.forget() if job.is_rerun else None
 
             def act() -> Outcome:
-                job.bag = self._load_bag(item)
+                job.bag = self._records.load_bag(item)
                 return self._stage.run(job)
 
             if not self._mark_started(lease, item, result, forgotten):
@@ -254,33 +253,6 @@ class Attempt:
             began_before=is_set(result.started_at),
         )
 
-    def _load_result(self, item: WorkItem) -> WorkResult:
-        """The step's last result; a new one where there is none, or none that can be read."""
-        try:
-            stored = self._services.state.load_result(item.id, self._step.topic)
-        except BrokenState as fault:
-            log.error("result_unreadable", item=item.id, reason=str(fault))
-            stored = None
-        return stored or WorkResult(operation=self._step.topic)
-
-    def _load_reach(self, item: WorkItem, result: WorkResult) -> Reach:
-        reach = Reach(result)
-        try:
-            reach.files = self._services.state.load_tally(item.id).get(reach.name, 0)
-        except BrokenState as fault:
-            log.error("tally_unreadable", item=item.id, reason=str(fault))
-        return reach
-
-    def _load_bag(self, item: WorkItem) -> IngestObject | None:
-        """The bag's record. The first step begins anew where it cannot be read."""
-        try:
-            return self._services.state.load_object(item.id)
-        except BrokenState as fault:
-            if self._step is not self._desk.line.first:
-                raise
-            log.error("object_unreadable", item=item.id, reason=str(fault))
-            return None
-
     def _show_progress(self, progress: bytes) -> None:
         try:
             self._services.state.show_progress(self._item_id, progress)
@@ -291,15 +263,8 @@ class Attempt:
         current = self._services.registry.work_item(self._item_id)
         if current is None or current.status != STATUS_CANCELLED or self._step.cleans_up:
             return
-        if not self._must_go_forward(current):
+        if not self._records.must_go_forward(current):
             called_off.set()
-
-    def _must_go_forward(self, item: WorkItem) -> bool:
-        """`item` as the Registry has it; a row that somebody read earlier and saved now may name
-        a stage that lies behind it."""
-        if self._step.only_forward:
-            item = structs.replace(item, stage=self._step.work_stage)
-        return self._desk.line.must_go_forward(item, self._services.registry)
 
     def _mark_started(
         self,
@@ -322,22 +287,14 @@ class Attempt:
         item.status = STATUS_STARTED
         item.note = f"Item has started stage {self._step.topic}"
         item.stage_started_at = moment
-        if self._step.only_forward and self._changes_known_object(item):
+        if self._step.only_forward and self._records.changes_known_object(item):
             item.outcome = OUTCOME_CHANGING
         try:
-            return self._save(item)
+            return self._records.save(item)
         except ServiceFault:  # it has not begun: that is no attempt
             result.attempt -= 1
             self._services.state.commit(lease, result=result)
             raise
-
-    def _changes_known_object(self, item: WorkItem) -> bool:
-        """By the working record; where that is gone, what the item says of itself stays."""
-        try:
-            bag = self._services.state.load_object(item.id)
-        except BrokenState:
-            return False
-        return bag is not None and bag.is_reingest
 
     def _settle(
         self,
@@ -350,7 +307,7 @@ class Attempt:
     ) -> None:
         """Result, then Registry, then lease, then queue: a crash in between is healed by a
         second delivery or the reconciler."""
-        if isinstance(outcome, Reject | Cancel) and self._must_go_forward(item):
+        if isinstance(outcome, Reject | Cancel) and self._records.must_go_forward(item):
             outcome = forward_only(item, outcome)
         if isinstance(outcome, Retry):
             outcome = spared(outcome, self._desk.shortage())
@@ -374,8 +331,8 @@ class Attempt:
         if self._step.cleans_up and isinstance(outcome, Done):
             self._services.state.check_lease(lease)  # there is nothing left to write to
         else:
-            self._save_result(lease, item, result, outcome)
-        if not is_discard(self._step, item) and not self._save(item):
+            self._records.save_result(lease, item, result, outcome)
+        if not is_discard(self._step, item) and not self._records.save(item):
             # A person cancelled it meanwhile: what follows is the clean-up.
             settlement = Settlement(topic=self._desk.line.cleanup.topic)
         name = type(outcome).__name__.lower()
@@ -401,33 +358,12 @@ class Attempt:
         log.warning("clean_up_not_done", item=item.id, reason=reason)
         return Settlement(again=True, delay=self._step.retry.delay(result.attempt))
 
-    def _save_result(
-        self, lease: Lease, item: WorkItem, result: WorkResult, outcome: Outcome
-    ) -> None:
-        result.finished_at = self._desk.clock()
-        result.errors = errors_of(item, self._step, outcome)
-        if isinstance(outcome, Halt):
-            result.attempt = 0  # a person mends the cause; then patience begins anew
-        self._services.state.commit(lease, result=result)
-
-    def _save(self, item: WorkItem) -> bool:
-        """Save the item; False when a person cancelled it meanwhile.
-
-        The lease was looked at just before: the result's write holds it.
-        """
-        registry = self._services.registry
-        saved = registry.save_work_item(item, unless_status=[STATUS_CANCELLED])
-        if saved.status == STATUS_CANCELLED and self._must_go_forward(saved):
-            log.error("cancel_not_followed", item=item.id, stage=item.stage)
-            saved = registry.save_work_item(item)
-        return saved.status == item.status
-
     def _hand_back(self, lease: Lease, item: WorkItem, result: WorkResult) -> None:
         result.attempt = max(result.attempt - 1, 0)  # being asked to stop is no failure
         self._services.state.commit(lease, result=result)
         if not is_discard(self._step, item):
             hand_back(item, socket.gethostname())
-            self._save(item)
+            self._records.save(item)
         self._let_go(lease)
         self._delivery.requeue(0.0)
         log.info("item_handed_back", item=item.id, topic=self._step.topic)

@@ -56,6 +56,6 @@ def outcome_of(step: Step, item: WorkItem, act: Callable[[], Outcome]) -> Outcom
         return Halt(str(fault), requeue_at=fault.requeue_at)
     except BaglineError as fault:
         return Halt(str(fault))
-    except BaseException as fault:  # noqa: BLE001 (the item must not be lost to a fault of ours, nor to a library's panic)
+    except Exception as fault:  # noqa: BLE001 (the item must not be lost to a fault of ours)
         log.error("stage_fault", item=item.id, stage=step.name, trace=traceback.format_exc())
         return Retry(f"unexpected fault in Bagline ({type(fault).__name__}: {fault})")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from bagline.cli.ingest import deposit
+from bagline.errors import Refused
 from bagline.model.workitem import WorkItem
 from bagline.services.objects.base import Body, Target
 from bagline.services.registry.base import WorkItemFilter
@@ -161,3 +164,34 @@ def test_one_missing_receiving_bucket_does_not_hold_up_the_others(line: LineUnde
     )
     upload(line, A)
     assert [item.name for item in taken(line)] == ["x.tar"]
+
+
+def test_ingest_waits_for_an_older_version_that_is_being_stored(
+    line: LineUnderTest, tmp_path: Path
+) -> None:
+    upload(line, A)
+    (older,) = taken(line)
+    stages = [step.name for step in line.house.line]
+    with line.working(only=tuple(stages[: stages.index("preservation-uploader")])):
+        line.until(lambda: line.item(older.id).stage == "Store", "Store", item=older.id)
+    bag = tmp_path / "x.tar"
+    bag.write_bytes(B)
+    with line.working():
+        item = deposit(line.house, line.institution, bag)
+        assert item.id != older.id
+        assert line.until_ended(item.id).status == "Success"
+    assert line.item(older.id).status == "Success"
+    assert preserved(line) == b"as it is now"
+
+
+def test_ingest_says_that_an_older_version_waits_for_an_operator(
+    line: LineUnderTest, tmp_path: Path
+) -> None:
+    upload(line, A)
+    (older,) = taken(line)
+    older.stage, older.status, older.retry = "Store", "Suspended", False
+    line.services.registry.save_work_item(older)
+    bag = tmp_path / "x.tar"
+    bag.write_bytes(B)
+    with pytest.raises(Refused, match=f"bagline show {older.id}"):
+        deposit(line.house, line.institution, bag)

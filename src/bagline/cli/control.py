@@ -54,9 +54,10 @@ def requeue(
         if item.status == STATUS_SUCCESS:
             complain(f"Work item {item_id} was ingested; there is nothing left to do.")
             raise typer.Exit(EXIT_OUR_FAULT)
+        if INGEST_LINE.must_go_forward(item, registry):
+            stage = stage or item.stage
+            item.outcome = OUTCOME_CHANGING  # also from an earlier stage
         step = _step_for(item, stage)
-        if INGEST_LINE.must_go_forward(item, registry):  # also from an earlier stage
-            item.outcome = OUTCOME_CHANGING
         item.stage = step.work_stage
         item.status = STATUS_PENDING
         item.retry = True

@@ -31,7 +31,7 @@ from bagline.cli.up import running_line
 from bagline.cli.watching import watch
 from bagline.config import MIB, Settings
 from bagline.embedded import check_room
-from bagline.errors import Misconfigured, Unreachable
+from bagline.errors import Misconfigured, Refused, Unreachable
 from bagline.logs import configure_logs
 from bagline.model.registry import Institution
 from bagline.model.workitem import (
@@ -39,6 +39,7 @@ from bagline.model.workitem import (
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_SUCCESS,
+    STATUS_SUSPENDED,
     WorkItem,
 )
 from bagline.services.objects.base import Target
@@ -135,7 +136,8 @@ def deposit(
     """Put the bag where depositors put theirs, and its work item on the line.
 
     Where a bucket reader runs beside us (`reader_runs`), making the item is its part,
-    unless it would pass the bag over: then it was asked for by name, and is made here.
+    unless it would pass the bag over: then it was asked for by name, and is made here. An older
+    version that is being stored is waited for. Raises Refused where that one waits for an operator.
     """
     key = bag.name if bag.name.endswith(".tar") else f"{bag.name}.tar"
     target = Target(bucket=depositor.receiving_bucket, key=key, content_type="application/x-tar")
@@ -152,8 +154,19 @@ def deposit(
             if not item.is_completed:
                 return item  # the reader's, or that of an earlier run that was interrupted
         if not waits_for_reader or time.monotonic() > deadline:
-            return reader.make_item(depositor, received)
+            item = reader.make_item(depositor, received)
+            if item.etag == received.etag:
+                return item
+            _check_older(item)
         time.sleep(0.1)
+
+
+def _check_older(item: WorkItem) -> None:
+    if item.status == STATUS_SUSPENDED:
+        raise Refused(
+            f"an older version of {item.name} (work item {item.id}) has begun to be stored, and "
+            f"waits for an operator (bagline show {item.id}): end it, then ingest this one again"
+        )
 
 
 def _chunks(bag: Path) -> Iterator[bytes]:

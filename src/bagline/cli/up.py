@@ -26,6 +26,7 @@ from bagline.cli.worker import RECONCILER, bucket_reading, have_ended
 from bagline.config import Settings
 from bagline.duty import Duty
 from bagline.embedded import stop_engines
+from bagline.embedded.processes import birth
 from bagline.errors import BaglineError, Misconfigured, Unreachable
 from bagline.logs import configure_logs
 from bagline.wiring import House, open_house
@@ -192,9 +193,11 @@ def down(data_dir: DataDir = None, config: ConfigFile = None) -> None:
     settings = settings_for(data_dir, config)
     runner = line_runner(settings.data_dir)
     if runner is not None:
+        born = birth(runner)
         os.kill(runner, signal.SIGTERM)
         deadline = time.monotonic() + DOWN_SECONDS
-        while line_runner(settings.data_dir) is not None:
+        # To its end: it lets the line go first, and the engines last.
+        while line_runner(settings.data_dir) is not None or (born and birth(runner) == born):
             if time.monotonic() > deadline:
                 raise Misconfigured(
                     f"process {runner} did not stop within {DOWN_SECONDS:.0f} s; "

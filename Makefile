@@ -37,7 +37,7 @@ demo: $(STAMP)   ## make a bag, ingest it, then a damaged copy of it
 	$(BIN)/python demo/run.py
 
 test: $(STAMP)   ## all tests, with real engines on loopback
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint      ## lint, types, import direction, unit tests: seconds, no servers
 	$(BIN)/python -m pytest -q tests/unit

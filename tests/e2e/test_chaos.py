@@ -62,8 +62,10 @@ def a_house(folder: Path) -> Iterator[Bagline]:
     """A data directory whose processes are all gone afterwards."""
     folder.mkdir()
     bagline = Bagline(folder / "data")
-    yield bagline
-    stop_engines(bagline.data_dir)
+    try:
+        yield bagline
+    finally:
+        stop_engines(bagline.data_dir)
     left = [p.info["cmdline"] for p in psutil.process_iter(["cmdline"]) if _names(p, folder)]
     assert left == []
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 from msgspec import structs
 
@@ -279,3 +280,27 @@ def test_the_record_says_of_each_copy_what_was_done_and_no_more(
     assert report["copies_verified"] == dict(counts)
     if setting == "1/2":
         assert 20 < counts["read back"] < 65
+
+
+def test_an_upload_that_a_killed_worker_left_in_preservation_is_ended(
+    line: LineUnderTest,
+) -> None:
+    item = line.deposit("bag.tar", a_bag().tar())
+    stages = [step.name for step in line.house.line if step.name != "cleanup"]
+    with line.working(only=tuple(stages)):
+        line.until(lambda: line.item(item.id).stage == "Cleanup", "cleanup", item=item.id)
+    bucket, key = line.preservation_buckets()[1], recorded(line, "data/large.bin").uuid
+    s3 = line.settings.s3
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3.endpoint,
+        aws_access_key_id=s3.access_key.reveal(),
+        aws_secret_access_key=s3.secret_key.reveal(),
+        region_name=s3.region,
+    )
+    client.create_multipart_upload(Bucket=bucket, Key=key)
+    assert client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    with line.working():
+        assert line.until_ended(item.id).status == "Success"
+    assert not client.list_multipart_uploads(Bucket=bucket).get("Uploads")
+    assert_whole(line, a_bag())

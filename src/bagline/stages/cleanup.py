@@ -9,8 +9,9 @@ depositor's tar stays.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
-from bagline.errors import BrokenState, Gone, ProofFailed, Replaced
+from bagline.errors import BrokenState, Gone, ProofFailed, Refused, Replaced
 from bagline.model.ingest import IngestFile, object_identifier
 from bagline.model.registry import GenericFile
 from bagline.model.times import is_set
@@ -18,7 +19,14 @@ from bagline.model.workitem import STAGE_REINGEST_CHECK, STATUS_CANCELLED, STATU
 from bagline.services.objects.base import Proof
 from bagline.services.state.base import FileEntry
 from bagline.stages.base import Done, Job, Outcome, Stage, expect_count
-from bagline.stages.copies import Ledger, copies_of, is_proven, prove, raise_unreadable
+from bagline.stages.copies import (
+    Ledger,
+    copies_of,
+    is_proven,
+    prove,
+    raise_unreadable,
+    targets_of,
+)
 from bagline.stages.rules import is_preserved
 
 KEYS_AT_ONCE = 1000
@@ -35,6 +43,7 @@ class Cleanup(Stage):
         if job.item.status not in (STATUS_FAILED, STATUS_CANCELLED):
             remark = self._after_ingest(job)
         self._empty_staging(job)
+        self._end_uploads(job)
         job.services.state.delete_item(job.lease)
         return Done(remark)
 
@@ -118,6 +127,23 @@ class Cleanup(Stage):
             return  # a newer bag took the key; it stays
         bag.deleted_from_receiving_at = job.clock()
         job.commit(object=bag)
+
+    def _end_uploads(self, job: Job) -> None:
+        """What killed workers left unfinished in preservation buckets, of files that the store
+        copies part by part. A store that does not let us look keeps what it has."""
+        if job.bag is None:
+            return
+        for batch in job.iter_files():
+            for entry in batch:
+                file = entry.file
+                if file.is_staged and file.size >= job.settings.work.copy_from_bytes:
+                    self._end_uploads_of(job, file)
+
+    def _end_uploads_of(self, job: Job, file: IngestFile) -> None:
+        for target in targets_of(job.settings, file):
+            with suppress(Refused):
+                job.services.store_of(target).abort_uploads(target.bucket, file.uuid)
+        job.progress.moved()
 
     def _empty_staging(self, job: Job) -> None:
         objects, bucket = job.services.objects, job.settings.buckets.staging

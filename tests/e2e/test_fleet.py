@@ -130,7 +130,7 @@ def test_fifty_bags_are_ingested_once(engines: EngineAddresses, tmp_path: Path) 
     with fleet_running(tmp_path, engines, INSTITUTIONS) as fleet:
         deposits = Deposits(fleet)
         deposits.put(BAGS)
-        assert_all_ingested_once(fleet, deposits, seconds=90)
+        assert_all_ingested_once(fleet, deposits, seconds=200)
         assert_all_leave(fleet)
 
 
@@ -167,7 +167,7 @@ def test_the_same_though_everything_restarts_and_one_worker_a_stage_is_killed(
         fleet.registry.start()
         done(fleet, 2 * wave)
         restart(fleet.nsqds[1])
-        assert_all_ingested_once(fleet, deposits, seconds=90)
+        assert_all_ingested_once(fleet, deposits, seconds=200)
         assert_all_leave(fleet)
 
 

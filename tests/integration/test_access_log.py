@@ -48,6 +48,14 @@ def lines(server: RegistryServer, event: str) -> list[dict[str, Any]]:
     return [line for line in found if line["event"] == event]
 
 
+def until_logged(server: RegistryServer, event: str, count: int) -> None:
+    """A request's line is written when its answer is out."""
+    deadline = time.monotonic() + SECONDS
+    while len(lines(server, event)) < count:
+        assert time.monotonic() < deadline, server.output()
+        time.sleep(0.01)
+
+
 def numbers(name: str) -> dict[tuple[str, ...], float]:
     """Label values → value, from the server's own port for numbers."""
     port = os.environ["BAGLINE_HEALTH_PORT"]
@@ -83,6 +91,7 @@ def test_every_write_leaves_a_trace_of_who_did_it(server: RegistryServer) -> Non
     ]  # fmt: skip
     assert ask(server, WORKERS, worker, "POST", "files/create_batch/1", files)[0] == 201
     assert ask(server, WORKERS, worker, "POST", "institutions/create", {})[0] == 403
+    until_logged(server, "request", 8)
     found = [
         (line["user"], line["method"], line["route"].removeprefix("/admin-api/v3/"),
          line["status"], line.get("row"))

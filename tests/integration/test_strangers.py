@@ -21,7 +21,7 @@ from bagline.worker.health import HealthServer
 from support.registry import ADMIN, RegistryServer, temporary_registry
 
 MIB = 1024 * 1024
-ENDS_SECONDS = 20.0
+ENDS_SECONDS = 60.0
 """How long a test waits for something that must end; far more than it takes."""
 POST = b"POST /admin-api/v3/files/create_batch/1 HTTP/1.1\r\nHost: registry\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
@@ -140,7 +140,8 @@ def test_bodies_of_one_key_take_turns() -> None:
         found: list[int] = []
 
         def send() -> None:
-            found.append(ask(server, headers, "POST", "files/create_batch/1", body))
+            with suppress(urllib3.exceptions.HTTPError):  # who waits long may give up
+                found.append(ask(server, headers, "POST", "files/create_batch/1", body))
 
         with watched_memory(server.pid) as growth, many(40, send):
             assert ask(server, headers) == 200

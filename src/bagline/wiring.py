@@ -69,7 +69,12 @@ class House:
             threads_each=threads_each,
             meter=meter,
             shortage=self.shortage,
+            check_room=self._check_room_for_copies if self.settings.is_embedded else None,
         )
+
+    def _check_room_for_copies(self, file_bytes: int) -> None:
+        """Of a bag that lies in receiving already: the files in staging and both copies."""
+        check_room(self.settings.data_dir, file_bytes * 3 // 4)
 
     def reconciler(self) -> Reconciler:
         return Reconciler(self.line, self.services, self.settings)

@@ -185,6 +185,11 @@ def test_a_worker_restores_what_was_thawed_and_deletes_what_was_approved(
     for path in (f"files/delete/{file.id}", f"objects/delete/{kept.id}"):
         assert house.worker.ask("DELETE", path)[0] == 403
         assert "no Delete item" in house.worker.ask("DELETE", path)[1]["error"]
+    (known,) = worker.files([file.identifier]).values()
+    gone = msgspec.structs.replace(known, state="D")
+    assert house.worker.ask("PUT", f"files/update/{file.id}", gone)[0] == 403
+    gone_too = msgspec.structs.replace(kept, state="D")
+    assert house.worker.ask("PUT", f"objects/update/{kept.id}", gone_too)[0] == 403
     a_deletion(house, intellectual_object_id=kept.id, inst_approver="")
     a_deletion(house, intellectual_object_id=kept.id, status="Pending")
     assert house.worker.ask("DELETE", f"files/delete/{file.id}")[0] == 403
@@ -228,7 +233,7 @@ def test_an_item_stays_about_what_it_was(house: House, worker: HttpRegistry) -> 
 def test_a_worker_neither_asks_for_deletions_nor_approves(house: House) -> None:
     for other in (
         {"action": "Delete"}, {"action": "Restore File"}, {"status": STATUS_SUCCESS},
-        {"inst_approver": "me@test.edu"}, {"deletion_request_id": 3},
+        {"inst_approver": "me@test.edu"}, {"deletion_request_id": 3}, {"stage": "Cleanup"},
     ):  # fmt: skip
         item = an_item(house.ours, **other)
         assert house.worker.ask("POST", f"items/create/{house.ours.id}", item)[0] == 403, other
@@ -248,6 +253,21 @@ def test_a_file_keeps_its_key_and_its_object(house: House, worker: HttpRegistry)
     (moved,) = worker.files([file.identifier]).values()  # with a copy that a worker may not add
     moved.size = 7
     assert house.worker.ask("PUT", f"files/update/{file.id}", moved)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://u:p@h/b/{}", "http:///{}", "http://h/b?x=/{}", "http://h/b#/{}", "http://h/b/../{}",
+        "http://h/b/\n/{}", "https://h//{}", "ftp://h/b/{}", "https://h/" + "b" * 3_000 + "/{}",
+        "https://[/{}",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("who", ["admin", "worker"])
+def test_a_copys_url_is_a_place_and_nothing_else(house: House, who: str, url: str) -> None:
+    copy = RegistryStorageRecord(generic_file_id=house.file.id, url=url.format(house.file.uuid))
+    asker = getattr(house, who)
+    assert asker.ask("POST", f"storage_records/create/{house.ours.id}", copy)[0] == 400
 
 
 def test_workers_and_administrators_with_a_sys_admin_key_go_on(house: House) -> None:

@@ -32,7 +32,7 @@ class Limits:
     """What a tar may ask for before it is refused. Sizes in bytes."""
 
     pax_bytes: int = MIB
-    pax_global_bytes: int = 64 * KIB
+    pax_global_bytes: int = 4 * KIB
     name_bytes: int = 64 * KIB
     members: int = 10_000_000
     sparse_stretches: int = 100_000

@@ -95,7 +95,7 @@ def cancel(
             complain(f"Work item {item_id} changes too fast to be cancelled: try again.")
             raise typer.Exit(EXIT_OUR_FAULT)
     _publish(item_id, INGEST_LINE.cleanup, settings)
-    err.print(f"Work item {item_id} is cancelled; what it left in staging is cleaned up.")
+    err.print(f"Work item {item_id} is cancelled; its clean-up is on the line.")
 
 
 def _cancelled(registry: Registry, item_id: int, *, force: bool) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, false
 
@@ -19,7 +20,13 @@ from bagline.model.registry import (
     IntellectualObject,
     RegistryStorageRecord,
 )
-from bagline.model.workitem import ACTION_INGEST, STATUS_PENDING, STATUS_STARTED, WorkItem
+from bagline.model.workitem import (
+    ACTION_INGEST,
+    STAGE_RECEIVE,
+    STATUS_PENDING,
+    STATUS_STARTED,
+    WorkItem,
+)
 from bagline.server.answers import BadRequest, Denied, Missing
 from bagline.server.desk import Desk
 from bagline.services.registry import tables as t
@@ -27,6 +34,7 @@ from bagline.services.registry.users import ApiUser
 
 BAG_NAME_BYTES = 1_024
 """As S3 has it for keys."""
+COPY_URL_CHARACTERS = 2_048
 ACTION_DELETE = "Delete"
 ACTION_THAW = "Glacier Restore"
 AFTER_THAWING = ("Restore File", "Restore Object")
@@ -105,11 +113,30 @@ def check_copies(user: ApiUser, uuid: str, copies: Sequence[RegistryStorageRecor
     """A worker's copies are under the file's UUID; a system administrator may know of others,
     such as of a collection that was moved here. Raises BadRequest."""
     for copy in copies:
-        scheme, _, rest = copy.url.partition("://")
-        if scheme not in ("http", "https", "s3") or "/" not in rest:
-            raise BadRequest("the url of a copy must be like https://host/bucket/key")
-        if user.is_worker and not rest.lower().endswith(f"/{uuid.lower()}"):
+        path = _path_of_copy(copy.url)
+        if not path:
+            raise BadRequest(
+                "the url of a copy must be like https://host/bucket/key, of at most "
+                f"{COPY_URL_CHARACTERS} characters, without a user, query, fragment or `..`"
+            )
+        if user.is_worker and not path.lower().endswith(f"/{uuid.lower()}"):
             raise BadRequest("the url of a copy must end with the file's uuid")
+
+
+def _path_of_copy(url: str) -> str:
+    """The path of a copy's URL, bucket and key; "" where it is no such URL."""
+    if len(url) > COPY_URL_CHARACTERS or not url.isprintable() or " " in url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return ""
+    is_plain = not (parts.query or parts.fragment or "@" in parts.netloc or "?" in url)
+    if parts.scheme not in ("http", "https", "s3") or not host or not is_plain:
+        return ""
+    names = parts.path.split("/")[1:]
+    return parts.path if names and all(name not in ("", ".", "..") for name in names) else ""
 
 
 def check_changed_file(user: ApiUser, stored: GenericFile, file: GenericFile) -> None:
@@ -157,6 +184,8 @@ def _check_workers_item(desk: Desk, item: WorkItem) -> None:
         raise Denied(f"a worker may not make items of the action {item.action}")
     if item.action == ACTION_INGEST and item.status != STATUS_PENDING:
         raise Denied("a worker's new item must be Pending")
+    if item.action == ACTION_INGEST and item.stage != STAGE_RECEIVE:
+        raise Denied("a worker's new item must be at Receive")
     if item.inst_approver or item.aptrust_approver or item.deletion_request_id:
         raise Denied("a worker may not approve anything")
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
     STATE_ACTIVE,
+    STATE_DELETED,
     Checksum,
     GenericFile,
     Institution,
@@ -147,6 +148,8 @@ def update_object(desk: Desk, asked: Asked) -> Answer:
     if stored.state == STATE_ACTIVE:
         object.storage_option = stored.storage_option
     checks.check_object(object, desk.options)
+    if (stored.state, object.state) == (STATE_ACTIVE, STATE_DELETED):
+        belonging.check_deletion(desk, asked.user, stored)
     return Answer(desk.update_object(object))
 
 
@@ -198,6 +201,8 @@ def update_file(desk: Desk, asked: Asked) -> Answer:
         raise BadRequest("institution_id and identifier must stay what they are")
     checks.check_file(file, desk.options)
     belonging.check_changed_file(asked.user, stored, file)
+    if (stored.state, file.state) == (STATE_ACTIVE, STATE_DELETED):
+        belonging.check_deletion(desk, asked.user, stored)
     belonging.check_files(desk, asked.user, [file], known=stored.storage_records)
     return Answer(desk.update_file(file))
 

@@ -91,6 +91,9 @@ class Job:
     reach: Reach = field(default_factory=Reach)
     """How far the attempts before this one came; `save` and `commit` move it on."""
 
+    check_room: Callable[[int], None] | None = None
+    """Where the bag goes to a disk of this machine: raises Refused unless so many bytes fit."""
+
     object_id: int = 0
     """The Registry's id of the object, once the last stage knows it."""
 

@@ -76,6 +76,8 @@ class Desk:
     clock: times.Clock = times.now
     shortage: Callable[[], str] = lambda: ""
     """What to say while this machine's disk is full."""
+    check_room: Callable[[int], None] | None = None
+    """See Job."""
 
 
 class Attempt:
@@ -249,6 +251,7 @@ class Attempt:
             clock=self._desk.clock,
             stopping=self._desk.stopping,
             called_off=called_off.is_set,
+            check_room=self._desk.check_room,
             is_rerun=is_set(result.finished_at) and not result.errors,
             began_before=is_set(result.started_at),
         )

@@ -45,6 +45,7 @@ class Worker:
         meter: Meter | None = None,
         clock: times.Clock = times.now,
         shortage: Callable[[], str] = lambda: "",
+        check_room: Callable[[int], None] | None = None,
     ) -> None:
         self._steps = list(steps)
         self._queue = services.queue
@@ -66,6 +67,7 @@ class Worker:
             meter or Meter(),
             clock,
             shortage,
+            check_room,
         )
         self._lease_seconds = settings.work.lease_seconds
 

@@ -19,10 +19,11 @@ from itertools import chain, islice
 
 from bagline.model.ingest import IngestFile
 from bagline.model.storage import user_metadata
+from bagline.model.times import is_set
 from bagline.services.objects.base import Check, Proof, RangeCopy, Relay, RelayPart, Target
 from bagline.services.state.base import FileEntry
 from bagline.stages.base import Done, Job, Outcome, Stage, expect_count
-from bagline.stages.staging.places import placed_files, span_of
+from bagline.stages.staging.places import is_sparse, placed_files, span_of
 from bagline.stages.staging.sparse import expanded
 from bagline.stages.staging.windows import WINDOW_FILES, WINDOWS, windows_of
 
@@ -35,11 +36,27 @@ class StagingUploader(Stage):
     def run(self, job: Job) -> Outcome:
         bag = job.object
         job.progress.expect(files=bag.file_count, bytes=bag.size)
+        _check_room(job)
         counted = _Pass(job).run()
         expect_count(counted, bag.file_count, "staging")
         bag.copied_to_staging_at = job.clock()
         job.commit(object=bag)
         return Done()
+
+
+def _check_room(job: Job) -> None:
+    """Hard links and sparse files are stored whole: a small tar may ask for a large disk. Raises
+    Refused before the first of them is stored."""
+    if job.check_room is None or is_set(job.object.copied_to_staging_at):
+        return
+    waiting = sum(
+        entry.file.size
+        for batch in job.iter_files()
+        for entry in batch
+        if entry.file.was_read and not entry.file.is_staged
+    )
+    if waiting > job.object.size:
+        job.check_room(waiting)
 
 
 class _Pass:
@@ -93,7 +110,7 @@ class _Pass:
                 self._counted += 1
                 if entry.file.is_staged:
                     job.progress.add(files=1, bytes=entry.file.size)
-                elif span_of(entry).stretches:
+                elif is_sparse(entry):
                     self._put_sparse(entry)
                 elif entry.file.size >= job.settings.work.copy_from_bytes:
                     self._large.append(entry)

@@ -32,6 +32,13 @@ def span_of(entry: FileEntry) -> TarSpan:
     return entry.span
 
 
+def is_sparse(entry: FileEntry) -> bool:
+    """Whether the tar holds other bytes than the file's: its stretches, or none of a file that
+    is one hole."""
+    span = span_of(entry)
+    return bool(span.stretches) or span.stored_bytes != entry.file.size
+
+
 def placed_files(job: Job) -> Iterator[list[FileEntry]]:
     """Every file of the bag with its span, in tar order, in batches, in bounded memory.
 

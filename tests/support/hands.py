@@ -28,6 +28,11 @@ SILENT = (
 """What is raised while an engine is down, or is not there yet."""
 
 
+PROBE = "bagline-probe/"
+"""What a process that was killed while it asked a store leaves there; a later one removes it
+after an hour (docs/decisions/store-copies-and-proves.md)."""
+
+
 class Hands:
     """Ports may change whenever the engines start: they are looked up for each use."""
 
@@ -70,7 +75,8 @@ class Hands:
 
     def keys(self, bucket: str) -> set[str]:
         pages = self.s3().get_paginator("list_objects_v2").paginate(Bucket=bucket)
-        return {found["Key"] for page in pages for found in page.get("Contents", [])}
+        found = (each["Key"] for page in pages for each in page.get("Contents", []))
+        return {key for key in found if not key.startswith(PROBE)}
 
     def read(self, bucket: str, key: str) -> bytes | None:
         """The object's bytes; None where there is none."""
@@ -90,7 +96,8 @@ class Hands:
     def uploads(self, bucket: str) -> list[str]:
         """The keys of unfinished multipart uploads."""
         answer = self.s3().list_multipart_uploads(Bucket=bucket)
-        return [upload["Key"] for upload in answer.get("Uploads") or []]
+        keys = (upload["Key"] for upload in answer.get("Uploads") or [])
+        return [key for key in keys if not key.startswith(PROBE)]
 
     def redis_keys(self) -> list[str]:
         with closing(self.redis()) as client:

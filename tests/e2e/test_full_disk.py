@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,6 +134,9 @@ def test_a_full_disk_is_said_everywhere_and_all_goes_on_when_it_has_room(
         for name, look in surfaces.items():
             until(lambda look=look: FULL in look(), f"{name} to say that the disk is full")
             disk.fill()
+        for _ in range(5):  # `ingest`, which says it only at its end, looks every two seconds
+            disk.fill()
+            time.sleep(1.5)
         assert waiting.is_alive(), ended
         disk.empty()
         waiting.join(200)

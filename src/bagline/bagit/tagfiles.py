@@ -19,8 +19,10 @@ TAG_LINES = 10_000
 TAGS = 20_000
 OTHER_TAG_FILES = 1_000
 OTHER_TAG_BYTES = 16 * MIB
-READ_FIRST = (*MAIN_TAG_FILES, "package-info.txt")
-"""Tag files by which a bag is judged; the last is what bag-info.txt was called before 0.96."""
+PACKAGE_INFO = "package-info.txt"
+"""What bag-info.txt was called before BagIt 0.96."""
+READ_FIRST = (*MAIN_TAG_FILES, PACKAGE_INFO)
+"""Tag files by which a bag is judged."""
 
 FIRST_BYTES = 4096
 """So many of a file's first bytes are enough for `looks_like_tag_file`."""

@@ -16,13 +16,11 @@ from bagline import problems
 from bagline.bagit.digests import LENGTHS
 from bagline.bagit.paths import BAG_INFO, BAGIT_TXT, FETCH_TXT, Role
 from bagline.bagit.profiles import Profile, TagRule, is_known, profile_identifier
-from bagline.bagit.tagfiles import VERSION_TAG, version_number
+from bagline.bagit.tagfiles import PACKAGE_INFO, VERSION_TAG, version_number
 from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST, Tag
 from bagline.problems import ERROR, WARNING, Problem
 
 TAR = "application/tar"
-PACKAGE_INFO = "package-info.txt"
-"""What bag-info.txt was called before BagIt 0.96."""
 
 _OXUM = re.compile(r"(\d{1,20})\.(\d{1,20})")
 # How a control character looks once somebody has escaped it into a name.

@@ -46,6 +46,15 @@ def declared(text: bytes) -> BagBuilder:
 CASES: list[Case] = []
 
 
+def bag_of(case: Case, version: str) -> BagBuilder:
+    """The bag of the case, declared to be of the version (where it declares one)."""
+    bag = case.make()
+    raw = bag.files().get("bagit.txt")
+    if raw is not None and version != "1.0":
+        bag.tag_file("bagit.txt", raw.replace(b"1.0", version.encode(), 1))
+    return bag
+
+
 def case(
     what: str,
     versions: tuple[str, ...],

@@ -11,23 +11,14 @@ import pytest
 
 from bagline.bagit.check import check_bag
 from bagline.bagit.profiles import load_profile
-from conformance.kinds import ALL, CASES, INVALID, VALID, WARNING, Case
-from support.bags import BagBuilder, chunked
+from conformance.kinds import ALL, CASES, INVALID, VALID, WARNING, Case, bag_of
+from support.bags import chunked
 
 EACH = [
     pytest.param(case, version, id=f"{version} {case.what}")
     for case in CASES
     for version in case.versions
 ]
-
-
-def bag_of(case: Case, version: str) -> BagBuilder:
-    """The bag of the case, declared to be of the version (where it declares one)."""
-    bag = case.make()
-    raw = bag.files().get("bagit.txt")
-    if raw is not None and version != "1.0":
-        bag.tag_file("bagit.txt", raw.replace(b"1.0", version.encode(), 1))
-    return bag
 
 
 @pytest.mark.parametrize(("case", "version"), EACH)

@@ -19,7 +19,7 @@ from bagline.logs import configure_logs
 from bagline.model.registry import Institution
 from bagline.model.workitem import WorkItem
 from bagline.services.objects.base import ObjectInfo, Target
-from bagline.stages.notes import read_notes
+from bagline.lines.ingest.notes import read_notes
 from bagline.wiring import House, open_house
 from bench.check import LARGE, MILLION, SMALL
 from bench.figures import Figure, median_of

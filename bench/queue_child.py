@@ -16,15 +16,15 @@ from typing import Any
 
 from bagline.config import load_settings
 from bagline.logs import configure_logs
-from bagline.pipeline import INGEST_LINE, Line, Step
+from bagline.lines.ingest.line import INGEST_LINE, Line, Step
 from bagline.services.queue.base import Delivery
-from bagline.stages.base import Job, Outcome, Stage
-from bagline.stages.prefetch import PreFetch
-from bagline.stages.validator import Validator
+from bagline.worker.stage import Job, Outcome, Stage
+from bagline.lines.ingest.prefetch import PreFetch
+from bagline.lines.ingest.validator import Validator
 from bagline.wiring import House, open_running
 from bagline.worker.owner import this_process
 from bagline.worker.stopping import stop_on_signals
-from bagline.worker.worker import Worker
+from bagline.worker.run import Worker
 from bench.stage_child import CountedRegistry, RoundTrips
 
 TIMED = ("pre-fetch", "validator")

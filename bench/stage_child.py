@@ -16,10 +16,10 @@ import valkey.connection
 
 from bagline.config import load_settings
 from bagline.logs import configure_logs
-from bagline.pipeline import INGEST_LINE, Line
+from bagline.lines.ingest.line import INGEST_LINE, Line
 from bagline.services.objects import reading
-from bagline.stages.base import Job, Outcome
-from bagline.stages.prefetch import PreFetch
+from bagline.worker.stage import Job, Outcome
+from bagline.lines.ingest.prefetch import PreFetch
 from bagline.wiring import House, open_running
 
 PATIENCE_SECONDS = 3600.0

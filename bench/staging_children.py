@@ -28,10 +28,10 @@ from obstore.store import S3Store
 
 from bagline.config import S3Settings, load_settings
 from bagline.logs import configure_logs
-from bagline.pipeline import INGEST_LINE, Line
+from bagline.lines.ingest.line import INGEST_LINE, Line
 from bagline.services.objects.connection import Connection, Endpoint
-from bagline.stages.base import Job, Outcome
-from bagline.stages.staging import StagingUploader
+from bagline.worker.stage import Job, Outcome
+from bagline.lines.ingest.staging import StagingUploader
 from bagline.wiring import House, build_objects, open_running
 
 STAGE = "staging-uploader"

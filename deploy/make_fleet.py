@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from bagline.pipeline import INGEST_LINE, Step
+from bagline.lines.ingest.line import INGEST_LINE, Step
 
 HERE = Path(__file__).parent
 IMAGE = "bagline:latest"

@@ -23,7 +23,7 @@ from bagline.embedded import (
 from bagline.errors import Misconfigured
 from bagline.model.registry import Institution
 from bagline.model.storage import StorageOption
-from bagline.pipeline import INGEST_LINE, Line, Step
+from bagline.lines.ingest.line import INGEST_LINE, Line, Step
 from bagline.services.bundle import Services
 from bagline.services.objects.base import Objects
 from bagline.services.objects.connection import aws_endpoint, is_aws
@@ -35,11 +35,11 @@ from bagline.services.registry.base import Registry
 from bagline.services.registry.database import Database, sqlite_path, sqlite_url
 from bagline.services.registry.sql import SqlRegistry
 from bagline.services.state.redis import RedisState
-from bagline.stages.bucket_reader import BucketReader
+from bagline.lines.ingest.bucket_reader import BucketReader
 from bagline.worker.meter import Meter
 from bagline.worker.owner import this_process
 from bagline.worker.reconciler import Reconciler
-from bagline.worker.worker import Worker
+from bagline.worker.run import Worker
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from bagline.config import load_settings
 from bagline.embedded import stop_engines
 from bagline.model.registry import IntellectualObject
 from bagline.model.workitem import WorkItem
-from bagline.pipeline import INGEST_LINE, Step
+from bagline.lines.ingest.line import INGEST_LINE, Step
 from bagline.wiring import House, open_house
 from support.bags import BagBuilder
 from support.commands import Bagline, until

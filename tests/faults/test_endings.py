@@ -6,7 +6,7 @@ import pytest
 
 from bagline.errors import LeaseLost
 from bagline.model.workitem import WorkItem
-from bagline.pipeline import INGEST_LINE
+from bagline.lines.ingest.line import INGEST_LINE
 from bagline.services.objects.base import Body, Target
 from support.bags import BagBuilder
 from support.line import LineUnderTest

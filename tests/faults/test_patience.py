@@ -10,9 +10,9 @@ import pytest
 from bagline.errors import Unreachable
 from bagline.model.ingest import IngestFile
 from bagline.model.workitem import STATUS_SUSPENDED, WorkItem, WorkResult
-from bagline.pipeline import INGEST_LINE, Line, RetryPolicy, Step
-from bagline.stages.base import Done, Job, Outcome, Stage
-from bagline.stages.reach import Reach
+from bagline.lines.ingest.line import INGEST_LINE, Line, RetryPolicy, Step
+from bagline.worker.stage import Done, Job, Outcome, Stage
+from bagline.worker.reach import Reach
 from bagline.wiring import House
 from support.bags import BagBuilder
 from support.line import LineUnderTest

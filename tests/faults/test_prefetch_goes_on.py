@@ -14,10 +14,10 @@ from bagline.services.objects import reading
 from bagline.services.objects.base import ProofMethod, RangeCopy, Target
 from bagline.services.objects.s3 import S3Objects
 from bagline.services.state.base import FileEntry
-from bagline.stages.base import Done, Job
-from bagline.stages.notes import read_notes
-from bagline.stages.prefetch import PreFetch
-from bagline.stages.progress import Progress
+from bagline.worker.stage import Done, Job
+from bagline.lines.ingest.notes import read_notes
+from bagline.lines.ingest.prefetch import PreFetch
+from bagline.worker.progress import Progress
 from support.bags import BagBuilder
 from support.line import LineUnderTest
 from support.proxy import Fault, Proxy, proxy_before

@@ -221,7 +221,7 @@ def test_a_byte_that_flips_on_the_disk_is_found_before_the_tar_goes(
     own: tuple[LineUnderTest, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The engine takes some 15 s to say of a damaged object that it cannot be read."""
-    monkeypatch.setattr("bagline.stages.copies.UNREADABLE_ATTEMPTS", 2)
+    monkeypatch.setattr("bagline.lines.ingest.copies.UNREADABLE_ATTEMPTS", 2)
     line, folder = own
     body = os.urandom(200_000)
     bag = BagBuilder("bag").payload("noise.bin", body)

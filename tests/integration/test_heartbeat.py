@@ -9,7 +9,7 @@ import pytest
 from bagline.embedded import EngineAddresses
 from bagline.services.queue.redis import RedisQueue
 from bagline.services.state.redis import RedisState
-from bagline.stages.progress import Progress
+from bagline.worker.progress import Progress
 from bagline.worker.heartbeat import Heartbeat, Held
 from support.engines import fresh_id, fresh_name
 

@@ -15,8 +15,8 @@ from bagline.config import QueueSettings
 from bagline.embedded import EngineAddresses
 from bagline.model import times
 from bagline.model.workitem import WorkItem, WorkResult
-from bagline.pipeline import INGEST_LINE, Line, Step
-from bagline.stages.base import Done, Job, Outcome, Stage
+from bagline.lines.ingest.line import INGEST_LINE, Line, Step
+from bagline.worker.stage import Done, Job, Outcome, Stage
 from bagline.wiring import House, build_services
 from bagline.worker.reconciler import Reconciler
 from support.bags import BagBuilder

@@ -10,9 +10,9 @@ from bagline.errors import Draining
 from bagline.model.registry import GenericFile
 from bagline.model.workitem import WorkItem
 from bagline.services.objects.base import ObjectInfo
-from bagline.stages.base import Done, Job
-from bagline.stages.prefetch import PreFetch
-from bagline.stages.progress import Progress
+from bagline.worker.stage import Done, Job
+from bagline.lines.ingest.prefetch import PreFetch
+from bagline.worker.progress import Progress
 from support.bags import BagBuilder
 from support.line import LineUnderTest, is_kept
 

@@ -11,7 +11,7 @@ import valkey
 
 from bagline.errors import BagRejected
 from bagline.model.workitem import WorkItem
-from bagline.stages.staging.places import walk_headers
+from bagline.lines.ingest.staging.places import walk_headers
 from support.bags import END, BagBuilder, extension, header, padded, pax
 from support.line import LineUnderTest
 

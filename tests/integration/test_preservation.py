@@ -11,10 +11,10 @@ from msgspec import structs
 
 from bagline.config import S3Settings
 from bagline.model.storage import StorageTarget
-from bagline.pipeline import INGEST_LINE, Line
+from bagline.lines.ingest.line import INGEST_LINE, Line
 from bagline.services.objects.retrying import RetryingObjects
 from bagline.services.objects.s3 import S3Objects
-from bagline.stages.prefetch import PreFetch
+from bagline.lines.ingest.prefetch import PreFetch
 from bagline.wiring import House, build_objects
 from support.bags import BagBuilder
 from support.line import LineUnderTest, is_kept

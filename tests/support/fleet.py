@@ -27,7 +27,7 @@ from bagline.config import (
 from bagline.embedded import EngineAddresses
 from bagline.model.registry import Institution
 from bagline.model.workitem import STATUS_STARTED, STATUS_SUCCESS, WorkItem
-from bagline.pipeline import INGEST_LINE
+from bagline.lines.ingest.line import INGEST_LINE
 from bagline.services.objects.base import Body, Target
 from bagline.services.registry.base import WorkItemFilter
 from bagline.standin.executables import EXECUTABLES

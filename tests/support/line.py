@@ -20,7 +20,7 @@ from bagline.model.ingest import IngestFile
 from bagline.model.registry import Institution
 from bagline.model.storage import StorageOption, StorageTarget
 from bagline.model.workitem import STATUS_SUSPENDED, WorkItem
-from bagline.pipeline import Line
+from bagline.lines.ingest.line import Line
 from bagline.services.objects.base import Body, ObjectInfo, Target
 from bagline.wiring import House, build_services
 from support.engines import fresh_name

@@ -11,10 +11,10 @@ from bagline.errors import BagRejected
 from bagline.model.workitem import STATUS_STARTED, WorkItem
 from bagline.problems import Problem
 from bagline.services.objects.base import Body, Target
-from bagline.stages.base import Cancel, Halt, Job, Reject, Retry, Stage
-from bagline.stages.prefetch import PreFetch
-from bagline.stages.progress import Progress
-from bagline.stages.validator import Validator
+from bagline.worker.stage import Cancel, Halt, Job, Reject, Retry, Stage
+from bagline.lines.ingest.prefetch import PreFetch
+from bagline.worker.progress import Progress
+from bagline.lines.ingest.validator import Validator
 from support.bags import chunked
 from support.line import LineUnderTest
 

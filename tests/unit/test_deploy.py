@@ -12,7 +12,7 @@ import yaml
 
 from bagline.cli.worker import DUTIES
 from bagline.config import Settings, load_settings
-from bagline.pipeline import INGEST_LINE
+from bagline.lines.ingest.line import INGEST_LINE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 MADE: dict[str, str] = runpy.run_path(str(DEPLOY / "make_fleet.py"))["files"]()

@@ -17,7 +17,7 @@ from bagline import problems
 from bagline.cli.main import app
 from bagline.config import Secret, Settings, load_settings
 from bagline.model.storage import DEFAULT_OPTIONS
-from bagline.pipeline import INGEST_LINE, Step
+from bagline.lines.ingest.line import INGEST_LINE, Step
 
 HOME = Path(__file__).parents[2]
 DOCS = HOME / "docs"

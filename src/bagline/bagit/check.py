@@ -9,7 +9,7 @@ from typing import IO, NamedTuple
 
 from bagline import problems
 from bagline.bagit.digests import LENGTHS
-from bagline.bagit.listings import Listings, TagFileNames
+from bagline.bagit.inventory import Listings, TagFileNames
 from bagline.bagit.manifests import ManifestParser, case_key, case_problem, match_warning
 from bagline.bagit.paths import (
     BAGIT_TXT,
@@ -18,8 +18,8 @@ from bagline.bagit.paths import (
     manifest_algorithm,
 )
 from bagline.bagit.profiles import Profile, profile_for, profile_identifier
-from bagline.bagit.scan import BagScan, ByteSink, ScannedFile
-from bagline.bagit.stream import Chunk
+from bagline.bagit.scan.one_pass import BagScan, ByteSink, ScannedFile
+from bagline.bagit.tar.stream import Chunk
 from bagline.bagit.tagfiles import (
     READ_FIRST,
     TAG_FILE_BYTES,
@@ -27,7 +27,7 @@ from bagline.bagit.tagfiles import (
     looks_like_tag_file,
     parse_bagit_txt,
 )
-from bagline.bagit.validation import BagFacts, bag_problems, file_problems
+from bagline.bagit.judge import BagFacts, bag_problems, file_problems
 from bagline.errors import BagRejected
 from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST, Tag
 from bagline.problems import Problem, ProblemLog, has_errors

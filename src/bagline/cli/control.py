@@ -26,7 +26,7 @@ from bagline.model.workitem import (
     STATUS_SUSPENDED,
     WorkItem,
 )
-from bagline.pipeline import INGEST_LINE, ONLY_FORWARD, Step
+from bagline.lines.ingest.line import INGEST_LINE, ONLY_FORWARD, Step
 from bagline.services.registry.base import Registry
 from bagline.wiring import open_registry, open_running
 

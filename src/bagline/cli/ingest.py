@@ -46,7 +46,7 @@ from bagline.services.objects.base import Target
 from bagline.services.registry.base import WorkItemFilter
 from bagline.wiring import LOCAL_PROVIDER, House, open_house
 from bagline.worker.processes import WorkerProcesses, WorkersRunElsewhere, line_runner
-from bagline.worker.settling import NOTE_CHARACTERS
+from bagline.worker.settlement import NOTE_CHARACTERS
 
 READ_BYTES = 8 * MIB
 FULL_SECONDS = 2.0

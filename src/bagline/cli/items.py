@@ -25,7 +25,7 @@ from bagline.model.workitem import WorkItem
 from bagline.problems import Problem
 from bagline.services.registry.base import WorkItemFilter
 from bagline.wiring import open_registry
-from bagline.worker.settling import NOTE_CHARACTERS
+from bagline.worker.settlement import NOTE_CHARACTERS
 
 
 def items(

@@ -25,9 +25,9 @@ from bagline.model.workitem import (
     WorkItem,
 )
 from bagline.services.state.base import State
-from bagline.stages.progress import ProgressReport
+from bagline.worker.progress import ProgressReport
 from bagline.wiring import House
-from bagline.worker.settling import NOTE_CHARACTERS
+from bagline.worker.settlement import NOTE_CHARACTERS
 
 LOOK_SECONDS = 0.1
 CLEANUP_SECONDS = 30.0

@@ -19,7 +19,7 @@ from bagline.cli.common import EXIT_OUR_FAULT, ConfigFile, DataDir, settings_for
 from bagline.duty import Duty, failing_duties, idle_duties
 from bagline.errors import Misconfigured
 from bagline.logs import configure_logs, listen
-from bagline.pipeline import INGEST_LINE, Line, Step
+from bagline.lines.ingest.line import INGEST_LINE, Line, Step
 from bagline.wiring import House, open_house
 from bagline.worker.stopping import stop_on_signals
 

@@ -26,7 +26,7 @@ from bagline.model.registry import (
     RegistryStorageRecord,
 )
 from bagline.model.workitem import STATUS_CANCELLED, WorkItem
-from bagline.pipeline import INGEST_LINE, ONLY_FORWARD
+from bagline.lines.ingest.line import INGEST_LINE, ONLY_FORWARD
 from bagline.server.answers import BadRequest, Conflict, Missing
 from bagline.services.registry import listing as lists
 from bagline.services.registry import tables as t

@@ -18,7 +18,7 @@ from bagline.cli.common import complain
 from bagline.cli.worker import BUCKET_READER, serve
 from bagline.errors import BaglineError, Misconfigured
 from bagline.logs import configure_logs
-from bagline.pipeline import INGEST_LINE, Line, Step
+from bagline.lines.ingest.line import INGEST_LINE, Line, Step
 from bagline.standin.environment import older_settings, with_file
 from bagline.wiring import House, open_house
 from bagline.worker.stopping import stop_on_signals

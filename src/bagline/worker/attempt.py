@@ -26,17 +26,17 @@ from bagline.model.workitem import (
     WorkItem,
     WorkResult,
 )
-from bagline.pipeline import Line, Step
+from bagline.lines.ingest.line import Line, Step
 from bagline.services.bundle import Services
 from bagline.services.queue.base import Delivery
 from bagline.services.state.base import Lease
-from bagline.stages.base import Cancel, Done, Halt, Job, Outcome, Reject, Retry, Stage
-from bagline.stages.progress import Progress
+from bagline.worker.stage import Cancel, Done, Halt, Job, Outcome, Reject, Retry, Stage
+from bagline.worker.progress import Progress
 from bagline.worker.heartbeat import Heartbeat, Held
 from bagline.worker.item_records import ItemRecords
 from bagline.worker.meter import Meter
 from bagline.worker.outcomes import outcome_of
-from bagline.worker.rules import (
+from bagline.lines.ingest.admission import (
     OWN_NODE,
     Decision,
     Run,
@@ -47,7 +47,7 @@ from bagline.worker.rules import (
     is_discard,
     skip_reason,
 )
-from bagline.worker.settling import (
+from bagline.worker.settlement import (
     Settlement,
     forward_only,
     hand_back,

@@ -14,7 +14,7 @@ from bagline.duty import Duty
 from bagline.errors import BaglineError, LeaseLost
 from bagline.services.queue.base import Delivery
 from bagline.services.state.base import Lease, State
-from bagline.stages.progress import Progress
+from bagline.worker.progress import Progress
 
 log = structlog.get_logger(__name__)
 

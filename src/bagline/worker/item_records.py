@@ -9,12 +9,12 @@ from bagline.errors import BrokenState
 from bagline.model import times
 from bagline.model.ingest import IngestObject
 from bagline.model.workitem import STATUS_CANCELLED, WorkItem, WorkResult
-from bagline.pipeline import Line, Step
+from bagline.lines.ingest.line import Line, Step
 from bagline.services.bundle import Services
 from bagline.services.state.base import Lease
-from bagline.stages.base import Halt, Outcome
-from bagline.stages.reach import Reach
-from bagline.worker.settling import errors_of
+from bagline.worker.stage import Halt, Outcome
+from bagline.worker.reach import Reach
+from bagline.worker.settlement import errors_of
 
 log = structlog.get_logger(__name__)
 

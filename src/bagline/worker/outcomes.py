@@ -21,9 +21,9 @@ from bagline.errors import (
     Unreachable,
 )
 from bagline.model.workitem import WorkItem
-from bagline.pipeline import Step
+from bagline.lines.ingest.line import Step
 from bagline.problems import BAG_DELETED
-from bagline.stages.base import Cancel, Halt, Outcome, Reject, Retry
+from bagline.worker.stage import Cancel, Halt, Outcome, Reject, Retry
 
 log = structlog.get_logger(__name__)
 

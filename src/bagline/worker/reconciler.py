@@ -22,7 +22,7 @@ from bagline.model.workitem import (
     STATUS_STARTED,
     WorkItem,
 )
-from bagline.pipeline import Line, Step
+from bagline.lines.ingest.line import Line, Step
 from bagline.services.bundle import Services
 from bagline.services.registry.base import WorkItemFilter
 

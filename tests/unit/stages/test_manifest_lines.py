@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from bagline.bagit.manifests import ManifestEntry, ManifestParser
-from bagline.stages.prefetch import lines
+from bagline.lines.ingest.prefetch import lines
 
 PATHS = [f"data/{number:05d}.txt" for number in range(5_000)]
 

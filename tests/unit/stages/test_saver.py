@@ -9,7 +9,7 @@ import pytest
 
 from bagline.errors import Unreachable
 from bagline.model.ingest import IngestFile
-from bagline.stages.prefetch.saving import Saver
+from bagline.lines.ingest.prefetch.saving import Saver
 
 
 class OnceUnreachable:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bagline.errors import Misconfigured
-from bagline.pipeline import INGEST_LINE
+from bagline.lines.ingest.line import INGEST_LINE
 from bagline.standin.environment import duration, older_settings, with_file
 from bagline.standin.executables import AFTER_INGEST, EXECUTABLES, older_line
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bagline.model.workitem import WorkItem
-from bagline.pipeline import INGEST_LINE, RetryPolicy
+from bagline.lines.ingest.line import INGEST_LINE, RetryPolicy
 from bagline.problems import Problem
-from bagline.stages.base import Cancel, Done, Halt, Reject, Retry
-from bagline.worker.settling import hand_back, settle
+from bagline.worker.stage import Cancel, Done, Halt, Reject, Retry
+from bagline.worker.settlement import hand_back, settle
 
 PREFETCH = INGEST_LINE.first
 CLEANUP = INGEST_LINE.cleanup

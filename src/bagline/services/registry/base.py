@@ -118,7 +118,7 @@ class Registry(ABC):
 
     @abstractmethod
     def save_report(self, item_id: int, report: Mapping[str, object]) -> None:
-        """Replace the item's ingest report (JSON-able; see `bagline.stages.recording`)."""
+        """Replace the item's ingest report (JSON-able; see `bagline.lines.ingest.recording`)."""
 
     @abstractmethod
     def report(self, item_id: int) -> dict[str, object] | None: ...

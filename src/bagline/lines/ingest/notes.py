@@ -1,0 +1,45 @@
+"""What pre-fetch leaves for itself and for the validator, under a key of Bagline's own."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from bagline.bagit.scan.one_pass import ScanCheckpoint
+from bagline.model.wire import encode
+from bagline.problems import Problem
+
+
+class PreFetchNotes(Struct, kw_only=True):
+    """The item's checkpoint document: where the scan is, and what it found wrong.
+
+    `etag` is the bag version the notes speak of; notes of another are worth nothing.
+    `problems` is complete when `finished`; until then the scan's own are inside `scan`.
+    """
+
+    etag: str
+    scan: ScanCheckpoint | None = None
+    finished: bool = False
+    problems: list[Problem] = []
+    special: dict[str, str] = {}
+    """Path → kind of entries that are no files (symlink, FIFO …), as far as remembered."""
+    top_directory: str = ""
+    listings: list[str] = []
+    """Paths of manifests and tag manifests, in tar order."""
+    version: str = ""
+    encoding: str = "utf-8"
+    """What bagit.txt declares; the encoding of manifests and other tag files."""
+
+    def encoded(self) -> bytes:
+        """As JSON. Of names that are not UTF-8 it keeps what is."""
+        return encode(self)
+
+
+def read_notes(raw: bytes | None) -> PreFetchNotes | None:
+    """The notes in the bytes; None when there are none, or a newer version wrote them."""
+    if not raw:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=PreFetchNotes)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,94 @@
+"""Pre-fetch: the tar is read once; afterwards Redis holds all that later stages need.
+
+Reads: the tar in the receiving bucket, as ranged GETs pinned to the WorkItem's ETag.
+Writes: the object, a record and a byte range a file, a checkpoint at file borders, and
+copies of top-level manifests and tag files in staging by name. Nothing touches a disk.
+A new worker goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from bagline.errors import BaglineError, Gone, Replaced
+from bagline.model.ingest import IngestObject
+from bagline.problems import BAG_DELETED
+from bagline.services.objects.base import PART_COPY_BYTES
+from bagline.worker.stage import Cancel, Done, Job, Outcome, Reject, Stage
+from bagline.lines.ingest.notes import PreFetchNotes, read_notes
+from bagline.lines.ingest.prefetch.copies import copy_metadata
+from bagline.lines.ingest.prefetch.listings import merge_manifests
+from bagline.lines.ingest.prefetch.scanning import scan
+from bagline.lines.ingest.prefetch.tagging import apply_tags
+
+SERIALIZATION = "application/tar"
+
+
+class PreFetch(Stage):
+    name = "pre-fetch"
+
+    def __init__(self, part_bytes: int = PART_COPY_BYTES) -> None:
+        """Files above `part_bytes` are hashed by parts too, as staging will copy them."""
+        self._part_bytes = part_bytes
+
+    def run(self, job: Job) -> Outcome:
+        item = job.item
+        try:
+            received = job.services.objects.head(item.bucket, item.name)
+            if item.etag and received.etag != item.etag:
+                return Cancel("a newer version of the bag took its place in the receiving bucket")
+            notes = self._begin(job, received.size)
+            if not notes.finished:
+                self._read(job, notes)
+        except Gone:
+            return Reject([BAG_DELETED.about(item.name)])
+        except Replaced:
+            return Cancel("the bag was replaced in the receiving bucket while it was being read")
+        return Done()
+
+    def _begin(self, job: Job, size: int) -> PreFetchNotes:
+        """What an earlier worker left, when it is of this very version; else a clean slate."""
+        state = job.services.state
+        notes = read_notes(state.load_checkpoint(job.item.id))
+        is_ours = notes is not None and notes.etag == job.item.etag and job.bag is not None
+        if notes is not None and is_ours and not job.is_rerun:
+            return notes
+        state.restart_item(job.lease)
+        job.bag = IngestObject(
+            etag=job.item.etag,
+            institution=job.institution.identifier,
+            institution_id=job.institution.id,
+            s3_bucket=job.item.bucket,
+            s3_key=job.item.name,
+            serialization=SERIALIZATION,
+            size=size,
+        )
+        return PreFetchNotes(etag=job.item.etag)
+
+    def _read(self, job: Job, notes: PreFetchNotes) -> None:
+        with _asking_store(job):
+            bodies = scan(job, notes, self._part_bytes)
+        copy_metadata(job, notes, bodies)
+        notes.problems += apply_tags(job, notes, bodies)
+        notes.problems += merge_manifests(job, notes, bodies)
+        notes.finished = True
+        job.commit(object=job.object, checkpoint=notes.encoded())
+
+
+@contextmanager
+def _asking_store(job: Job) -> Iterator[None]:
+    """What the store can prove is asked once a process; here while the tar is being read.
+    Whether staging answers is no matter yet: the first put says so."""
+
+    def ask() -> None:
+        with suppress(BaglineError):
+            job.services.objects.abilities(job.settings.buckets.staging)
+
+    asking = threading.Thread(target=ask, name="prefetch-ask")
+    asking.start()
+    try:
+        yield
+    finally:
+        asking.join()

@@ -1,0 +1,202 @@
+"""Manifest entries meet the records of the files they list, in batches."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from bagline.bagit.manifests import ManifestParser, match_warning
+from bagline.bagit.paths import Role
+from bagline.model.ingest import (
+    SOURCE_INGEST,
+    SOURCE_MANIFEST,
+    SOURCE_TAG_MANIFEST,
+    IngestChecksum,
+    IngestFile,
+)
+from bagline.problems import Problem, ProblemLog
+from bagline.services.state.base import COMMIT_FILES, FileEntry
+from bagline.worker.stage import Job
+from bagline.lines.ingest.notes import PreFetchNotes
+from bagline.lines.ingest.prefetch.bodies import Bodies
+from bagline.lines.ingest.prefetch.lines import Line, batches
+from bagline.lines.ingest.prefetch.saving import COMMITS_WAITING, Saver
+from bagline.lines.ingest.preserved import named_uuid
+
+STANDARD = "Standard"
+
+
+def merge_manifests(job: Job, notes: PreFetchNotes, bodies: Bodies) -> list[Problem]:
+    """Give every listed file its manifest checksums; returns what was wrong on the way.
+
+    May be repeated: checksums of an earlier pass are replaced. A file that a manifest
+    lists and the tar lacks gets a record of its own, without ingest checksums.
+    """
+    parsers = [
+        ManifestParser(path, encoding=notes.encoding, version=notes.version or "1.0")
+        for path in notes.listings
+    ]
+    manifests = [(parser, parser.entries(bodies.chunks(parser.path))) for parser in parsers]
+    with Saver(job) as saver:
+        merger = _Merger(job, parsers, saver)
+        for lines in batches(manifests, COMMIT_FILES):
+            merger.merge(lines)
+            job.pause_point()
+        merger.finish()
+    problems = ProblemLog()
+    problems.extend(merger.problems.all())
+    for parser in parsers:
+        problems.extend(parser.problems)
+    if job.object.storage_option != STANDARD:
+        _set_option(job)
+    return problems.all()
+
+
+class _Merger:
+    """Puts manifest lines to the records of their files.
+
+    Most are appended where the records lie. Lines without a record under their own
+    spelling, and records that have other manifests' checksums, are looked at closely.
+    """
+
+    def __init__(self, job: Job, parsers: Sequence[ManifestParser], saver: Saver) -> None:
+        self.problems = ProblemLog()
+        self._job = job
+        self._saver = saver
+        self._moment = job.clock()
+        self._kinds = {parser.path: _kind(parser) for parser in parsers}
+        self._ranks = {kind: rank for rank, kind in enumerate(self._kinds.values())}
+        self._appending: deque[tuple[dict[str, list[Line]], Future[list[str]]]] = deque()
+
+    def merge(self, lines: Sequence[Line]) -> None:
+        """Give the lines' files their checksums, soon."""
+        usual: dict[str, list[Line]] = {}
+        unusual: list[Line] = []
+        for line in lines:
+            entry = line[1]
+            if entry.raw_path == entry.candidates[0]:
+                usual.setdefault(entry.raw_path, []).append(line)
+            else:
+                unusual.append(line)
+        paths = list(usual)
+        for start in range(0, len(paths), COMMIT_FILES):
+            self._append({path: usual[path] for path in paths[start : start + COMMIT_FILES]})
+        if unusual:
+            self._look_closely(unusual)
+
+    def finish(self) -> None:
+        """After the last lines."""
+        while self._appending:
+            self._look_at_first()
+
+    def _append(self, lines: dict[str, list[Line]]) -> None:
+        moment, kinds = self._moment, self._kinds
+        checksums: dict[str, list[IngestChecksum]] = {}
+        for path, some in lines.items():
+            added = checksums[path] = []
+            for parser, entry in some:
+                source, algorithm = kinds[parser.path]
+                added.append(
+                    IngestChecksum(
+                        algorithm=algorithm, datetime=moment, digest=entry.digest, source=source
+                    )
+                )
+        self._appending.append((lines, self._saver.add_checksums(checksums)))
+        while len(self._appending) > COMMITS_WAITING:
+            self._look_at_first()
+
+    def _look_at_first(self) -> None:
+        lines, left = self._appending.popleft()
+        unusual = [line for path in left.result() for line in lines[path]]
+        if unusual:
+            self._look_closely(unusual)
+
+    def _look_closely(self, lines: Sequence[Line]) -> None:
+        """Load the lines' records, change them, and save them."""
+        self._saver.wait()  # what was merged a moment ago must be seen here
+        known = self._load(lines)
+        changed: dict[str, IngestFile | FileEntry] = {}
+        for parser, entry in lines:
+            spelling = entry.candidates[0]
+            if spelling not in known:
+                spelling = next((path for path in entry.candidates if path in known), spelling)
+            if spelling not in known:
+                known[spelling] = FileEntry(_listed_only(self._job, spelling), None)
+                changed[spelling] = known[spelling]
+            elif spelling != entry.raw_path:
+                self.problems.extend(match_warning(parser.path, entry, spelling))
+            file = known[spelling].file
+            self._add_checksum(file, self._kinds[parser.path], entry.digest)
+            changed.setdefault(spelling, file)
+        records = list(changed.values())
+        for start in range(0, len(records), COMMIT_FILES):
+            self._saver.commit(records[start : start + COMMIT_FILES])
+
+    def _load(self, lines: Sequence[Line]) -> dict[str, FileEntry]:
+        """Records by path; other spellings are asked for only where the first finds nothing."""
+        known = self._ask({entry.candidates[0] for _, entry in lines})
+        others = {
+            path
+            for _, entry in lines
+            if len(entry.candidates) > 1 and entry.candidates[0] not in known
+            for path in entry.candidates[1:]
+        }
+        if others:
+            known |= self._ask(others)
+        return known
+
+    def _ask(self, paths: set[str]) -> dict[str, FileEntry]:
+        job = self._job
+        return job.services.state.load_files(
+            job.item.id, job.object.identifier, list(paths), spans=False
+        )
+
+    def _add_checksum(self, file: IngestFile, kind: tuple[str, str], digest: str) -> None:
+        """Beside those of this pass (a manifest may list a file twice), instead of earlier
+        ones; in the order of the manifests, whichever of them came first to the file."""
+        moment, ranks = self._moment, self._ranks
+        source, algorithm = kind
+        checksums = [
+            old
+            for old in file.checksums
+            if old.algorithm != algorithm or old.source != source or old.datetime == moment
+        ]
+        checksums.append(
+            IngestChecksum(algorithm=algorithm, datetime=moment, digest=digest, source=source)
+        )
+        if len(checksums) > 1:
+            last = checksums[-2]
+            if (
+                last.source != SOURCE_INGEST
+                and ranks.get((last.source, last.algorithm), -1) > ranks[kind]
+            ):
+                checksums.sort(key=lambda c: ranks.get((c.source, c.algorithm), -1))
+        file.checksums = checksums
+
+
+def _kind(parser: ManifestParser) -> tuple[str, str]:
+    """Source and algorithm of the checksums of the manifest's lines."""
+    source = SOURCE_MANIFEST if parser.role is Role.MANIFEST else SOURCE_TAG_MANIFEST
+    return source, parser.algorithm
+
+
+def _listed_only(job: Job, path: str) -> IngestFile:
+    bag = job.object
+    return IngestFile(
+        institution_id=bag.institution_id,
+        object_identifier=bag.identifier,
+        path_in_bag=path,
+        uuid=named_uuid("file", bag.identifier, job.item.id, bag.etag, path),
+    )
+
+
+def _set_option(job: Job) -> None:
+    """Every file goes where the bag goes."""
+    option = job.object.storage_option
+    for batch in job.iter_files():
+        changed = [e.file for e in batch if e.file.storage_option != option]
+        for file in changed:
+            file.storage_option = option
+        if changed:
+            job.commit(files=changed)

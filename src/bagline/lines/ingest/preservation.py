@@ -1,0 +1,151 @@
+"""Preservation: every file that must be saved goes from staging to each bucket of its option.
+
+Inside a provider, also between its regions, the store copies and proves; between providers
+the bytes are streamed with their checksum in the request, a few files at once. Bag plumbing
+(bagit.txt, fetch.txt, manifests) stays behind (contract G).
+
+Reads: staging objects, file records. Writes: preservation objects keyed by UUID, a
+StorageRecord for each copy, after its proof.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import closing
+
+from bagline.errors import Gone
+from bagline.model.ingest import IngestFile, StorageRecord
+from bagline.model.storage import user_metadata
+from bagline.model.workitem import STAGE_RECEIVE
+from bagline.services.objects.base import Objects, Proof, RangeCopy, Relay, RelayPart, Target
+from bagline.services.state.base import FileEntry
+from bagline.worker.stage import Done, Halt, Job, Outcome, Stage
+from bagline.lines.ingest.copies import Copy, copies_of, is_stored, record_of
+from bagline.lines.ingest.preserved import must_be_kept
+
+FILES_IN_HAND = 48
+"""Small files that are read and put at once."""
+
+
+class PreservationUploader(Stage):
+    name = "preservation"
+
+    def run(self, job: Job) -> Outcome:
+        bag = job.object
+        job.progress.expect(files=bag.file_count, bytes=bag.size)
+        for batch in job.iter_files():
+            kept = (entry for entry in batch if must_be_kept(entry.file))
+            wanted = [one for entry in kept for one in _missing(job, entry)]
+            waiting = {one.file.uuid for one in wanted}
+            _add_done(job, [entry.file for entry in batch if entry.file.uuid not in waiting])
+            try:
+                self._store(job, wanted)
+            except Gone as fault:
+                return Halt(f"a staged file is gone ({fault})", requeue_at=STAGE_RECEIVE)
+        return Done()
+
+    def _store(self, job: Job, wanted: Sequence[Copy]) -> None:
+        """Copy, prove, record; each store by the way that moves fewest bytes."""
+        by_store: dict[Objects, list[Copy]] = defaultdict(list)
+        for one in wanted:
+            by_store[job.services.store_of(one.target)].append(one)
+        threshold = job.settings.work.copy_from_bytes
+        for store, group in by_store.items():
+            self._relay_small(job, store, [w for w in group if w.file.size < threshold])
+            self._copy_large(job, store, [w for w in group if w.file.size >= threshold])
+
+    def _relay_small(self, job: Job, store: Objects, small: Sequence[Copy]) -> None:
+        """Each staged body is read once and put for all its targets, many files at once."""
+        by_file: dict[str, list[Copy]] = defaultdict(list)
+        for one in small:
+            by_file[one.file.uuid].append(one)
+        work = job.settings.work
+        done = store.relay_many(
+            [self._relay(job, group) for group in by_file.values()],
+            source=job.services.objects,
+            windows=FILES_IN_HAND,
+            puts_in_flight=work.puts_in_flight,
+            budget_bytes=work.bytes_in_flight,
+        )
+        with closing(done):
+            proofs = list(done)
+        together = [wanted for group in by_file.values() for wanted in group]
+        self._record(job, together, [proof for some in proofs for proof in some])
+
+    def _relay(self, job: Job, group: Sequence[Copy]) -> Relay:
+        file = group[0].file
+        return Relay(
+            source_bucket=job.settings.buckets.staging,
+            source_key=job.staging_key(file.uuid),
+            etag="",
+            start=0,
+            length=file.size,
+            parts=[
+                RelayPart(0, file.size, self._target(job, one), file.calculated("sha256"))
+                for one in group
+            ],
+        )
+
+    def _copy_large(self, job: Job, store: Objects, large: Sequence[Copy]) -> None:
+        """The store copies by itself from staging; another provider's gets the bytes from here."""
+        staging = job.services.objects
+        wanted = {(one.target.bucket, one.file.uuid): one for one in large}
+        done = store.copy_many(
+            [self._copy(job, one) for one in large],
+            source=None if store is staging else staging,
+            in_flight=job.settings.work.copies_in_flight,
+        )
+        for proof in done:
+            self._record(job, [wanted[proof.bucket, proof.key]], [proof])
+
+    def _copy(self, job: Job, one: Copy) -> RangeCopy:
+        file = one.file
+        return RangeCopy(
+            source_bucket=job.settings.buckets.staging,
+            source_key=job.staging_key(file.uuid),
+            etag="",
+            start=0,
+            length=file.size,
+            target=self._target(job, one),
+            sha256=file.calculated("sha256"),
+            md5=file.calculated("md5"),
+            part_sha256=one.part_sha256,
+            moved=job.progress.moved,
+        )
+
+    def _target(self, job: Job, one: Copy) -> Target:
+        file = one.file
+        return Target(
+            bucket=one.target.bucket,
+            key=file.uuid,
+            content_type=file.file_format or "application/octet-stream",
+            metadata=user_metadata(file, job.institution.identifier, one.target.provider),
+        )
+
+    def _record(self, job: Job, some: Sequence[Copy], proofs: Sequence[Proof]) -> None:
+        moment = job.clock()
+        changed: dict[str, IngestFile] = {}
+        for (file, target, _), proof in zip(some, proofs, strict=True):
+            file.storage_records.append(
+                StorageRecord(
+                    bucket=target.bucket,
+                    provider=target.provider,
+                    etag=proof.etag,
+                    size=proof.size,
+                    stored_at=moment,
+                    url=target.url(file.uuid),
+                )
+            )
+            changed[file.path_in_bag] = file
+        job.commit(files=list(changed.values()))
+        _add_done(job, [file for file in changed.values() if is_stored(job.settings, file)])
+
+
+def _missing(job: Job, entry: FileEntry) -> list[Copy]:
+    """The copies that must be made, and are not on record."""
+    return [copy for copy in copies_of(job.settings, entry) if record_of(copy) is None]
+
+
+def _add_done(job: Job, files: Sequence[IngestFile]) -> None:
+    job.progress.add(files=len(files), bytes=sum(file.size for file in files))

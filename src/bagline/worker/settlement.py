@@ -1,0 +1,199 @@
+"""What an outcome makes of the WorkItem: status, stage, note, and where it goes next.
+
+Statuses tell whose turn it is. Failed: the bag's fault, the depositor's turn. Cancelled:
+overtaken, or called off. Suspended: ours, everything is kept, an operator's turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bagline.model.workitem import (
+    OUTCOME_CHANGING,
+    STAGE_RECEIVE,
+    STATUS_CANCELLED,
+    STATUS_FAILED,
+    STATUS_PENDING,
+    STATUS_SUCCESS,
+    STATUS_SUSPENDED,
+    ProcessingError,
+    WorkItem,
+)
+from bagline.lines.ingest.line import ONLY_FORWARD, Line, Step
+from bagline.problems import ERROR, Problem
+from bagline.worker.stage import Cancel, Done, Halt, Outcome, Reject, Retry
+
+NOTE_PROBLEMS = 5
+NOTE_CHARACTERS = 4000
+FULL_DELAY_SECONDS = 10.0
+"""While a disk is full."""
+COMPLETE = "Ingest complete"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What to do once the item is saved: publish it to `topic` (or not), after `delay`.
+
+    `again` means: hand the same delivery back instead of finishing it.
+    """
+
+    topic: str = ""
+    again: bool = False
+    delay: float = 0.0
+
+
+def settle(
+    item: WorkItem, step: Step, line: Line, outcome: Outcome, *, attempt: int, object_id: int = 0
+) -> Settlement:
+    """Write the outcome into the item (not yet saved) and say what follows."""
+    item.node = ""
+    item.pid = 0
+    match outcome:
+        case Done(remark):
+            return _done(item, step, line, object_id, remark)
+        case Retry(reason, uses_patience):
+            return _retry(item, step, reason, attempt if uses_patience else 0)
+        case Reject(problems):
+            item.status = STATUS_FAILED
+            item.retry = False
+            item.needs_admin_review = False
+            item.note = _problems_note(problems)
+            item.outcome = "The bag was rejected"
+            return Settlement(topic=line.cleanup.topic)
+        case Cancel(reason):
+            item.status = STATUS_CANCELLED
+            item.retry = False
+            item.note = _bounded(f"Cancelled: {reason}.")
+            item.outcome = "Ingest cancelled"
+            return Settlement(topic=line.cleanup.topic)
+        case Halt(reason, requeue_at):
+            return _halt(item, reason, requeue_at)
+
+
+def errors_of(item: WorkItem, step: Step, outcome: Outcome) -> list[ProcessingError] | None:
+    """What the WorkResult keeps of an outcome that is no success; None of the others."""
+    match outcome:
+        case Retry(reason) | Cancel(reason) | Halt(reason):
+            messages = [reason]
+        case Reject(problems):
+            found = [problem for problem in problems if problem.severity == ERROR]
+            messages = [problem.message for problem in found[:NOTE_PROBLEMS]]
+        case Done():
+            return None
+    return [
+        ProcessingError(
+            identifier=item.object_identifier or item.name,
+            is_fatal=not isinstance(outcome, Retry),
+            message=message,
+            source=step.name,
+            work_item_id=item.id,
+        )
+        for message in messages
+    ]
+
+
+def hand_back(item: WorkItem, host: str) -> None:
+    """The worker is stopping: the item waits for another one, with nothing lost."""
+    item.node = ""
+    item.pid = 0
+    item.status = STATUS_PENDING
+    item.note = f"Handed back: the worker on {host} was asked to stop. Waiting for another worker."
+
+
+def send_forward(item: WorkItem, line: Line) -> Settlement:
+    """Of an item that was ended where it must not end. One that a person cancelled goes on by
+    itself; one that failed waits for an operator."""
+    step = line.by_work_stage(item.stage)
+    if item.status != STATUS_CANCELLED or step is None:
+        return _halt(item, f"{ONLY_FORWARD}. It had failed: {item.note}")
+    item.status = STATUS_PENDING
+    item.retry = True
+    item.note = _bounded(f"Not cancelled. {ONLY_FORWARD}, and does.")
+    item.outcome = OUTCOME_CHANGING
+    return Settlement(topic=step.topic)
+
+
+def forward_only(item: WorkItem, outcome: Outcome) -> Outcome:
+    """What a verdict becomes for an item that can only go forward."""
+    match outcome:
+        case Reject(problems):
+            reason = _problems_note(problems)
+        case Cancel(reason):
+            pass
+        case _:
+            return outcome
+    return Halt(
+        f"{reason.rstrip('.')}. {ONLY_FORWARD}: put the bag with the ETag {item.etag} back into "
+        f"the receiving bucket, or, where that is gone, `bagline cancel {item.id} --force` and "
+        "send its newest version again, which mends what it holds",
+        requeue_at=STAGE_RECEIVE,
+    )
+
+
+def _done(item: WorkItem, step: Step, line: Line, object_id: int, remark: str) -> Settlement:
+    after = line.after(step)
+    item.note = _bounded(f"{step.done_note} {remark}".rstrip())
+    item.needs_admin_review = False
+    if after is None:
+        item.status = STATUS_SUCCESS
+        item.retry = False
+        item.outcome = COMPLETE
+        item.intellectual_object_id = object_id
+        return Settlement()
+    item.stage = after.work_stage
+    item.status = STATUS_PENDING
+    item.retry = True
+    return Settlement(topic=after.topic)
+
+
+def spared(outcome: Outcome, shortage: str) -> Outcome:
+    """The outcome; while this machine's disk is full (`shortage` says so), that is why."""
+    if not isinstance(outcome, Retry) or not outcome.uses_patience or not shortage:
+        return outcome
+    return Retry(f"{shortage} ({outcome.reason})", uses_patience=False)
+
+
+def _retry(item: WorkItem, step: Step, reason: str, attempt: int) -> Settlement:
+    """`attempt` 0: one that is not counted."""
+    if not attempt:
+        item.status = STATUS_PENDING
+        item.note = _bounded(f"{reason}. Will try again in {FULL_DELAY_SECONDS:.0f} s.")
+        return Settlement(again=True, delay=FULL_DELAY_SECONDS)
+    if attempt >= step.retry.attempts:
+        return _halt(item, f"{reason}. Failed {attempt} times; interim data is kept")
+    delay = step.retry.delay(attempt)
+    item.status = STATUS_PENDING
+    item.note = _bounded(
+        f"{reason}. Will try again in {delay:.0f} s (attempt {attempt} of {step.retry.attempts})."
+    )
+    return Settlement(again=True, delay=delay)
+
+
+def _halt(item: WorkItem, reason: str, requeue_at: str = "") -> Settlement:
+    item.status = STATUS_SUSPENDED
+    item.retry = False
+    item.needs_admin_review = True
+    if item.outcome != OUTCOME_CHANGING:
+        item.outcome = "Waiting for an operator"
+    command = f"bagline requeue {item.id}"
+    if requeue_at:
+        command += f' --stage "{requeue_at}"' if " " in requeue_at else f" --stage {requeue_at}"
+    remedy = f" Everything is kept. When the cause is mended: {command}"
+    item.note = _bounded(reason.rstrip("."), NOTE_CHARACTERS - len(remedy) - 1) + "." + remedy
+    return Settlement()
+
+
+def _problems_note(problems: Sequence[Problem]) -> str:
+    """The first five errors and the count; the Registry keeps all of them."""
+    errors = [problem for problem in problems if problem.severity == ERROR]
+    lines = [f"{problem.code} {problem.message}" for problem in errors[:NOTE_PROBLEMS]]
+    rest = len(errors) - len(lines)
+    if rest > 0:
+        lines.append(f"… and {rest} more: bagline show lists them all.")
+    count = f"{len(errors)} problem{'' if len(errors) == 1 else 's'}"
+    return _bounded(f"Bag rejected, {count}. " + " | ".join(lines))
+
+
+def _bounded(note: str, most: int = NOTE_CHARACTERS) -> str:
+    return note if len(note) <= most else note[: most - 1] + "…"

@@ -106,13 +106,13 @@ def get_and_digest(data_dir: str, bucket: str, key: str) -> dict[str, Any]:
     """The stage's ceiling: ranged GETs, read ahead, through the four digests; nothing else."""
     import obstore
 
+    from bagline.app import App
     from bagline.config import load_settings
     from bagline.services.objects.connection import Connection, Endpoint
-    from bagline.wiring import open_running
 
-    with open_running(load_settings(data_dir=Path(data_dir))) as house:
-        assert house is not None
-        s3 = house.settings.s3
+    with App.open_running(load_settings(data_dir=Path(data_dir))) as app:
+        assert app is not None
+        s3 = app.settings.s3
         keys = (s3.access_key.reveal(), s3.secret_key.reveal())
         store = Connection(Endpoint(s3.endpoint, *keys, allow_http=True)).store(bucket)
         size = obstore.head(store, key)["size"]

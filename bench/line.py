@@ -8,11 +8,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bagline.cli.ingest import deposit
+from bagline.app import App
 from bagline.config import load_settings
 from bagline.embedded import Engines
 from bagline.logs import configure_logs
-from bagline.wiring import House, open_house
 from bench.figures import Figure, median_of
 from bench.making import tiny_bag
 
@@ -38,12 +37,12 @@ def _starts(folder: Path) -> Iterator[float]:
 
 def _tiny_bags(folder: Path) -> Iterator[Figure]:
     """One after another; the first warms buckets and PRONOM and is not counted."""
-    with open_house(load_settings(data_dir=folder / "line")) as house:
-        worker = house.worker(list(house.line))
+    with App.open(load_settings(data_dir=folder / "line")) as app:
+        worker = app.worker(list(app.ingest_line))
         thread = threading.Thread(target=worker.run)
         thread.start()
         try:
-            took = [_one(house, folder, number) for number in range(BAGS + 1)][1:]
+            took = [_one(app, folder, number) for number in range(BAGS + 1)][1:]
         finally:
             worker.stop()
             thread.join()
@@ -51,14 +50,14 @@ def _tiny_bags(folder: Path) -> Iterator[Figure]:
     yield Figure("a tiny bag through nine stages, worst", max(took), "s", goal="2 s")
 
 
-def _one(house: House, folder: Path, number: int) -> float:
-    depositor = house.ensure_institution("test.edu")
+def _one(app: App, folder: Path, number: int) -> float:
+    depositor = app.ensure_institution("test.edu")
     path = folder / f"tiny{number}.tar"
     path.write_bytes(tiny_bag(f"tiny{number}"))
-    item = deposit(house, depositor, path)
+    item = app.ingest(path, depositor.identifier)
     began = time.perf_counter()
     while time.perf_counter() - began < 60:
-        found = house.services.registry.work_item(item.id)
+        found = app.services.registry.work_item(item.id)
         if found is not None and found.is_completed:
             return time.perf_counter() - began
         time.sleep(0.005)

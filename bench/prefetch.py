@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bagline.app import App
 from bagline.config import load_settings
+from bagline.lines.ingest.notes import read_notes
 from bagline.logs import configure_logs
 from bagline.model.registry import Institution
+from bagline.model.subject import item_subject
 from bagline.model.workitem import WorkItem
 from bagline.services.objects.base import ObjectInfo, Target
-from bagline.lines.ingest.notes import read_notes
-from bagline.wiring import House, open_house
 from bench.check import LARGE, MILLION, SMALL
 from bench.figures import Figure, median_of
 from bench.making import BenchBag, gathered
@@ -35,23 +36,23 @@ SPARE_BYTES = 20 * 1024 * MIB
 
 @dataclass(frozen=True)
 class Bench:
-    """A house on engines of its own, and bags in its receiving bucket."""
+    """A app on engines of its own, and bags in its receiving bucket."""
 
-    house: House
+    app: App
     folder: Path
     institution: Institution
 
     def receive(self, bag: BenchBag) -> ObjectInfo:
         """Put the bag where depositors put theirs."""
         target = Target(self.institution.receiving_bucket, f"{bag.name}.tar")
-        self.house.services.objects.put_stream(
+        self.app.services.objects.put_stream(
             target, gathered(bag.chunks()), size=bag.tar_bytes, sha256=""
         )
         os.sync()  # in life a bag has been on its disk for a while when its turn comes
-        return self.house.services.objects.head(target.bucket, target.key)
+        return self.app.services.objects.head(target.bucket, target.key)
 
     def item(self, received: ObjectInfo) -> WorkItem:
-        return self.house.bucket_reader().make_item(self.institution, received)
+        return self.app.bucket_reader().make_item(self.institution, received)
 
     def stage(self, received: ObjectInfo) -> Measured:
         """Pre-fetch a new item of the bag in a process of its own; forget it afterwards."""
@@ -65,8 +66,8 @@ class Bench:
 
     def forget(self, item: WorkItem) -> None:
         """As if the item had never been: the next one of its name finds a free line."""
-        services = self.house.services
-        lease = services.state.take_lease(item.id, owner="bench", seconds=60)
+        services = self.app.services
+        lease = services.state.take_lease(item_subject(item.id), owner="bench", seconds=60)
         assert lease is not None
         services.state.delete_item(lease)
         services.state.drop_lease(lease)
@@ -77,16 +78,16 @@ class Bench:
         services.registry.save_work_item(now)
 
     def remove(self, received: ObjectInfo) -> None:
-        self.house.services.objects.delete(received.bucket, received.key)
+        self.app.services.objects.delete(received.bucket, received.key)
 
 
 @contextmanager
 def bench_house() -> Iterator[Bench]:
     with (
         tempfile.TemporaryDirectory(prefix="bagline-bench-") as folder,
-        open_house(load_settings(data_dir=Path(folder))) as house,
+        App.open(load_settings(data_dir=Path(folder))) as app,
     ):
-        yield Bench(house, Path(folder), house.ensure_institution("test.edu"))
+        yield Bench(app, Path(folder), app.ensure_institution("test.edu"))
 
 
 def run(*, long: bool = False) -> Iterator[Figure]:
@@ -161,11 +162,11 @@ def _killed(bench: Bench, received: ObjectInfo, after: float, number: int) -> fl
     time.sleep(after)
     first.kill()
     first.wait()
-    notes = read_notes(bench.house.services.state.load_checkpoint(item.id))
+    notes = read_notes(bench.app.services.state.load_checkpoint(item.id))
     if notes is None or notes.finished or notes.scan is None:
         raise RuntimeError("the worker was killed too early or too late for a figure")
-    bench.house.services.state.break_leases(lambda _: True)
-    bench.house.services.queue.publish("ingest01_prefetch", item.id)
+    bench.app.services.state.break_leases(lambda _: True)
+    bench.app.services.queue.publish("ingest01_prefetch", item.id)
     subprocess.run([*argv, str(counter)], check=True, stdout=subprocess.DEVNULL)
     bench.forget(item)
     return int.from_bytes(counter.read_bytes(), "little") - received.size
@@ -174,7 +175,7 @@ def _killed(bench: Bench, received: ObjectInfo, after: float, number: int) -> fl
 def _until_reading(bench: Bench, item: WorkItem) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if bench.house.services.state.load_checkpoint(item.id):
+        if bench.app.services.state.load_checkpoint(item.id):
             return
         time.sleep(0.01)
     raise RuntimeError("the worker did not begin")

@@ -18,13 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bagline.app import App
 from bagline.config import QueueSettings, load_settings
 from bagline.logs import configure_logs
 from bagline.model.registry import Institution
 from bagline.services.objects.base import Body, Target
 from bagline.services.queue.base import Queue
 from bagline.services.registry.base import WorkItemFilter
-from bagline.wiring import House, build_queue, open_house
+from bagline.wiring import build_queue
 from bench.figures import Figure
 from bench.making import tiny_bag
 
@@ -61,11 +62,11 @@ def through_the_line(folder: Path, queue: QueueSettings) -> dict[str, float]:
     for each item."""
     settings = load_settings(data_dir=folder)
     settings.queue = queue
-    with open_house(settings) as house:
-        deposit(house, house.ensure_institution("test.edu"))
+    with App.open(settings) as app:
+        deposit(app, app.ensure_institution("test.edu"))
         children = [_child(folder, queue) for _ in range(PROCESSES)]
         try:
-            wait_until_validated(house)
+            wait_until_validated(app)
         finally:
             for child in children:
                 child.send_signal(signal.SIGTERM)
@@ -87,22 +88,22 @@ def _added_up(found: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def deposit(house: House, institution: Institution) -> None:
+def deposit(app: App, institution: Institution) -> None:
     """Every bag in receiving, and its item at the first topic."""
     bucket = institution.receiving_bucket
     names = [f"tiny{number:04d}" for number in range(BAGS)]
     bodies = (Body(Target(bucket, f"{name}.tar"), tiny_bag(name)) for name in names)
-    house.services.objects.put_many(bodies, in_flight=32)
-    reader = house.bucket_reader()
-    for received in house.services.objects.list(bucket):
+    app.services.objects.put_many(bodies, in_flight=32)
+    reader = app.bucket_reader()
+    for received in app.services.objects.list(bucket):
         reader.make_item(institution, received)
 
 
-def wait_until_validated(house: House) -> None:
+def wait_until_validated(app: App) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     wanted = WorkItemFilter(stage="Reingest Check")
     while time.monotonic() < deadline:
-        if len(house.services.registry.work_items(wanted, limit=BAGS)) == BAGS:
+        if len(app.services.registry.work_items(wanted, limit=BAGS)) == BAGS:
             return
         time.sleep(0.5)
     raise RuntimeError("the bags did not come through")

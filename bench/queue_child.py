@@ -14,17 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bagline.app import App
 from bagline.config import load_settings
-from bagline.logs import configure_logs
-from bagline.lines.ingest.line import INGEST_LINE, Line, Step
-from bagline.services.queue.base import Delivery
-from bagline.worker.stage import Job, Outcome, Stage
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.line import INGEST_LINE, IngestLine
 from bagline.lines.ingest.prefetch import PreFetch
 from bagline.lines.ingest.validator import Validator
-from bagline.wiring import House, open_running
+from bagline.logs import configure_logs
+from bagline.services.queue.base import Delivery
+from bagline.worker.line import Step
 from bagline.worker.owner import this_process
+from bagline.worker.stage import Outcome, Stage
 from bagline.worker.stopping import stop_on_signals
-from bagline.worker.run import Worker
+from bagline.worker.threads import Worker
 from bench.stage_child import CountedRegistry, RoundTrips
 
 TIMED = ("pre-fetch", "validator")
@@ -49,7 +51,7 @@ class Watch:
 
 
 class TimedPreFetch(PreFetch):
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         began = time.time()
         try:
             return super().run(job)
@@ -58,7 +60,7 @@ class TimedPreFetch(PreFetch):
 
 
 class TimedValidator(Validator):
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         began = time.time()
         try:
             return super().run(job)
@@ -75,9 +77,9 @@ class TimedWorker(Worker):
             Watch.add("held", began)
 
 
-def timed_line() -> Line:
+def timed_line() -> IngestLine:
     stages: dict[str, Any] = {"pre-fetch": TimedPreFetch, "validator": TimedValidator}
-    return Line(
+    return IngestLine(
         tuple(replace(s, stage=stages[s.name]) if s.name in stages else s for s in INGEST_LINE)
     )
 
@@ -88,11 +90,11 @@ def main(data_dir: str) -> None:
     stop = stop_on_signals()
     line = timed_line()
     steps = [step for step in line if step.name in TIMED]
-    with open_running(load_settings(data_dir=Path(data_dir))) as house:
-        assert house is not None
-        registry = CountedRegistry(house.services.registry)
-        services: Any = replace(house.services, registry=registry)
-        work(House(house.settings, services, line), steps, stop)
+    with App.open_running(load_settings(data_dir=Path(data_dir))) as app:
+        assert app is not None
+        registry = CountedRegistry(app.services.registry)
+        services: Any = replace(app.services, registry=registry)
+        work(App(app.settings, services, [line]), steps, stop)
         facts = {
             "inside": Watch.inside,
             "held": Watch.held,
@@ -106,8 +108,8 @@ def main(data_dir: str) -> None:
     print(json.dumps(facts))
 
 
-def work(house: House, steps: list[Step], stop: threading.Event) -> None:
-    worker = TimedWorker(house.line, steps, house.services, house.settings, owner=this_process())
+def work(app: App, steps: list[Step], stop: threading.Event) -> None:
+    worker = TimedWorker(app.lines, steps, app.services, app.settings, owner=this_process())
     thread = threading.Thread(target=worker.run)
     thread.start()
     stop.wait()

@@ -14,13 +14,15 @@ from typing import Any
 
 import valkey.connection
 
+from bagline.app import App
 from bagline.config import load_settings
-from bagline.logs import configure_logs
-from bagline.lines.ingest.line import INGEST_LINE, Line
-from bagline.services.objects import reading
-from bagline.worker.stage import Job, Outcome
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.line import INGEST_LINE, IngestLine
 from bagline.lines.ingest.prefetch import PreFetch
-from bagline.wiring import House, open_running
+from bagline.logs import configure_logs
+from bagline.model.subject import item_subject
+from bagline.services.objects import reading
+from bagline.worker.stage import Outcome
 
 PATIENCE_SECONDS = 3600.0
 
@@ -32,7 +34,7 @@ class TimedPreFetch(PreFetch):
     round_trips = 0
     over = threading.Event()
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         began, before = time.perf_counter(), RoundTrips.count
         try:
             outcome = super().run(job)
@@ -111,20 +113,20 @@ def run_stage(data_dir: str, item_id: str, counter: str = "") -> dict[str, Any]:
     if counter:
         BytesRead(Path(counter)).watch()
     RoundTrips.watch()
-    with open_running(load_settings(data_dir=Path(data_dir))) as house:
-        assert house is not None
-        registry = CountedRegistry(house.services.registry)
-        services: Any = replace(house.services, registry=registry)
-        line = Line(
+    with App.open_running(load_settings(data_dir=Path(data_dir))) as app:
+        assert app is not None
+        registry = CountedRegistry(app.services.registry)
+        services: Any = replace(app.services, registry=registry)
+        line = IngestLine(
             tuple(
                 replace(s, stage=TimedPreFetch) if s is INGEST_LINE.first else s
                 for s in INGEST_LINE
             )
         )
-        with _working(House(house.settings, services, line)):
-            _wait(house, int(item_id))
-        item = house.services.registry.work_item(int(item_id))
-        bag = house.services.state.load_object(int(item_id))
+        with _working(App(app.settings, services, [line])):
+            _wait(app, int(item_id))
+        item = app.services.registry.work_item(int(item_id))
+        bag = app.services.state.load_object(int(item_id))
     assert item is not None
     if item.stage != "Validate" or bag is None:
         raise RuntimeError(f"pre-fetch did not succeed: {item.note}")
@@ -137,8 +139,8 @@ def run_stage(data_dir: str, item_id: str, counter: str = "") -> dict[str, Any]:
 
 
 @contextmanager
-def _working(house: House) -> Iterator[None]:
-    worker = house.worker([house.line.first])
+def _working(app: App) -> Iterator[None]:
+    worker = app.worker([app.ingest_line.first])
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
@@ -148,11 +150,11 @@ def _working(house: House) -> Iterator[None]:
         thread.join()
 
 
-def _wait(house: House, item_id: int) -> None:
+def _wait(app: App, item_id: int) -> None:
     """Until the item has left the stage and the worker has let go of it."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        if TimedPreFetch.seconds and not house.services.state.lease_owner(item_id):
+        if TimedPreFetch.seconds and not app.services.state.lease_owner(item_subject(item_id)):
             return
         time.sleep(0.05)
     raise RuntimeError("pre-fetch did not end")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bagline.logs import configure_logs
+from bagline.model.subject import item_subject
 from bagline.model.times import NEVER
 from bagline.model.workitem import WorkItem, WorkResult
 from bagline.services.objects.base import ObjectInfo
@@ -46,7 +47,7 @@ class Staged:
 
     @property
     def files(self) -> int:
-        found = self.bench.house.services.state.load_object(self.item.id)
+        found = self.bench.app.services.state.load_object(self.item.id)
         assert found is not None
         return found.file_count
 
@@ -54,16 +55,16 @@ class Staged:
         """Our stage, in a process of its own, from nothing staged."""
         self._begin_anew()
         self._empty_staging()
-        self.bench.house.services.queue.publish(TOPIC, self.item.id)
+        self.bench.app.services.queue.publish(TOPIC, self.item.id)
         return self._child("stage", self.item.id)
 
     def one_after_another(self, files: int) -> Measured:
-        staging = self.bench.house.settings.buckets.staging
+        staging = self.bench.app.settings.buckets.staging
         bucket, key = self.received.bucket, self.received.key
         return self._child("one_after_another", bucket, key, staging, files)
 
     def plain_puts(self) -> Measured:
-        staging = self.bench.house.settings.buckets.staging
+        staging = self.bench.app.settings.buckets.staging
         size = self.bag.file_bytes
         self._empty_staging()
         return self._child("plain_puts", staging, self.files, size, PUTS_IN_FLIGHT)
@@ -75,8 +76,8 @@ class Staged:
 
     def _begin_anew(self) -> None:
         """As the stages before staging left the item."""
-        services, item_id = self.bench.house.services, self.item.id
-        lease = services.state.take_lease(item_id, owner="bench", seconds=600)
+        services, item_id = self.bench.app.services, self.item.id
+        lease = services.state.take_lease(item_subject(item_id), owner="bench", seconds=600)
         assert lease is not None
         for batch in services.state.iter_files(item_id, batch=1_000):
             for entry in batch:
@@ -92,7 +93,7 @@ class Staged:
 
     def _empty_staging(self) -> None:
         """Nothing is left; the store, which removes bytes behind its answers, may finish that."""
-        objects, staging = self.bench.house.services.objects, self.bench.house.settings.buckets
+        objects, staging = self.bench.app.services.objects, self.bench.app.settings.buckets
         keys = [found.key for found in objects.list(staging.staging)]
         objects.delete_many(staging.staging, keys)
         time.sleep(len(keys) * SETTLE_SECONDS_A_FILE)
@@ -105,21 +106,21 @@ def _at_staging(bag: BenchBag, round_trip: float) -> Iterator[Staged]:
         received = bench.receive(bag)
         item = bench.item(received)
         _bring(bench, item)
-        with link_to(bench.house.settings.s3.endpoint, round_trip) as link:
+        with link_to(bench.app.settings.s3.endpoint, round_trip) as link:
             yield Staged(bench, bag, received, item, link)
 
 
 def _bring(bench: Bench, item: WorkItem) -> None:
-    house = bench.house
-    worker = house.worker([step for step in house.line if step.name in BEFORE])
+    app = bench.app
+    worker = app.worker([step for step in app.ingest_line if step.name in BEFORE])
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
         deadline = time.monotonic() + 1800
         while time.monotonic() < deadline:
-            found = house.services.registry.work_item(item.id)
+            found = app.services.registry.work_item(item.id)
             if found is not None and found.stage == STAGE:
-                house.services.queue.discard(TOPIC, item.id)
+                app.services.queue.discard(TOPIC, item.id)
                 return
             time.sleep(0.1)
         raise RuntimeError("the bag did not come to staging")

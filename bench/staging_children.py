@@ -26,13 +26,16 @@ import obstore
 from msgspec import structs
 from obstore.store import S3Store
 
+from bagline.app import App
 from bagline.config import S3Settings, load_settings
-from bagline.logs import configure_logs
-from bagline.lines.ingest.line import INGEST_LINE, Line
-from bagline.services.objects.connection import Connection, Endpoint
-from bagline.worker.stage import Job, Outcome
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.line import INGEST_LINE, IngestLine
 from bagline.lines.ingest.staging import StagingUploader
-from bagline.wiring import House, build_objects, open_running
+from bagline.logs import configure_logs
+from bagline.model.subject import item_subject
+from bagline.services.objects.connection import Connection, Endpoint
+from bagline.wiring import build_objects
+from bagline.worker.stage import Outcome
 
 STAGE = "staging-uploader"
 METADATA = {
@@ -50,7 +53,7 @@ class TimedStaging(StagingUploader):
 
     seconds = 0.0
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         began = time.perf_counter()
         try:
             return super().run(job)
@@ -60,27 +63,30 @@ class TimedStaging(StagingUploader):
 
 def stage(data_dir: str, endpoint: str, item_id: str) -> dict[str, Any]:
     """Work as `bagline worker staging-uploader` does, until the item is past the stage."""
-    with open_running(load_settings(data_dir=Path(data_dir))) as house:
-        assert house is not None
+    with App.open_running(load_settings(data_dir=Path(data_dir))) as app:
+        assert app is not None
         settings = structs.replace(
-            house.settings, s3=structs.replace(house.settings.s3, endpoint=endpoint)
+            app.settings, s3=structs.replace(app.settings.s3, endpoint=endpoint)
         )
-        services = replace(house.services, objects=build_objects(settings.s3))
-        line = Line(
+        services = replace(app.services, objects=build_objects(settings.s3))
+        line = IngestLine(
             tuple(replace(s, stage=TimedStaging) if s.name == STAGE else s for s in INGEST_LINE)
         )
-        worker = House(settings, services, line).worker([s for s in line if s.name == STAGE])
+        worker = App(settings, services, [line]).worker([s for s in line if s.name == STAGE])
         thread = threading.Thread(target=worker.run)
         thread.start()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and not TimedStaging.seconds:
             time.sleep(0.05)
-        while house.services.state.lease_owner(int(item_id)) and time.monotonic() < deadline:
+        while (
+            app.services.state.lease_owner(item_subject(int(item_id)))
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.05)
         worker.stop()
         thread.join()
         services.objects.close()
-        item = house.services.registry.work_item(int(item_id))
+        item = app.services.registry.work_item(int(item_id))
     assert item is not None
     if item.stage != "Format Identification":
         raise RuntimeError(f"staging did not succeed: {item.note}")
@@ -176,9 +182,9 @@ def _attributes() -> Any:
 
 
 def _store(data_dir: str, endpoint: str, bucket: str) -> S3Store:
-    with open_running(load_settings(data_dir=Path(data_dir))) as house:
-        assert house is not None
-        s3: S3Settings = house.settings.s3
+    with App.open_running(load_settings(data_dir=Path(data_dir))) as app:
+        assert app is not None
+        s3: S3Settings = app.settings.s3
     keys = (s3.access_key.reveal(), s3.secret_key.reveal())
     return Connection(Endpoint(endpoint, *keys, allow_http=True)).store(bucket)
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from bagline.app import App
 from bagline.config import VerifySettings
 from bagline.logs import configure_logs
+from bagline.model.subject import item_subject
 from bagline.model.workitem import STAGE_RECORD, STAGE_STORAGE_VALIDATION, STATUS_PENDING, WorkItem
-from bagline.wiring import House
 from bench.figures import Figure
 from bench.making import BenchBag
 from bench.prefetch import Bench, bench_house
@@ -33,13 +34,13 @@ def run(*, long: bool = False) -> Iterator[Figure]:  # noqa: ARG001 (nothing is 
 
 
 def _of_bag(bench: Bench, bag: BenchBag) -> Iterator[Figure]:
-    house, item = bench.house, bench.item(bench.receive(bag))
-    names = [step.name for step in house.line]
-    with _working(house, names[: names.index(VERIFIER)]):
-        _wait(house, item, STAGE_STORAGE_VALIDATION)
-    house.services.queue.discard(TOPIC, item.id)
-    took = {way: _verified(house, item, way) for way in WAYS}
-    plain = _plain_gets(house, item)
+    app, item = bench.app, bench.item(bench.receive(bag))
+    names = [step.name for step in app.ingest_line]
+    with _working(app, names[: names.index(VERIFIER)]):
+        _wait(app, item, STAGE_STORAGE_VALIDATION)
+    app.services.queue.discard(TOPIC, item.id)
+    took = {way: _verified(app, item, way) for way in WAYS}
+    plain = _plain_gets(app, item)
     word, _ = took[WAYS[0]]
     for way, (seconds, cpu) in took.items():
         against = {"plain GETs of all, with SHA-256": plain, "the store's word": word}
@@ -48,11 +49,11 @@ def _of_bag(bench: Bench, bag: BenchBag) -> Iterator[Figure]:
         yield Figure("  CPU of the worker", cpu, "s")
 
 
-def _verified(house: House, item: WorkItem, way: str) -> tuple[float, float]:
+def _verified(app: App, item: WorkItem, way: str) -> tuple[float, float]:
     """Seconds and CPU seconds of the stage, done all over again."""
-    services = house.services
-    house.settings.verify = VerifySettings(read_back=way)
-    lease = services.state.take_lease(item.id, owner="bench", seconds=60)
+    services = app.services
+    app.settings.verify = VerifySettings(read_back=way)
+    lease = services.state.take_lease(item_subject(item.id), owner="bench", seconds=60)
     assert lease is not None
     services.state.forget_proofs(lease)
     services.state.drop_lease(lease)
@@ -62,20 +63,20 @@ def _verified(house: House, item: WorkItem, way: str) -> tuple[float, float]:
     services.registry.save_work_item(now)
     services.queue.publish(TOPIC, item.id)
     began, cpu = time.perf_counter(), _cpu()
-    with _working(house, [VERIFIER]):
-        _wait(house, item, STAGE_RECORD)
+    with _working(app, [VERIFIER]):
+        _wait(app, item, STAGE_RECORD)
         return time.perf_counter() - began, _cpu() - cpu
 
 
-def _plain_gets(house: House, item: WorkItem) -> float:
+def _plain_gets(app: App, item: WorkItem) -> float:
     """The same bytes, by so many GETs at once and one SHA-256 each: nothing else."""
-    objects = house.services.objects
+    objects = app.services.objects
     wanted = [
         (target.bucket, entry.file.uuid, entry.file.size)
-        for batch in house.services.state.iter_files(item.id)
+        for batch in app.services.state.iter_files(item.id)
         for entry in batch
         if entry.file.storage_records
-        for target in house.settings.storage_option("Standard").targets
+        for target in app.settings.storage_option("Standard").targets
     ]
 
     def one(copy: tuple[str, str, int]) -> None:
@@ -94,8 +95,8 @@ def _plain_gets(house: House, item: WorkItem) -> float:
 
 
 @contextmanager
-def _working(house: House, names: list[str]) -> Iterator[None]:
-    worker = house.worker([step for step in house.line if step.name in names])
+def _working(app: App, names: list[str]) -> Iterator[None]:
+    worker = app.worker([step for step in app.ingest_line if step.name in names])
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
@@ -105,10 +106,10 @@ def _working(house: House, names: list[str]) -> Iterator[None]:
         thread.join()
 
 
-def _wait(house: House, item: WorkItem, stage: str) -> None:
+def _wait(app: App, item: WorkItem, stage: str) -> None:
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
-        now = house.services.registry.work_item(item.id)
+        now = app.services.registry.work_item(item.id)
         if now is not None and now.stage == stage:
             return
         time.sleep(0.01)

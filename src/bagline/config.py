@@ -151,6 +151,8 @@ class WorkSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """Whether workers that are not Bagline's, and know no leases, are on the same line."""
     foreign_owner_seconds: float = 3600.0
     """How long such a worker's name in an item is honoured, from the stage's beginning."""
+    older_event_wording: bool = False
+    """Whether PREMIS events name the older system's agents and tools, as its other tools read."""
     processes: int = 2
     """Worker processes that `up` and `ingest` start."""
 

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable, MutableMapping
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 import structlog
+
+LOG_BYTES = 16 * 1024 * 1024
+LOGS_KEPT = 2
+"""A log of a worker above so many bytes becomes `.1`, that one `.2`, and so on to this number."""
 
 _listeners: list[Callable[[str, str], None]] = []
 
@@ -26,6 +34,37 @@ def _tell(_: object, level: str, event: MutableMapping[str, Any]) -> MutableMapp
     for listener in _listeners:
         listener(str(event.get("event", "")), level)
     return event
+
+
+class _OwnOutput(RotatingFileHandler):
+    """A log file that is this process's standard output and error too, whatever is rotated: what
+    an interpreter prints when it dies stands in the same file."""
+
+    def _open(self) -> TextIOWrapper:
+        stream = super()._open()
+        for number in (1, 2):
+            os.dup2(stream.fileno(), number)
+        return stream
+
+
+class _Rotating:
+    """A stream into such a file. A full disk loses lines, and ends nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._handler = _OwnOutput(
+            path, maxBytes=LOG_BYTES, backupCount=LOGS_KEPT, encoding="utf-8"
+        )
+        self._handler.handleError = lambda record: None  # type: ignore[method-assign] # noqa: ARG005
+
+    def write(self, text: str) -> int:
+        self._handler.handle(logging.makeLogRecord({"msg": text.removesuffix("\n")}))
+        return len(text)
+
+    def flush(self) -> None:
+        """Every line is written when it comes."""
+
+    def isatty(self) -> bool:
+        return False
 
 
 class _Unfailing:
@@ -46,10 +85,15 @@ class _Unfailing:
 
 
 def configure_logs(
-    *, stream: TextIO | None = None, json: bool = False, level: str = "info"
+    *,
+    stream: TextIO | None = None,
+    file: Path | None = None,
+    json: bool = False,
+    level: str = "info",
 ) -> None:
-    """Send logs of this process to `stream` (standard error), as JSON or for people."""
-    out = stream or sys.stderr
+    """Send logs of this process to `stream` (standard error), or to a `file` that is rotated and
+    takes standard output and error too; as JSON or for people."""
+    out = cast(TextIO, _Rotating(file)) if file else stream or sys.stderr
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if json

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import structlog
 from msgspec import structs
@@ -13,17 +11,14 @@ from msgspec import structs
 from bagline.config import S3Settings, Secret, Settings, load_settings
 from bagline.embedded import (
     EngineAddresses,
-    Engines,
-    check_room,
     close_to_others,
     make_private,
     running_engines,
     shortage,
 )
 from bagline.errors import Misconfigured
-from bagline.model.registry import Institution
+from bagline.lines.ingest.line import INGEST_LINE
 from bagline.model.storage import StorageOption
-from bagline.lines.ingest.line import INGEST_LINE, Line, Step
 from bagline.services.bundle import Services
 from bagline.services.objects.base import Objects
 from bagline.services.objects.connection import aws_endpoint, is_aws
@@ -35,99 +30,14 @@ from bagline.services.registry.base import Registry
 from bagline.services.registry.database import Database, sqlite_path, sqlite_url
 from bagline.services.registry.sql import SqlRegistry
 from bagline.services.state.redis import RedisState
-from bagline.lines.ingest.bucket_reader import BucketReader
-from bagline.worker.meter import Meter
-from bagline.worker.owner import this_process
-from bagline.worker.reconciler import Reconciler
-from bagline.worker.run import Worker
+from bagline.worker.line import Lines
 
 log = structlog.get_logger(__name__)
 
 LOCAL_PROVIDER = "Local"
 LOCAL_HOST = "localhost"
-INSTITUTION_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){0,38}[a-z0-9]")
-"""It becomes part of bucket names, and of every identifier of the institution's objects."""
-
-
-@dataclass(frozen=True)
-class House:
-    """Services that are connected, and the settings they were built from."""
-
-    settings: Settings
-    services: Services
-    line: Line = INGEST_LINE
-
-    def worker(
-        self, steps: list[Step], *, threads_each: int = 1, meter: Meter | None = None
-    ) -> Worker:
-        return Worker(
-            self.line,
-            steps,
-            self.services,
-            self.settings,
-            owner=this_process(),
-            threads_each=threads_each,
-            meter=meter,
-            shortage=self.shortage,
-            check_room=self._check_room_for_copies if self.settings.is_embedded else None,
-        )
-
-    def _check_room_for_copies(self, file_bytes: int) -> None:
-        """Of a bag that lies in receiving already: the files in staging and both copies."""
-        check_room(self.settings.data_dir, file_bytes * 3 // 4)
-
-    def reconciler(self) -> Reconciler:
-        return Reconciler(self.line, self.services, self.settings)
-
-    def bucket_reader(self) -> BucketReader:
-        settings, registry = self.settings, self.services.registry
-
-        def has_room(size: int) -> None:
-            if settings.is_embedded:
-                check_room(settings.data_dir, size)
-
-        return BucketReader(
-            self.services,
-            settings,
-            self.line.first.topic,
-            check_room=has_room,
-            may_be_called_off=lambda item: self.line.may_be_called_off(item, registry),
-            cleanup_topic=self.line.cleanup.topic,
-        )
-
-    def shortage(self) -> str:
-        """What to say while the disk of this machine's engines is full; "" while it is not."""
-        return shortage_of(self.settings)
-
-    def ensure_institution(self, identifier: str) -> Institution:
-        """The institution and its buckets; made when this machine brings its own engines.
-
-        Raises Misconfigured when the Registry does not know it and is not ours to fill.
-        """
-        registry = self.services.registry
-        known = registry.institution(identifier)
-        if known is None:
-            if not INSTITUTION_NAME.fullmatch(identifier):
-                raise Misconfigured(
-                    f"{identifier!r} cannot name an institution: use its domain, such as test.edu "
-                    "(lower-case letters, digits, dots and dashes, at most 40)"
-                )
-            if not self.settings.is_embedded:
-                raise Misconfigured(
-                    f"the Registry knows no institution {identifier!r}: add it there first"
-                )
-            buckets = self.settings.buckets
-            known = registry.save_institution(
-                Institution(
-                    identifier=identifier,
-                    name=identifier,
-                    receiving_bucket=buckets.receiving.format(institution=identifier),
-                    restore_bucket=buckets.restore.format(institution=identifier),
-                )
-            )
-        if self.settings.is_embedded:
-            self.services.objects.ensure_bucket(known.receiving_bucket)
-        return known
+LINES = Lines((INGEST_LINE,))
+"""Every line of this installation."""
 
 
 def shortage_of(settings: Settings) -> str:
@@ -139,24 +49,6 @@ def shortage_of(settings: Settings) -> str:
 
 
 @contextmanager
-def open_house(settings: Settings) -> Iterator[House]:
-    """Connect to everything; starts or joins the embedded engines where there are no others.
-
-    Raises Unreachable, Refused or Misconfigured.
-    """
-    if not settings.is_embedded:
-        with _closing(House(settings, build_services(settings))) as house:
-            yield house
-        return
-    make_data_dir(settings)
-    with Engines(settings.data_dir) as addresses:
-        local = embedded_settings(settings, addresses)
-        with _closing(House(local, build_services(local))) as house:
-            _prepare_buckets(house)
-            yield house
-
-
-@contextmanager
 def open_registry(settings: Settings) -> Iterator[Registry]:
     """Only the Registry: for questions that need no engine."""
     registry = build_registry(settings)
@@ -164,30 +56,6 @@ def open_registry(settings: Settings) -> Iterator[Registry]:
         yield registry
     finally:
         registry.close()
-
-
-@contextmanager
-def open_running(settings: Settings) -> Iterator[House | None]:
-    """The house as it runs, without starting anything; None when its engines are down."""
-    if not settings.is_embedded:
-        with _closing(House(settings, build_services(settings))) as house:
-            yield house
-        return
-    addresses = running_engines(settings.data_dir)
-    if addresses is None:
-        yield None
-        return
-    local = embedded_settings(settings, addresses)
-    with _closing(House(local, build_services(local))) as house:
-        yield house
-
-
-@contextmanager
-def _closing(house: House) -> Iterator[House]:
-    try:
-        yield house
-    finally:
-        house.services.close()
 
 
 def open_s3_bag(url: str) -> tuple[Iterator[bytes], int]:
@@ -355,12 +223,3 @@ def make_data_dir(settings: Settings) -> None:
     mended = close_to_others(settings.data_dir).sentence(settings.data_dir)
     if mended:
         log.warning("data_directory_closed", what=mended)
-
-
-def _prepare_buckets(house: House) -> None:
-    objects = house.services.objects
-    wanted = [house.settings.buckets.staging]
-    for option in house.settings.storage_options:
-        wanted += [target.bucket for target in option.targets]
-    for bucket in dict.fromkeys(wanted):
-        objects.ensure_bucket(bucket)

@@ -124,12 +124,13 @@ def test_an_item_is_handed_out_until_it_is_acked(
     item = fresh_id()
     queue.publish(topic, item)
     first = get(queue, topic)
-    assert (first.item_id, first.topic, first.attempts) == (item, topic, 1)
+    assert (first.number, first.topic, first.attempts) == (item, topic, 1)
     assert nothing(queue, topic)
     assert queue.is_queued(topic, item) is (True if kind.knows_items else None)
     first.requeue(0)
     second = get(queue, topic)
-    assert second.attempts == 2
+    # NSQ counts also what it pushed to the connection of `nothing` and took back.
+    assert second.attempts > first.attempts
     second.ack()
     assert not queue.is_queued(topic, item)
     assert nothing(queue, topic)
@@ -140,7 +141,7 @@ def test_the_first_due_comes_first(queue: Queue, topic: str) -> None:
     for item in items:
         queue.publish(topic, item)
         time.sleep(0.002)
-    assert [get(queue, topic).item_id for _ in items] == items
+    assert [get(queue, topic).number for _ in items] == items
 
 
 def test_a_second_publish_is_safe(kind: Kind, queue: Queue, topic: str, nothing: Nothing) -> None:
@@ -149,7 +150,7 @@ def test_a_second_publish_is_safe(kind: Kind, queue: Queue, topic: str, nothing:
     queue.publish_many(topic, [item, item])
     for _ in range(1 if kind.knows_items else 3):
         delivery = get(queue, topic)
-        assert delivery.item_id == item
+        assert delivery.number == item
         delivery.ack()
     assert nothing(queue, topic)
 
@@ -158,7 +159,7 @@ def test_many_are_published_at_once(queue: Queue, topic: str) -> None:
     items = [fresh_id() for _ in range(50)]
     queue.publish_many(topic, items)
     queue.publish_many(topic, [])
-    found = {get(queue, topic).item_id for _ in items}
+    found = {get(queue, topic).number for _ in items}
     assert found == set(items)
 
 
@@ -285,7 +286,7 @@ def test_many_workers_get_every_item_once(queue: Queue, topic: str) -> None:
     def work(number: int) -> None:
         subscription = queue.subscribe(topic, owner=f"host/{number}", in_flight=4)
         while (delivery := subscription.receive(0.3)) is not None:
-            got.append(delivery.item_id)
+            got.append(delivery.number)
             delivery.ack()
 
     workers = [threading.Thread(target=work, args=(n,)) for n in range(6)]

@@ -93,7 +93,7 @@ def test_one_place_serves_several_nsqd_in_turn(tmp_path: Path, topic: str) -> No
             delivery = take(subscription)
             held = sum(nsqd.channel(topic).get("in_flight_count", 0) for nsqd in (a, b))
             assert held == 1
-            got.append(delivery.item_id)
+            got.append(delivery.number)
             delivery.ack()
         assert sorted(got) == items
         assert queue.depth([topic])[0].due == 0
@@ -138,7 +138,7 @@ def test_without_addresses_it_publishes_where_nsqlookupd_knows_an_nsqd(
         with nsqd_running(tmp_path / "a", lookupd=lookupd):
             until(lambda: queue._http.nodes(), "nsqd to register")
             queue.publish(topic, 7)
-            assert take(queue.subscribe(topic, owner="host/1")).item_id == 7
+            assert take(queue.subscribe(topic, owner="host/1")).number == 7
             queue.close()
 
 
@@ -153,7 +153,7 @@ def test_while_the_named_nsqd_is_away_it_publishes_at_another_one(
         with nsqd_running(tmp_path / "b", lookupd=lookupd) as b:
             until(lambda: queue._http.nodes(), "nsqd to register")
             queue.publish(topic, 7)
-            assert take(queue.subscribe(topic, owner="host/1")).item_id == 7
+            assert take(queue.subscribe(topic, owner="host/1")).number == 7
             assert b.channel(topic)["message_count"] == 1
             queue.close()
 
@@ -178,7 +178,7 @@ def test_a_restarted_nsqd_is_found_again(tmp_path: Path, topic: str, by_lookupd:
         got = set()
         for _ in range(2):  # within seconds, not at the next poll
             delivery = take(subscription, seconds=20)
-            got.add((delivery.item_id, delivery.attempts > 1))
+            got.add((delivery.number, delivery.attempts > 1))
             delivery.ack()
         assert got == {(1, True), (2, False)}
 
@@ -201,7 +201,7 @@ def test_a_killed_nsqd_is_found_again_with_what_it_had_on_disk(tmp_path: Path, t
         got: set[int] = set()
         while not {2, 3} <= got:  # 1 was in flight: lost with nsqd, or handed out again
             delivery = take(subscription, seconds=6)
-            got.add(delivery.item_id)
+            got.add(delivery.number)
             delivery.ack()
 
 
@@ -236,7 +236,7 @@ def test_a_message_outlasts_both_limits_of_nsqd(tmp_path: Path, topic: str) -> N
             held.extend()
             assert other.receive(0.1) is None
         again = take(other)  # put back before max_msg_timeout: the lease is what counts now
-        assert (again.item_id, again.attempts) == (7, 2)
+        assert (again.number, again.attempts) == (7, 2)
         assert nsqd.channel(topic)["timeout_count"] == 0
         held.extend()
         held.ack()
@@ -307,7 +307,7 @@ def test_what_is_no_id_is_finished_and_said_and_harms_nobody(tmp_path: Path, top
                 nsqd.publish(topic, body)
             subscription = queue.subscribe(topic, owner="host/1")
             delivery = take(subscription)
-            assert delivery.item_id == 42
+            assert delivery.number == 42
             delivery.ack()
             assert subscription.receive(0.3) is None
         told = [event for event in logged if event["event"] == "message_unreadable"]
@@ -473,8 +473,8 @@ def test_what_is_in_hand_at_the_close_goes_back_at_once(tmp_path: Path, topic: s
         got = []
         for _ in range(2):
             delivery = take(staying, seconds=3)
-            got.append(delivery.item_id)
+            got.append(delivery.number)
             delivery.ack()
         assert len(set(got)) == 2
-        assert kept.item_id in got
+        assert kept.number in got
         until(lambda: nsqd.channel(topic)["client_count"] == 1, "one client to be left")

@@ -62,7 +62,7 @@ def test_a_publish_brings_a_delayed_item_forward_and_never_back(queue: Queue, to
     queue.publish(topic, item, delay=60)
     queue.publish(topic, item)
     queue.publish(topic, item, delay=60)
-    assert get(queue, topic).item_id == item
+    assert get(queue, topic).number == item
 
 
 def test_what_the_dead_held_is_due_at_once_and_only_that(queue: Queue, topic: str) -> None:
@@ -73,9 +73,9 @@ def test_what_the_dead_held_is_due_at_once_and_only_that(queue: Queue, topic: st
     get(queue, topic, f"dead|{topic}/1")
     kept = get(queue, topic, "live/2")
     assert queue.reclaim(lambda owner: owner == f"dead|{topic}/1") == 1
-    assert get(queue, topic).item_id == theirs
+    assert get(queue, topic).number == theirs
     assert nothing(queue, topic)
-    assert kept.item_id == mine
+    assert kept.number == mine
     kept.ack()
 
 

@@ -12,6 +12,7 @@ from bagline.embedded import EngineAddresses
 from bagline.errors import BrokenState, LeaseLost, Misconfigured, Refused, Unreachable
 from bagline.model import wire
 from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject, TarSpan
+from bagline.model.subject import item_subject
 from bagline.model.times import Timestamp
 from bagline.model.workitem import WorkResult
 from bagline.services.state.base import BATCH_FILES, COMMIT_FILES, FileEntry, Lease, State
@@ -45,7 +46,7 @@ def lease(state: State) -> Lease:
 
 
 def take(state: State, item_id: int, owner: str = "host-a/1", seconds: float = 60) -> Lease:
-    lease = state.take_lease(item_id, owner=owner, seconds=seconds)
+    lease = state.take_lease(item_subject(item_id), owner=owner, seconds=seconds)
     assert lease is not None
     return lease
 
@@ -75,12 +76,12 @@ def paths(state: State, item_id: int) -> list[str]:
 
 # -- leases
 def test_one_lease_at_a_time(state: State, lease: Lease) -> None:
-    assert state.take_lease(lease.item_id, owner="host-b/2", seconds=60) is None
-    assert state.lease_owner(lease.item_id) == "host-a/1"
+    assert state.take_lease(item_subject(lease.item_id), owner="host-b/2", seconds=60) is None
+    assert state.lease_owner(item_subject(lease.item_id)) == "host-a/1"
     state.check_lease(lease)
     state.renew_lease(lease, seconds=60)
     state.drop_lease(lease)
-    assert state.lease_owner(lease.item_id) == ""
+    assert state.lease_owner(item_subject(lease.item_id)) == ""
     take(state, lease.item_id, "host-b/2")
 
 
@@ -102,7 +103,7 @@ def test_leases_of_the_dead_are_broken_and_only_those(state: State) -> None:
     alive = take(state, fresh_id(), f"live/{fresh_id()}")
     owner = dead.token.rpartition("|")[0]
     assert state.break_leases(lambda who: who == owner) == [dead.item_id]
-    assert state.lease_owner(dead.item_id) == ""
+    assert state.lease_owner(item_subject(dead.item_id)) == ""
     state.check_lease(alive)
 
 
@@ -147,7 +148,7 @@ def test_a_write_that_cannot_be_whole_is_not_begun(
 def test_object_result_checkpoint_and_tally(state: State, lease: Lease) -> None:
     item = lease.item_id
     assert state.load_object(item) is None
-    assert state.load_result(item, "ingest01_prefetch") is None
+    assert state.load_result(item_subject(item), "ingest01_prefetch") is None
     assert state.load_checkpoint(item) is None
     assert state.load_tally(item) == {}
     assert not state.has_item(item)
@@ -155,7 +156,7 @@ def test_object_result_checkpoint_and_tally(state: State, lease: Lease) -> None:
     state.commit(lease, object=an_object(), result=result, checkpoint=b"\x00at", tally={"a": 2})
     state.commit(lease, tally={"a": 3, "b": -1})
     assert state.load_object(item) == an_object()
-    assert state.load_result(item, "ingest01_prefetch") == result
+    assert state.load_result(item_subject(item), "ingest01_prefetch") == result
     assert state.load_checkpoint(item) == b"\x00at"
     assert state.load_tally(item) == {"a": 5, "b": -1}
     assert state.has_item(item)
@@ -315,7 +316,7 @@ def test_restart_keeps_only_the_work_results(
     )
     state.restart_item(lease)
     assert redis.hkeys(str(lease.item_id)) == [b"workresult:ingest01_prefetch"]
-    assert state.load_result(lease.item_id, "ingest01_prefetch") == result
+    assert state.load_result(item_subject(lease.item_id), "ingest01_prefetch") == result
     assert state.load_object(lease.item_id) is None
     assert state.load_checkpoint(lease.item_id) is None
     assert state.load_tally(lease.item_id) == {}
@@ -328,7 +329,7 @@ def test_a_deleted_item_leaves_no_key(state: State, redis: valkey.Valkey, lease:
     neighbour = take(state, lease.item_id * 10)  # 12 is not 120
     for one in (lease, neighbour):
         state.commit(one, files=[an_entry(0)], object=an_object(), checkpoint=b"x", tally={"n": 1})
-        state.show_progress(one.item_id, b"half")
+        state.show_progress(item_subject(one.item_id), b"half")
     state.delete_item(lease)
     assert not state.has_item(lease.item_id)
     assert not redis.exists(str(lease.item_id))
@@ -352,7 +353,7 @@ def test_what_cannot_be_meant_is_a_value_error(state: State, lease: Lease) -> No
 
 def test_progress_is_shown_and_expires(state: State, redis: valkey.Valkey) -> None:
     shown, silent = fresh_id(), fresh_id()
-    state.show_progress(shown, b"{}")
+    state.show_progress(item_subject(shown), b"{}")
     assert state.load_progress([silent, shown]) == {shown: b"{}"}
     assert 0 < redis.ttl(f"bagline:{{{shown}}}:progress") <= 60
     assert not state.has_item(shown)
@@ -371,7 +372,7 @@ def test_it_says_what_answers(state: State) -> None:
 def test_a_dead_port_is_unreachable_and_no_secret_is_said() -> None:
     state = RedisState(f"redis://:hidden-word@127.0.0.1:{closed_port()}/0")
     with pytest.raises(Unreachable) as caught:
-        state.take_lease(1, owner="a", seconds=1)
+        state.take_lease(item_subject(1), owner="a", seconds=1)
     assert "hidden-word" not in f"{caught.value} {state!r} {state.__dict__}"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bagline.app import App
 from bagline.config import load_settings
-from bagline.wiring import open_house
 from bagline.worker.processes import line_runner
 from support.bags import BagBuilder
 from support.commands import Bagline, until
@@ -103,14 +103,14 @@ def test_up_takes_bags_from_the_bucket_and_down_stops_it(bagline: Bagline, tmp_p
         assert "already runs" in second.stderr
         joined = bagline.json("ingest", bag)
         assert joined["bags"][0]["status"] == "Success"
-        with open_house(load_settings(data_dir=bagline.data_dir)) as house:
+        with App.open(load_settings(data_dir=bagline.data_dir)) as app:
             from bagline.services.objects.base import Body, Target
 
             target = Target("bagline-receiving.test.edu", "dropped.tar")
-            house.services.objects.put(Body(target, a_bag("dropped").tar()))
+            app.services.objects.put(Body(target, a_bag("dropped").tar()))
             until(
                 lambda: (
-                    (item := house.services.registry.work_item(2)) is not None
+                    (item := app.services.registry.work_item(2)) is not None
                     and item.status == "Success"
                 ),
                 "the dropped bag to be taken and ingested",
@@ -122,18 +122,16 @@ def test_up_takes_bags_from_the_bucket_and_down_stops_it(bagline: Bagline, tmp_p
 
 
 def test_an_operator_cancels_and_requeues(bagline: Bagline, tmp_path: Path) -> None:
-    with open_house(load_settings(data_dir=bagline.data_dir)) as house:
-        from bagline.cli.ingest import deposit
-
-        depositor = house.ensure_institution("test.edu")
-        item = deposit(house, depositor, a_bag().write(tmp_path / "bag.tar"))
+    with App.open(load_settings(data_dir=bagline.data_dir)) as app:
+        depositor = app.ensure_institution("test.edu")
+        item = app.ingest(a_bag().write(tmp_path / "bag.tar"), depositor.identifier)
         assert bagline.run("cancel", item.id).returncode == 0
         assert bagline.json("show", item.id)["item"]["status"] == "Cancelled"
         assert bagline.run("cancel", item.id).returncode == 1
         assert bagline.run("requeue", item.id).returncode == 0
         with bagline.running("up"):
             until(
-                lambda: house.services.registry.work_item(item.id).status == "Success",  # type: ignore[union-attr]
+                lambda: app.services.registry.work_item(item.id).status == "Success",  # type: ignore[union-attr]
                 "the requeued item to be ingested",
             )
         assert bagline.run("requeue", item.id).returncode == 1
@@ -154,7 +152,6 @@ def test_check_reads_a_bag_where_depositors_put_it(
 ) -> None:
     import subprocess
 
-    from bagline.cli.ingest import deposit
     from support.commands import COMMAND
 
     monkeypatch.setenv("BAGLINE_DATA_DIR", str(bagline.data_dir))
@@ -162,10 +159,10 @@ def test_check_reads_a_bag_where_depositors_put_it(
     def check(url: str) -> int:
         return subprocess.run([*COMMAND, "check", url], capture_output=True, check=False).returncode
 
-    with open_house(load_settings(data_dir=bagline.data_dir)) as house:
-        depositor = house.ensure_institution("test.edu")
-        deposit(house, depositor, a_bag().write(tmp_path / "bag.tar"))
-        deposit(house, depositor, bad_files(tmp_path)["truncated"])
+    with App.open(load_settings(data_dir=bagline.data_dir)) as app:
+        depositor = app.ensure_institution("test.edu")
+        app.ingest(a_bag().write(tmp_path / "bag.tar"), depositor.identifier)
+        app.ingest(bad_files(tmp_path)["truncated"], depositor.identifier)
         bucket = depositor.receiving_bucket
         assert check(f"s3://{bucket}/bag.tar") == 0
         assert check(f"s3://{bucket}/truncated.tar") == 2
@@ -179,30 +176,28 @@ def test_two_worker_processes_a_stage_ingest_twenty_bags_once_each(
 ) -> None:
     from contextlib import ExitStack
 
-    from bagline.cli.ingest import deposit
-
-    with open_house(load_settings(data_dir=bagline.data_dir)) as house, ExitStack() as stack:
-        depositor = house.ensure_institution("test.edu")
-        for step in house.line:
+    with App.open(load_settings(data_dir=bagline.data_dir)) as app, ExitStack() as stack:
+        depositor = app.ensure_institution("test.edu")
+        for step in app.ingest_line:
             for _ in range(2):
                 stack.enter_context(bagline.running("worker", step.name))
         items = [
-            deposit(house, depositor, a_bag(f"bag{n}").write(tmp_path / f"bag{n}.tar"))
+            app.ingest(a_bag(f"bag{n}").write(tmp_path / f"bag{n}.tar"), depositor.identifier)
             for n in range(20)
         ]
 
         def ended() -> bool:
-            found = [house.services.registry.work_item(item.id) for item in items]
+            found = [app.services.registry.work_item(item.id) for item in items]
             return all(item is not None and item.is_completed for item in found)
 
         until(ended, "twenty bags", seconds=150)
         for item in items:
-            assert house.services.registry.work_item(item.id).status == "Success"  # type: ignore[union-attr]
+            assert app.services.registry.work_item(item.id).status == "Success"  # type: ignore[union-attr]
         for number in range(20):
-            known = house.services.registry.intellectual_object(f"test.edu/bag{number}")
+            known = app.services.registry.intellectual_object(f"test.edu/bag{number}")
             assert known is not None
             assert known.payload_file_count == 2
-            events = house.services.registry.events(object_id=known.id)
+            events = app.services.registry.events(object_id=known.id)
             assert sorted(event.event_type for event in events) == [
                 "access assignment",
                 "creation",
@@ -213,15 +208,15 @@ def test_two_worker_processes_a_stage_ingest_twenty_bags_once_each(
 
 def test_ctrl_c_leaves_the_items_on_the_line(bagline: Bagline, tmp_path: Path) -> None:
     bag = BagBuilder("bag")
-    for number in range(800):
+    for number in range(8_000):
         bag.payload(f"{number}.txt", b"%d" % number)
     path = bag.write(tmp_path / "bag.tar")
-    with open_house(load_settings(data_dir=bagline.data_dir)) as house:
+    with App.open(load_settings(data_dir=bagline.data_dir)) as app:
         with bagline.running("ingest", path) as ingest:
-            until(lambda: house.services.state.load_checkpoint(1), "the work to begin")
+            until(lambda: app.services.state.load_checkpoint(1), "the work to begin")
             ingest.send_signal(signal.SIGINT)
             assert ingest.wait(timeout=20) == 130
-        item = house.services.registry.work_item(1)
+        item = app.services.registry.work_item(1)
         assert item is not None
         assert item.status == "Pending"
     again = bagline.json("ingest", path)

@@ -80,7 +80,7 @@ def assert_all_ingested_once(fleet: Fleet, deposits: Deposits, *, seconds: float
 
 
 def assert_objects(fleet: Fleet, deposits: Deposits) -> None:
-    registry = fleet.house.services.registry
+    registry = fleet.app.services.registry
     files = registry.files(list(deposits.kept()))
     assert set(files) == set(deposits.kept())
     for institution, bag in deposits.bags:
@@ -107,7 +107,7 @@ def events_of(identifier: str) -> dict[str, int]:
 
 def assert_copies(fleet: Fleet, kept: dict[str, bytes]) -> None:
     """Each copy is what the bag held, and there is nothing else."""
-    services = fleet.house.services
+    services = fleet.app.services
     uuids = {file.uuid: name for name, file in services.registry.files(list(kept)).items()}
     for bucket in fleet.preservation_buckets:
         assert {info.key for info in services.objects.list(bucket)} == set(uuids)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from bagline.app import App
 from bagline.config import load_settings
+from bagline.model.subject import item_subject
 from bagline.model.workitem import WorkItem
-from bagline.wiring import House, open_house
 from support.bags import BagBuilder
 from support.commands import Bagline, kill_family, until, workers_of
 from support.line import is_kept
@@ -24,11 +25,11 @@ RESUME_SECONDS = 15.0
 
 
 @pytest.fixture
-def house(bagline: Bagline) -> Iterator[House]:
+def app(bagline: Bagline) -> Iterator[App]:
     """The test's own hands in the data directory; keeps the engines up between kills."""
-    with open_house(load_settings(data_dir=bagline.data_dir)) as house:
-        house.ensure_institution("test.edu")
-        yield house
+    with App.open(load_settings(data_dir=bagline.data_dir)) as app:
+        app.ensure_institution("test.edu")
+        yield app
 
 
 @pytest.fixture(scope="module")
@@ -41,52 +42,53 @@ def bag() -> BagBuilder:
     return bag.payload("large.bin", chance.randbytes(1) * (96 * 1024 * 1024))
 
 
-def deposit(house: House, folder: Path, bag: BagBuilder) -> WorkItem:
-    from bagline.cli.ingest import deposit
-
+def deposit(app: App, folder: Path, bag: BagBuilder) -> WorkItem:
     path = folder / f"{bag.name}.tar"
     path.write_bytes(bag.tar())
-    depositor = house.services.registry.institution("test.edu")
+    depositor = app.services.registry.institution("test.edu")
     assert depositor is not None
-    return deposit(house, depositor, path)
+    return app.ingest(path, depositor.identifier)
 
 
-def item_of(house: House, item_id: int) -> WorkItem:
-    found = house.services.registry.work_item(item_id)
+def item_of(app: App, item_id: int) -> WorkItem:
+    found = app.services.registry.work_item(item_id)
     assert found is not None
     return found
 
 
-def staged_files(house: House, item_id: int) -> dict[str, str]:
+def staged_files(app: App, item_id: int) -> dict[str, str]:
     """UUID → time of its mark, of the files that are marked."""
     return {
         entry.file.uuid: entry.file.copied_to_staging_at
-        for batch in house.services.state.iter_files(item_id)
+        for batch in app.services.state.iter_files(item_id)
         for entry in batch
         if entry.file.is_staged
     }
 
 
-def moves_again(house: House, item_id: int, began: float) -> None:
+def moves_again(app: App, item_id: int, began: float) -> None:
     """Within RESUME_SECONDS of the new start somebody works on the item again."""
     until(
-        lambda: house.services.state.lease_owner(item_id) or item_of(house, item_id).is_completed,
+        lambda: (
+            app.services.state.lease_owner(item_subject(item_id))
+            or item_of(app, item_id).is_completed
+        ),
         "the item to move",
         seconds=RESUME_SECONDS - (time.monotonic() - began),
     )
 
 
-def assert_ingested_once(house: House, item: WorkItem, bag: BagBuilder) -> None:
+def assert_ingested_once(app: App, item: WorkItem, bag: BagBuilder) -> None:
     assert item.status == "Success", item.note
-    known = house.services.registry.intellectual_object(f"test.edu/{bag.name}")
+    known = app.services.registry.intellectual_object(f"test.edu/{bag.name}")
     assert known is not None
-    events = Counter(e.event_type for e in house.services.registry.events(object_id=known.id))
+    events = Counter(e.event_type for e in app.services.registry.events(object_id=known.id))
     assert set(events.values()) == {1}
     wanted = {f"{known.identifier}/{p}": b for p, b in bag.files().items() if is_kept(p)}
-    stored = house.services.registry.files(list(wanted))
+    stored = app.services.registry.files(list(wanted))
     assert set(stored) == set(wanted)
-    for target in house.settings.storage_option("Standard").targets:
-        keys = {found.key for found in house.services.objects.list(target.bucket)}
+    for target in app.settings.storage_option("Standard").targets:
+        keys = {found.key for found in app.services.objects.list(target.bucket)}
         assert keys == {file.uuid for file in stored.values()}
     for identifier, file in stored.items():
         kinds = Counter((e.event_type, e.outcome_detail) for e in file.premis_events)
@@ -96,70 +98,68 @@ def assert_ingested_once(house: House, item: WorkItem, bag: BagBuilder) -> None:
 
 
 def test_killed_in_the_middle_of_pre_fetch_the_next_up_finishes(
-    bagline: Bagline, house: House, bag: BagBuilder, tmp_path: Path
+    bagline: Bagline, app: App, bag: BagBuilder, tmp_path: Path
 ) -> None:
-    item = deposit(house, tmp_path, bag)
+    item = deposit(app, tmp_path, bag)
     with bagline.running("up") as up:
-        until(lambda: house.services.state.load_checkpoint(item.id), "a checkpoint")
+        until(lambda: app.services.state.load_checkpoint(item.id), "a checkpoint")
         kill_family(up.pid)
-        assert item_of(house, item.id).stage == "Receive"
-    recorded = house.services.state.count_files(item.id)
+        assert item_of(app, item.id).stage == "Receive"
+    recorded = app.services.state.count_files(item.id)
     assert recorded > 0
     began = time.monotonic()
     with bagline.running("up"):
-        moves_again(house, item.id, began)
-        until(lambda: item_of(house, item.id).is_completed, "the end of the ingest")
-    assert_ingested_once(house, item_of(house, item.id), bag)
+        moves_again(app, item.id, began)
+        until(lambda: item_of(app, item.id).is_completed, "the end of the ingest")
+    assert_ingested_once(app, item_of(app, item.id), bag)
 
 
 def test_killed_in_the_middle_of_staging_no_marked_file_is_written_again(
-    bagline: Bagline, house: House, bag: BagBuilder, tmp_path: Path
+    bagline: Bagline, app: App, bag: BagBuilder, tmp_path: Path
 ) -> None:
-    item = deposit(house, tmp_path, bag)
-    staging = house.settings.buckets.staging
+    item = deposit(app, tmp_path, bag)
+    staging = app.settings.buckets.staging
     with bagline.running("up") as up:
-        marked = until(lambda: staged_files(house, item.id), "a marked file")
+        marked = until(lambda: staged_files(app, item.id), "a marked file")
         kill_family(up.pid)
-    marked = staged_files(house, item.id)
+    marked = staged_files(app, item.id)
     assert 0 < len(marked) < FILES
     written = {
-        uuid: house.services.objects.head(staging, f"{item.id}/{uuid}").last_modified
+        uuid: app.services.objects.head(staging, f"{item.id}/{uuid}").last_modified
         for uuid in marked
     }
     time.sleep(1.1)  # the store tells times in whole seconds
     began = time.monotonic()
     until_staged = ("worker", "pre-fetch", "validator", "reingest-manager", "staging-uploader")
-    house.reconciler().bury_the_dead(_is_dead)
+    app.reconciler().reap(_is_dead)
     with bagline.running(*until_staged) as workers:
-        moves_again(house, item.id, began)
-        until(lambda: item_of(house, item.id).stage == "Format Identification", "staging to end")
+        moves_again(app, item.id, began)
+        until(lambda: item_of(app, item.id).stage == "Format Identification", "staging to end")
         workers.send_signal(signal.SIGTERM)
         workers.wait(timeout=20)
-    again = staged_files(house, item.id)
+    again = staged_files(app, item.id)
     assert {uuid: again[uuid] for uuid in marked} == marked
     for uuid, moment in written.items():
-        info = house.services.objects.head(staging, f"{item.id}/{uuid}")
+        info = app.services.objects.head(staging, f"{item.id}/{uuid}")
         assert info.last_modified == moment
     with bagline.running("up"):
-        until(lambda: item_of(house, item.id).is_completed, "the end of the ingest")
-    assert_ingested_once(house, item_of(house, item.id), bag)
+        until(lambda: item_of(app, item.id).is_completed, "the end of the ingest")
+    assert_ingested_once(app, item_of(app, item.id), bag)
 
 
 def test_a_worker_that_dies_alone_is_replaced_and_its_item_goes_on(
-    bagline: Bagline, house: House, bag: BagBuilder, tmp_path: Path
+    bagline: Bagline, app: App, bag: BagBuilder, tmp_path: Path
 ) -> None:
-    item = deposit(house, tmp_path, bag)
+    item = deposit(app, tmp_path, bag)
     with bagline.running("up") as up:
-        until(lambda: house.services.state.load_checkpoint(item.id), "a checkpoint")
+        until(lambda: app.services.state.load_checkpoint(item.id), "a checkpoint")
         for child in workers_of(up.pid):
             child.kill()
-        until(lambda: item_of(house, item.id).is_completed, "the end of the ingest")
-    assert_ingested_once(house, item_of(house, item.id), bag)
+        until(lambda: item_of(app, item.id).is_completed, "the end of the ingest")
+    assert_ingested_once(app, item_of(app, item.id), bag)
 
 
-def test_when_only_up_itself_dies_its_workers_do_not_outlive_it(
-    bagline: Bagline, house: House
-) -> None:
+def test_when_only_up_itself_dies_its_workers_do_not_outlive_it(bagline: Bagline, app: App) -> None:
     with bagline.running("up") as up:
         children = until(lambda: len(workers_of(up.pid)) == 2 and workers_of(up.pid), "workers")
         up.kill()
@@ -168,19 +168,19 @@ def test_when_only_up_itself_dies_its_workers_do_not_outlive_it(
 
 
 def test_sigterm_hands_the_item_back_at_once(
-    bagline: Bagline, house: House, bag: BagBuilder, tmp_path: Path
+    bagline: Bagline, app: App, bag: BagBuilder, tmp_path: Path
 ) -> None:
-    item = deposit(house, tmp_path, bag)
+    item = deposit(app, tmp_path, bag)
     with bagline.running("worker", "all") as worker:
-        until(lambda: house.services.state.load_checkpoint(item.id), "a checkpoint")
+        until(lambda: app.services.state.load_checkpoint(item.id), "a checkpoint")
         worker.send_signal(signal.SIGTERM)
         worker.wait(timeout=12)
-    back = item_of(house, item.id)
+    back = item_of(app, item.id)
     assert (back.status, back.node, back.pid, back.retry) == ("Pending", "", 0, True)
-    assert house.services.state.lease_owner(item.id) == ""
+    assert app.services.state.lease_owner(item_subject(item.id)) == ""
     with bagline.running("up"):
-        until(lambda: item_of(house, item.id).is_completed, "the end of the ingest")
-    assert_ingested_once(house, item_of(house, item.id), bag)
+        until(lambda: item_of(app, item.id).is_completed, "the end of the ingest")
+    assert_ingested_once(app, item_of(app, item.id), bag)
 
 
 def _is_dead(owner: str) -> bool:

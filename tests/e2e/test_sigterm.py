@@ -11,12 +11,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from bagline.app import App
 from bagline.config import load_settings
 from bagline.embedded import stop_engines
-from bagline.model.registry import IntellectualObject
-from bagline.model.workitem import WorkItem
 from bagline.lines.ingest.line import INGEST_LINE, Step
-from bagline.wiring import House, open_house
+from bagline.model.registry import IntellectualObject
+from bagline.model.subject import item_subject
+from bagline.model.workitem import WorkItem
 from support.bags import BagBuilder
 from support.commands import Bagline, until
 
@@ -30,13 +31,13 @@ BEGIN_SECONDS = 30.0
 class Walk:
     """One bag that goes down the line, a stage at a time, by workers of one stage each."""
 
-    def __init__(self, bagline: Bagline, house: House, item_id: int) -> None:
+    def __init__(self, bagline: Bagline, app: App, item_id: int) -> None:
         self.bagline = bagline
-        self.house = house
+        self.app = app
         self.item_id = item_id
 
     def item(self) -> WorkItem:
-        found = self.house.services.registry.work_item(self.item_id)
+        found = self.app.services.registry.work_item(self.item_id)
         assert found is not None
         return found
 
@@ -82,18 +83,16 @@ class Walk:
 
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    from bagline.cli.ingest import deposit
-
     folder = tmp_path_factory.mktemp("sigterm")
     bagline = Bagline(folder / "data")
     chance = random.Random(6)
     bag = BagBuilder("bag")
     for number in range(FILES):
         bag.payload(f"{number:04d}.bin", chance.randbytes(500))
-    with open_house(load_settings(data_dir=bagline.data_dir)) as house:
-        depositor = house.ensure_institution("test.edu")
+    with App.open(load_settings(data_dir=bagline.data_dir)) as app:
+        depositor = app.ensure_institution("test.edu")
         # An ingest that was given up before its files were recorded: now each of them is looked at.
-        house.services.registry.save_intellectual_object(
+        app.services.registry.save_intellectual_object(
             IntellectualObject(
                 access="institution",
                 identifier="test.edu/bag",
@@ -103,8 +102,8 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
                 title="A bag",
             )
         )
-        item = deposit(house, depositor, bag.write(folder / "bag.tar"))
-        yield Walk(bagline, house, item.id)
+        item = app.ingest(bag.write(folder / "bag.tar"), depositor.identifier)
+        yield Walk(bagline, app, item.id)
     stop_engines(bagline.data_dir)
 
 
@@ -117,6 +116,6 @@ def test_the_item_goes_back_and_another_worker_finishes_it(walk: Walk, step: Ste
     assert (back.stage, back.status, back.retry) == (step.work_stage, "Pending", True)
     assert (back.node, back.pid) == ("", 0)
     assert back.note.startswith("Handed back"), back.note
-    assert walk.house.services.state.lease_owner(back.id) == ""
+    assert walk.app.services.state.lease_owner(item_subject(back.id)) == ""
     walk.finish(step)
-    assert walk.item().status == ("Success" if step.cleans_up else "Pending")
+    assert walk.item().status == ("Success" if step is INGEST_LINE.cleanup else "Pending")

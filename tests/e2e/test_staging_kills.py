@@ -79,7 +79,7 @@ def kill_after(
     assert requests <= 0
     process.kill()
     process.wait()
-    line.house.reconciler().bury_the_dead(is_dead)
+    line.app.reconciler().reap(is_dead)
 
 
 def test_killed_at_twenty_instants_every_file_is_staged_once(

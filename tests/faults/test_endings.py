@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bagline.errors import LeaseLost
-from bagline.model.workitem import WorkItem
 from bagline.lines.ingest.line import INGEST_LINE
+from bagline.model.subject import item_subject
+from bagline.model.workitem import WorkItem
 from bagline.services.objects.base import Body, Target
 from support.bags import BagBuilder
 from support.line import LineUnderTest
@@ -83,7 +84,7 @@ def test_a_newer_bag_under_the_same_key_is_not_deleted_with_the_older_one(
     assert line.deposit("bag.tar", a_bag(b"Another letter\n").tar()).id == older.id
     with line.working():
         assert line.until_ended(older.id).status == "Success"
-        (newer,) = line.house.bucket_reader().poll()
+        (newer,) = line.app.bucket_reader().poll()
         assert line.until_ended(newer.id).status == "Success"
     known = line.services.registry.files(["test.edu/bag/data/one.txt"])
     file = known["test.edu/bag/data/one.txt"]
@@ -114,7 +115,7 @@ def test_a_missing_bucket_calls_an_operator_and_keeps_everything(line: LineUnder
     line.settings.buckets = right
     suspended.status, suspended.retry = "Pending", True
     line.services.registry.save_work_item(suspended)
-    assert line.house.reconciler().look(min_age_seconds=0) == [item.id]
+    assert line.app.reconciler().look(min_age_seconds=0) == [item.id]
     (ended,) = line.run(item)
     assert ended.status == "Success"
 
@@ -122,7 +123,7 @@ def test_a_missing_bucket_calls_an_operator_and_keeps_everything(line: LineUnder
 def test_an_item_saved_but_never_published_is_found(line: LineUnderTest) -> None:
     item = line.deposit("bag.tar", a_bag().tar())
     line.services.queue.discard("ingest01_prefetch", item.id)
-    reconciler = line.house.reconciler()
+    reconciler = line.app.reconciler()
     assert reconciler.look(min_age_seconds=3600) == []
     assert reconciler.look(min_age_seconds=0) == [item.id]
     assert reconciler.look(min_age_seconds=0) == []
@@ -137,7 +138,7 @@ def test_a_clean_up_that_got_lost_is_found(line: LineUnderTest) -> None:
     cancelled = line.item(item.id)
     cancelled.status, cancelled.retry = "Cancelled", False
     line.services.registry.save_work_item(cancelled)
-    assert line.house.reconciler().look(min_age_seconds=0) == [item.id]
+    assert line.app.reconciler().look(min_age_seconds=0) == [item.id]
     line.run(item)
     assert_clean(line, item)
 
@@ -145,7 +146,7 @@ def test_a_clean_up_that_got_lost_is_found(line: LineUnderTest) -> None:
 def test_a_crash_after_the_last_record_was_removed_ends_in_success(line: LineUnderTest) -> None:
     item = line.deposit("bag.tar", a_bag().tar())
     advance(line, item, "Cleanup")
-    lease = line.services.state.take_lease(item.id, owner="crashed", seconds=30)
+    lease = line.services.state.take_lease(item_subject(item.id), owner="crashed", seconds=30)
     assert lease is not None
     line.services.state.delete_item(lease)
     line.services.state.drop_lease(lease)
@@ -158,7 +159,7 @@ def test_a_crash_after_the_last_record_was_removed_ends_in_success(line: LineUnd
 def test_records_lost_in_the_middle_call_an_operator(line: LineUnderTest) -> None:
     item = line.deposit("bag.tar", a_bag().tar())
     advance(line, item, "Store")
-    lease = line.services.state.take_lease(item.id, owner="mischief", seconds=30)
+    lease = line.services.state.take_lease(item_subject(item.id), owner="mischief", seconds=30)
     assert lease is not None
     line.services.state.delete_item(lease)
     line.services.state.drop_lease(lease)
@@ -171,7 +172,9 @@ def test_records_lost_in_the_middle_call_an_operator(line: LineUnderTest) -> Non
 
 def test_a_second_delivery_of_an_item_in_work_changes_nothing(line: LineUnderTest) -> None:
     item = line.deposit("bag.tar", a_bag().tar())
-    lease = line.services.state.take_lease(item.id, owner="another worker", seconds=30)
+    lease = line.services.state.take_lease(
+        item_subject(item.id), owner="another worker", seconds=30
+    )
     assert lease is not None
     with line.working():
         line.until(
@@ -205,10 +208,10 @@ def test_cleaning_one_item_leaves_the_next_ones_files(line: LineUnderTest) -> No
 def test_a_worker_without_its_lease_writes_nothing(line: LineUnderTest) -> None:
     item = line.deposit("bag.tar", a_bag().tar())
     state = line.services.state
-    lease = state.take_lease(item.id, owner="slow", seconds=30)
+    lease = state.take_lease(item_subject(item.id), owner="slow", seconds=30)
     assert lease is not None
     state.drop_lease(lease)
-    taken = state.take_lease(item.id, owner="quick", seconds=30)
+    taken = state.take_lease(item_subject(item.id), owner="quick", seconds=30)
     assert taken is not None
     with pytest.raises(LeaseLost):
         state.commit(lease, checkpoint=b"late")
@@ -246,8 +249,9 @@ def test_a_stale_manifest_in_staging_does_not_spoil_a_good_bag(line: LineUnderTe
 def test_credentials_that_fail_before_the_stage_call_an_operator(
     line: LineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from bagline.app import App
     from bagline.config import S3Settings, Secret
-    from bagline.wiring import House, build_objects
+    from bagline.wiring import build_objects
 
     item = line.deposit("bag.tar", a_bag().tar())
     from dataclasses import replace
@@ -258,14 +262,14 @@ def test_credentials_that_fail_before_the_stage_call_an_operator(
         secret_key=Secret("nothing"),
         allow_http=True,
     )
-    right = line.house
-    line.house = House(line.settings, replace(line.services, objects=build_objects(wrong)))
+    right = line.app
+    line.app = App(line.settings, replace(line.services, objects=build_objects(wrong)))
     with line.working():
         suspended = line.until_ended(item.id)
-    line.house.services.objects.close()
+    line.app.services.objects.close()
     assert (suspended.status, suspended.needs_admin_review) == ("Suspended", True)
     assert "credentials" in suspended.note
-    line.house = right
+    line.app = right
 
 
 def test_a_name_that_no_client_can_ask_for_is_rejected_in_words(line: LineUnderTest) -> None:
@@ -285,7 +289,7 @@ def test_a_bag_that_kills_its_workers_is_not_tried_for_ever(line: LineUnderTest)
 
     item = line.deposit("bag.tar", a_bag().tar())
     step = INGEST_LINE.first
-    lease = line.services.state.take_lease(item.id, owner="killed", seconds=30)
+    lease = line.services.state.take_lease(item_subject(item.id), owner="killed", seconds=30)
     assert lease is not None
     result = WorkResult(operation=step.topic, attempt=step.retry.attempts)
     line.services.state.commit(lease, result=result)

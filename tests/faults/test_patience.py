@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import pytest
 
+from bagline.app import App
 from bagline.errors import Unreachable
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.line import INGEST_LINE, IngestLine
 from bagline.model.ingest import IngestFile
 from bagline.model.workitem import STATUS_SUSPENDED, WorkItem, WorkResult
-from bagline.lines.ingest.line import INGEST_LINE, Line, RetryPolicy, Step
-from bagline.worker.stage import Done, Job, Outcome, Stage
+from bagline.worker.line import Line, RetryPolicy, Step
 from bagline.worker.reach import Reach
-from bagline.wiring import House
+from bagline.worker.stage import Done, Outcome, Stage
 from support.bags import BagBuilder
 from support.line import LineUnderTest
 
@@ -47,7 +49,7 @@ class Marking(Stage):
         self._again = again
         self.runs = 0
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         self.runs += 1
         marked = 0
         for batch in job.iter_files():
@@ -60,7 +62,7 @@ class Marking(Stage):
                 job.progress.add(files=1)
         return Done()
 
-    def _mark(self, job: Job, file: IngestFile) -> None:
+    def _mark(self, job: IngestJob, file: IngestFile) -> None:
         file.copied_to_staging_at = job.clock()
         job.commit(files=[file])
 
@@ -68,12 +70,12 @@ class Marking(Stage):
 def with_stage(line: LineUnderTest, stage: Stage) -> tuple[Line, Step]:
     """The line, with that stage in staging's place, and less patience."""
     patience = RetryPolicy(attempts=ATTEMPTS, first_delay=0.01, longest_delay=0.01)
-    steps = tuple(
+    steps = [
         replace(step, stage=lambda: stage, retry=patience) if step.name == STEP else step
-        for step in INGEST_LINE
-    )
-    changed = Line(steps)
-    line.house = House(line.settings, line.services, changed)
+        for step in INGEST_LINE.rows
+    ]
+    changed = IngestLine(steps)
+    line.app = App(line.settings, line.services, [changed])
     step = changed.by_name(STEP)
     assert step is not None
     return changed, step
@@ -96,9 +98,9 @@ def die_again_and_again(line: LineUnderTest, item: WorkItem, step: Step, stage: 
         delivery = subscription.receive(2.0)
         assert delivery is not None
         try:
-            line.house.worker([step]).handle(step, stage, delivery)
+            line.app.worker([step]).handle(step, stage, delivery)
         except Died:
-            line.house.reconciler().bury_the_dead(lambda _: True)
+            line.app.reconciler().reap(lambda _: True)
             continue
         break
     return line.item(item.id)

@@ -9,15 +9,17 @@ import pytest
 from msgspec import structs
 
 from bagline.errors import Draining, Unreachable
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.notes import read_notes
+from bagline.lines.ingest.prefetch import PreFetch
+from bagline.model.subject import item_subject
 from bagline.model.workitem import WorkItem
 from bagline.services.objects import reading
 from bagline.services.objects.base import ProofMethod, RangeCopy, Target
 from bagline.services.objects.s3 import S3Objects
 from bagline.services.state.base import FileEntry
-from bagline.worker.stage import Done, Job
-from bagline.lines.ingest.notes import read_notes
-from bagline.lines.ingest.prefetch import PreFetch
 from bagline.worker.progress import Progress
+from bagline.worker.stage import Done
 from support.bags import BagBuilder
 from support.line import LineUnderTest
 from support.proxy import Fault, Proxy, proxy_before
@@ -45,15 +47,15 @@ def through(line: LineUnderTest, proxy: Proxy, *, part_bytes: int = 5 * 1024 * M
     )
 
 
-def a_job(line: LineUnderTest, item: WorkItem, objects: S3Objects | None = None) -> Job:
+def a_job(line: LineUnderTest, item: WorkItem, objects: S3Objects | None = None) -> IngestJob:
     services = line.services if objects is None else replace(line.services, objects=objects)
-    lease = services.state.take_lease(item.id, owner="test", seconds=60)
+    lease = services.state.take_lease(item_subject(item.id), owner="test", seconds=60)
     assert lease is not None
     settings = structs.replace(
         line.settings, work=structs.replace(line.settings.work, checkpoint_bytes=4 * MIB)
     )
-    return Job(
-        item=item,
+    return IngestJob(
+        record=item,
         bag=services.state.load_object(item.id),
         institution=line.institution,
         lease=lease,

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import typer
 
+from bagline.app import App
 from bagline.cli import control
 from bagline.errors import Refused
 from bagline.services.queue.base import Delivery
-from bagline.wiring import House
 from support.bags import BagBuilder
 from support.line import LineUnderTest, is_kept
 
@@ -116,10 +116,10 @@ class Case:
             services,
             **{name: wire.around(getattr(services, name), some) for name, some in WRITES.items()},
         )
-        house = House(self.line.settings, wired)
-        worker = house.worker([])
+        app = App(self.line.settings, wired)
+        worker = app.worker([])
         for name in CHANGING:
-            step = house.line.by_name(name)
+            step = app.ingest_line.by_name(name)
             assert step is not None
             delivery = self._delivered(step.topic)
             if delivery is None:
@@ -203,7 +203,7 @@ def cases_at_store(line: LineUnderTest, names: Iterable[str]) -> list[Case]:
     line.run(*(case.item for case in cases), seconds=240)
     for case in cases:
         case.send_changed()
-    first = [s.name for s in line.house.line if s.name not in (*CHANGING, "cleanup")]
+    first = [s.name for s in line.app.ingest_line if s.name not in (*CHANGING, "cleanup")]
     with line.working(only=tuple(first)):
         line.until(lambda: all(case.is_at_store() for case in cases), "Store", seconds=240)
     return cases
@@ -215,12 +215,12 @@ def finish(line: LineUnderTest, cases: list[Case]) -> None:
     line.services.state.break_leases(lambda _: True)
     line.services.queue.reclaim(lambda _: True)
     for case in cases:  # none of them waits for a delay that only this test is long for
-        step = line.house.line.by_work_stage(line.item(case.item.id).stage)
+        step = line.app.ingest_line.by_work_stage(line.item(case.item.id).stage)
         assert step is not None
         line.services.queue.publish(step.topic, case.item.id)
     for _ in range(5):
         with line.working():
-            line.house.reconciler().look(min_age_seconds=0.0)
+            line.app.reconciler().look(min_age_seconds=0.0)
             ended = [line.until_ended(case.item.id, seconds=120) for case in left]
         left = [c for c, item in zip(left, ended, strict=True) if item.status == "Suspended"]
         for case in left:

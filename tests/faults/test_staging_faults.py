@@ -15,11 +15,13 @@ import pytest
 import structlog
 from msgspec import structs
 
+from bagline.app import App
 from bagline.embedded import EngineAddresses
+from bagline.model.subject import item_subject
 from bagline.model.times import now
 from bagline.model.workitem import WorkItem, WorkResult
 from bagline.services.objects.base import Body, Target
-from bagline.wiring import House, build_objects
+from bagline.wiring import build_objects
 from support.bags import BagBuilder
 from support.line import LineUnderTest, line_under_test
 from support.proxy import SLOW_DOWN, Fault, Proxy, proxy_before
@@ -62,14 +64,14 @@ def through_proxy(line: LineUnderTest) -> Iterator[Proxy]:
     with proxy_before(line.settings.s3.endpoint) as proxy:
         objects = build_objects(structs.replace(line.settings.s3, endpoint=proxy.url))
         objects.abilities(line.settings.buckets.staging)
-        line.house = House(line.settings, replace(line.services, objects=objects))
+        line.app = App(line.settings, replace(line.services, objects=objects))
         yield proxy
         objects.close()
 
 
 def stage(line: LineUnderTest, item: WorkItem) -> None:
     with line.working(only=("staging-uploader",)):
-        line.until(lambda: line.item(item.id).stage == STAGED, "it", seconds=60, item=item.id)
+        line.until(lambda: line.item(item.id).stage == STAGED, "it", seconds=150, item=item.id)
 
 
 def assert_staged(line: LineUnderTest, item: WorkItem, bag: BagBuilder) -> None:
@@ -167,7 +169,7 @@ def leave_unmarked(line: LineUnderTest, item: WorkItem, bodies: dict[str, bytes]
         target = Target(bucket, f"{item.id}/{records[path].uuid}")
         line.services.objects.put(Body(target, body))
     state = line.services.state
-    lease = state.take_lease(item.id, owner="a worker that died", seconds=30)
+    lease = state.take_lease(item_subject(item.id), owner="a worker that died", seconds=30)
     assert lease is not None
     result = WorkResult(operation="ingest04_staging", attempt=1, started_at=now())
     state.commit(lease, result=result)
@@ -221,7 +223,7 @@ def test_redis_down_for_ten_seconds_costs_time_and_nothing_else(
                 time.sleep(10)
                 proxy.is_down = False
                 line.until(
-                    lambda: line.item(item.id).stage == STAGED, "it", seconds=60, item=item.id
+                    lambda: line.item(item.id).stage == STAGED, "it", seconds=150, item=item.id
                 )
             assert_staged(line, item, bag)
 

@@ -17,7 +17,6 @@ from dataclasses import replace
 
 from bagline.bagit.digests import LENGTHS
 from bagline.bagit.manifests import LINE_BYTES, ManifestEntry, ManifestParser, match_warning
-from bagline.bagit.tar.member import LIMITS
 from bagline.bagit.paths import UnsafePath, split_name, unsafe_reason
 from bagline.bagit.scan.one_pass import BagScan, ScannedFile
 from bagline.bagit.tagfiles import (
@@ -26,6 +25,7 @@ from bagline.bagit.tagfiles import (
     parse_bagit_txt,
     parse_tags,
 )
+from bagline.bagit.tar.member import LIMITS
 from bagline.errors import BagRejected, Unreachable
 from bagline.model.ingest import Tag
 from bagline.model.wire import encode

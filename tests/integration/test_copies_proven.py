@@ -15,6 +15,7 @@ from bagline.config import VerifySettings
 from bagline.embedded import EngineAddresses, Engines
 from bagline.model.registry import GenericFile
 from bagline.model.storage import StorageOption, StorageTarget
+from bagline.model.subject import item_subject
 from bagline.model.workitem import WorkItem
 from bagline.services.objects.base import Body, Target
 from support.bags import BagBuilder
@@ -167,10 +168,10 @@ def test_cleanup_asks_by_itself_for_what_no_stage_before_it_proved(line: LineUnd
     """So where another's reingest manager stood in, which takes rows for copies."""
     run_again(line, a_bag())
     item = line.deposit("bag.tar", a_bag().tar())
-    stages = [step.name for step in line.house.line if step.name != "cleanup"]
+    stages = [step.name for step in line.app.ingest_line if step.name != "cleanup"]
     with line.working(only=tuple(stages)):
         line.until(lambda: line.item(item.id).stage == "Cleanup", "cleanup", item=item.id)
-    lease = line.services.state.take_lease(item.id, owner="test", seconds=30)
+    lease = line.services.state.take_lease(item_subject(item.id), owner="test", seconds=30)
     assert lease is not None
     for file in line.files(item.id).values():
         file.storage_records = []
@@ -226,7 +227,7 @@ def test_a_byte_that_flips_on_the_disk_is_found_before_the_tar_goes(
     body = os.urandom(200_000)
     bag = BagBuilder("bag").payload("noise.bin", body)
     item = line.deposit("bag.tar", bag.tar())
-    before = [s.name for s in line.house.line if s.name not in VERIFY_AND_AFTER]
+    before = [s.name for s in line.app.ingest_line if s.name not in VERIFY_AND_AFTER]
     with line.working(only=tuple(before)):
         line.until(lambda: line.item(item.id).stage == "Storage Validation", "07", item=item.id)
     first, second = line.preservation_buckets()
@@ -253,7 +254,7 @@ VERIFY_AND_AFTER = ("preservation-verifier", "recorder", "cleanup")
 def requeue(line: LineUnderTest, item: WorkItem, stage: str) -> None:
     item.stage, item.status, item.retry = stage, "Pending", True
     line.services.registry.save_work_item(item)
-    step = line.house.line.by_work_stage(stage)
+    step = line.app.ingest_line.by_work_stage(stage)
     assert step is not None
     line.services.queue.publish(step.topic, item.id)
 
@@ -286,7 +287,7 @@ def test_an_upload_that_a_killed_worker_left_in_preservation_is_ended(
     line: LineUnderTest,
 ) -> None:
     item = line.deposit("bag.tar", a_bag().tar())
-    stages = [step.name for step in line.house.line if step.name != "cleanup"]
+    stages = [step.name for step in line.app.ingest_line if step.name != "cleanup"]
     with line.working(only=tuple(stages)):
         line.until(lambda: line.item(item.id).stage == "Cleanup", "cleanup", item=item.id)
     bucket, key = line.preservation_buckets()[1], recorded(line, "data/large.bin").uuid

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import valkey
 
+from bagline.model.subject import item_subject
 from bagline.model.workitem import STATUS_FAILED, STATUS_PENDING, STATUS_SUCCESS, WorkItem
 from support.bags import BagBuilder
 from support.line import LineUnderTest
@@ -110,6 +111,7 @@ def golden_bag() -> BagBuilder:
 def test_documents_keys_and_metadata_after_each_stage(
     line: LineUnderTest, redis: valkey.Valkey
 ) -> None:
+    line.settings.work.older_event_wording = True
     bag = golden_bag()
     item = line.deposit("golden.tar", bag.tar())
     expected = Expected(line, item)
@@ -120,8 +122,8 @@ def test_documents_keys_and_metadata_after_each_stage(
         "empty-file": f"file:test.edu/golden/data/{TRICKY}",
     }
     changes = golden("changes")
-    for step in list(line.house.line)[:-1]:
-        after = line.house.line.after(step)
+    for step in list(line.app.ingest_line)[:-1]:
+        after = line.app.ingest_line.after(step)
         assert after is not None
         with line.working(only=(step.name,)):
             line.until(
@@ -150,13 +152,13 @@ def test_documents_keys_and_metadata_after_each_stage(
 
 def seen(name: str, line: LineUnderTest) -> list[str]:
     """The names of the steps up to that one."""
-    names = [step.name for step in line.house.line]
+    names = [step.name for step in line.app.ingest_line]
     return names[: names.index(name) + 1]
 
 
 def is_at(line: LineUnderTest, item_id: int, stage: str) -> bool:
     item = line.item(item_id)
-    is_free = not line.services.state.lease_owner(item_id)
+    is_free = not line.services.state.lease_owner(item_subject(item_id))
     return (item.stage, item.status) == (stage, STATUS_PENDING) and is_free
 
 

@@ -12,7 +12,6 @@ import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from bagline.cli.worker import serve
 from bagline.config import HealthSettings
 from bagline.embedded import EngineAddresses
 from bagline.errors import Misconfigured
@@ -58,8 +57,8 @@ def test_a_worker_tells_what_it_did_and_what_waits(line: LineUnderTest) -> None:
     line.settings.health = HealthSettings(port=free_port())
     port = line.settings.health.port
     stop = threading.Event()
-    steps = list(line.house.line)
-    worker = threading.Thread(target=serve, args=(line.house, steps, [], stop))
+    steps = list(line.app.ingest_line)
+    worker = threading.Thread(target=line.app.serve, args=(steps, [], stop))
     worker.start()
     try:
         line.until(lambda: threading.active_count() > 5, "the worker to start")
@@ -124,7 +123,7 @@ def test_warnings_are_counted_by_event_and_nothing_else_of_them() -> None:
 
 
 def test_a_worker_whose_heartbeat_stopped_is_not_alive(line: LineUnderTest) -> None:
-    worker = line.house.worker(list(line.house.line)[:1])
+    worker = line.app.worker(list(line.app.ingest_line)[:1])
     assert worker.faults() == []
     worker._heartbeat.beaten_at -= line.settings.work.lease_seconds + 1
     assert worker.faults() == ["leases are not renewed"]

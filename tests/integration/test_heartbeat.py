@@ -7,10 +7,11 @@ import threading
 import pytest
 
 from bagline.embedded import EngineAddresses
+from bagline.model.subject import item_subject
 from bagline.services.queue.redis import RedisQueue
 from bagline.services.state.redis import RedisState
-from bagline.worker.progress import Progress
 from bagline.worker.heartbeat import Heartbeat, Held
+from bagline.worker.progress import Progress
 from support.engines import fresh_id, fresh_name
 
 pytestmark = pytest.mark.engines
@@ -29,7 +30,7 @@ def test_a_registry_that_hangs_costs_no_lease(engines: EngineAddresses) -> None:
     state, queue = RedisState(engines.redis_url), RedisQueue(engines.redis_url)
     queue.publish(topic, item_id)
     delivery = queue.subscribe(topic, owner="host/1").receive(5)
-    lease = state.take_lease(item_id, owner="host/1", seconds=LEASE_SECONDS)
+    lease = state.take_lease(item_subject(item_id), owner="host/1", seconds=LEASE_SECONDS)
     assert delivery is not None
     assert lease is not None
     heart = Heartbeat(state, lease_seconds=LEASE_SECONDS, stall_seconds=60)

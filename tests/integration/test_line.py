@@ -117,7 +117,7 @@ def test_nothing_is_left_on_the_way(line: LineUnderTest) -> None:
     assert line.redis_keys() == []
     assert all(
         (d.due, d.delayed, d.in_flight) == (0, 0, 0)
-        for d in line.services.queue.depth([step.topic for step in line.house.line])
+        for d in line.services.queue.depth([step.topic for step in line.app.ingest_line])
     )
 
 
@@ -215,7 +215,7 @@ def test_the_bucket_reader_makes_one_item_for_each_version_of_a_bag(line: LineUn
     from bagline.services.objects.base import Body, Target
 
     bucket = line.institution.receiving_bucket
-    reader = line.house.bucket_reader()
+    reader = line.app.bucket_reader()
     assert reader.poll() == []
     line.services.objects.put(Body(Target(bucket, "a.tar"), b"one"))
     line.services.objects.put(Body(Target(bucket, "notes.txt"), b"no bag"))

@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from bagline.app import App
 from bagline.config import QueueSettings
 from bagline.embedded import EngineAddresses
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.line import INGEST_LINE
 from bagline.model import times
+from bagline.model.subject import item_subject
 from bagline.model.workitem import WorkItem, WorkResult
-from bagline.lines.ingest.line import INGEST_LINE, Line, Step
-from bagline.worker.stage import Done, Job, Outcome, Stage
-from bagline.wiring import House, build_services
+from bagline.wiring import LINES, build_services
+from bagline.worker.line import Line, Step
 from bagline.worker.reconciler import Reconciler
+from bagline.worker.stage import Done, Outcome, Stage
 from support.bags import BagBuilder
 from support.line import LineUnderTest, line_under_test
 from support.nsq import Lookupd, Nsqd, lookupd_running, nsqd_running
@@ -49,7 +53,7 @@ def line_over(
 def another_worker(line: LineUnderTest, steps: Line = INGEST_LINE) -> Iterator[None]:
     """Workers with connections of their own, as another process has them."""
     services = build_services(line.settings)
-    with LineUnderTest(House(line.settings, services), line.institution).working(steps):
+    with LineUnderTest(App(line.settings, services), line.institution).working(steps):
         yield
     services.close()
 
@@ -60,7 +64,7 @@ def reconciling(line: LineUnderTest) -> Iterator[None]:
 
     def look() -> None:
         while not stop.wait(0.5):
-            line.house.reconciler().look()
+            line.app.reconciler().look()
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -125,7 +129,7 @@ class Slow(Stage):
     def __init__(self, runs: list[int]) -> None:
         self._runs = runs
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         self._runs.append(job.item.id)
         until = time.monotonic() + self.seconds
         while time.monotonic() < until:
@@ -242,22 +246,22 @@ def lose(line: LineUnderTest, item: WorkItem) -> None:
 def test_a_lost_message_is_published_again_once(idle_line: LineUnderTest) -> None:
     (item,) = deposit(idle_line, 1)
     lose(idle_line, item)
-    reconciler = idle_line.house.reconciler()
+    reconciler = idle_line.app.reconciler()
     assert reconciler.look() == [item.id]
     assert reconciler.look() == []
-    assert idle_line.house.reconciler().look() == []  # another one, which knows nothing of this
+    assert idle_line.app.reconciler().look() == []  # another one, which knows nothing of this
     assert idle_line.services.queue.depth([FIRST])[0].due == 1
 
 
 def test_an_item_that_waits_for_its_next_attempt_is_not_lost(idle_line: LineUnderTest) -> None:
     (item,) = deposit(idle_line, 1)
     state = idle_line.services.state
-    lease = state.take_lease(item.id, owner="host/1", seconds=5)
+    lease = state.take_lease(item_subject(item.id), owner="host/1", seconds=5)
     assert lease is not None
     state.commit(lease, result=WorkResult(operation=FIRST, attempt=3))
     state.drop_lease(lease)
     lose(idle_line, item)
-    assert idle_line.house.reconciler().look() == []
+    assert idle_line.app.reconciler().look() == []
 
 
 def test_beside_delayed_messages_an_item_counts_as_lost_after_an_hour(
@@ -269,11 +273,9 @@ def test_beside_delayed_messages_an_item_counts_as_lost_after_an_hour(
     idle_line.until(
         lambda: idle_line.services.queue.depth([FIRST])[0].delayed == 1, "the delayed message"
     )
-    assert idle_line.house.reconciler().look() == []
+    assert idle_line.app.reconciler().look() == []
     in_two_hours = times.from_nanoseconds(time.time_ns() + 7_200 * times.NANOS_PER_SECOND)
-    later = Reconciler(
-        INGEST_LINE, idle_line.services, idle_line.settings, clock=lambda: in_two_hours
-    )
+    later = Reconciler(LINES, idle_line.services, idle_line.settings, clock=lambda: in_two_hours)
     assert later.look() == [item.id]
     lose(idle_line, item)
     assert later.look() == []

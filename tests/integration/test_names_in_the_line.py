@@ -7,12 +7,14 @@ from urllib.parse import unquote_plus
 import pytest
 
 from bagline.errors import Draining
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.prefetch import PreFetch
 from bagline.model.registry import GenericFile
+from bagline.model.subject import item_subject
 from bagline.model.workitem import WorkItem
 from bagline.services.objects.base import ObjectInfo
-from bagline.worker.stage import Done, Job
-from bagline.lines.ingest.prefetch import PreFetch
 from bagline.worker.progress import Progress
+from bagline.worker.stage import Done
 from support.bags import BagBuilder
 from support.line import LineUnderTest, is_kept
 
@@ -249,11 +251,11 @@ def test_a_bag_of_raw_names_goes_on_from_its_checkpoint(line: LineUnderTest) -> 
     assert set(line.files(item.id)) == set(bag.files())
 
 
-def a_job(line: LineUnderTest, item: WorkItem) -> Job:
-    lease = line.services.state.take_lease(item.id, owner="test", seconds=60)
+def a_job(line: LineUnderTest, item: WorkItem) -> IngestJob:
+    lease = line.services.state.take_lease(item_subject(item.id), owner="test", seconds=60)
     assert lease is not None
-    return Job(
-        item=item,
+    return IngestJob(
+        record=item,
         bag=line.services.state.load_object(item.id),
         institution=line.institution,
         lease=lease,

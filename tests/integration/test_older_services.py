@@ -10,8 +10,9 @@ import pytest
 import valkey
 
 from bagline.errors import BagRejected
-from bagline.model.workitem import WorkItem
 from bagline.lines.ingest.staging.places import walk_headers
+from bagline.model.subject import item_subject
+from bagline.model.workitem import WorkItem
 from support.bags import END, BagBuilder, extension, header, padded, pax
 from support.line import LineUnderTest
 
@@ -107,7 +108,7 @@ def test_a_walk_broken_off_goes_on_and_marks_no_file_twice(line: LineUnderTest) 
     item = line.deposit("bag.tar", bag.tar())
     as_an_older_service_left_it(line, item)
     some = {p: f for p, f in line.files(item.id).items() if p.endswith("1.bin")}
-    lease = line.services.state.take_lease(item.id, owner="older", seconds=30)
+    lease = line.services.state.take_lease(item_subject(item.id), owner="older", seconds=30)
     assert lease is not None
     for file in some.values():
         file.copied_to_staging_at = "2026-01-02T03:04:05.5Z"
@@ -130,7 +131,7 @@ def without_record(line: LineUnderTest, item: WorkItem, path: str, *, file_count
     assert client.hdel(str(item.id), f"file:test.edu/bag/{path}") == 1
     client.close()
     bag = line.services.state.load_object(item.id)
-    lease = line.services.state.take_lease(item.id, owner="older", seconds=30)
+    lease = line.services.state.take_lease(item_subject(item.id), owner="older", seconds=30)
     assert bag is not None
     assert lease is not None
     bag.file_count = file_count

@@ -61,8 +61,9 @@ SEEN = {
     .hard_link("manifest-sha256.txt", "notes.txt")
     .manifest("md5"),
     "a manifest twice in the tar": valid_bag().member("bag/manifest-md5.txt", b"other\n"),
-    "manifests of one algorithm in two spellings": valid_bag()
-    .tag_file("manifest-MD5.txt", b"ab" * 16 + b"  data/gone\n"),
+    "manifests of one algorithm in two spellings": valid_bag().tag_file(
+        "manifest-MD5.txt", b"ab" * 16 + b"  data/gone\n"
+    ),
     "other files missing from each manifest": valid_bag()
     .manifest_line("manifest-md5.txt", b"ab" * 16 + b"  data/one")
     .manifest_line("manifest-sha256.txt", b"ab" * 32 + b"  data/two"),
@@ -114,9 +115,7 @@ def test_every_kind_of_bag(case: Case, version: str, line: LineUnderTest) -> Non
     assert tuple(problem[0] for problem in found) == case.codes
 
 
-@pytest.mark.parametrize(
-    "file", sorted((CORPUS / "scanner").iterdir()), ids=lambda file: file.name
-)
+@pytest.mark.parametrize("file", sorted((CORPUS / "scanner").iterdir()), ids=lambda file: file.name)
 def test_every_tar_of_the_corpus(file: Path, line: LineUnderTest) -> None:
     raw = file.read_bytes()
     assert by_line(line, raw, NONE) == by_check(raw, NONE)

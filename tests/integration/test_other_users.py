@@ -14,6 +14,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ import psutil
 import pytest
 import valkey
 
-from bagline.embedded import EngineAddresses, Engines
+from bagline.embedded import EngineAddresses, Engines, stop_engines
 from bagline.embedded.keys import Keys
 from bagline.embedded.seaweedfs import find_weed
 from bagline.services.objects.base import Body, Target
@@ -254,8 +255,7 @@ def test_keys_are_made_once_and_again_when_they_are_damaged(tmp_path: Path) -> N
 def test_an_engine_of_the_last_release_is_not_left_open(tmp_path: Path) -> None:
     """One that a killed process left running, started without keys, is started anew with them."""
     data_dir = tmp_path / "data"
-    engines = Engines(data_dir)
-    engines.start()
+    start_and_die(data_dir)
     record = data_dir / "engines" / "running.json"
     entries = json.loads(record.read_text())
     before = entries["seaweedfs"].pop("terms"), entries["seaweedfs"]["pid"]
@@ -267,4 +267,13 @@ def test_an_engine_of_the_last_release_is_not_left_open(tmp_path: Path) -> None:
             assert now["pid"] != before[1]
             assert now["terms"] == before[0]
     finally:
-        engines.stop()
+        stop_engines(data_dir)
+
+
+def start_and_die(data_dir: Path) -> None:
+    """Engines of a process that is killed: they run on, and nobody watches them."""
+    program = (
+        "import os, signal, sys; from pathlib import Path; from bagline.embedded import Engines; "
+        "Engines(Path(sys.argv[1])).start(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(data_dir)], timeout=60, check=False)

@@ -9,7 +9,6 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from bagline.cli.ingest import deposit
 from bagline.errors import Refused
 from bagline.model.workitem import WorkItem
 from bagline.services.objects.base import Body, Target
@@ -35,7 +34,7 @@ def later(line: LineUnderTest, item: WorkItem) -> None:
 
 
 def taken(line: LineUnderTest) -> list[WorkItem]:
-    return line.house.bucket_reader().poll()
+    return line.app.bucket_reader().poll()
 
 
 def ingested(line: LineUnderTest, tar: bytes) -> WorkItem:
@@ -90,7 +89,7 @@ def test_what_a_cleanup_left_is_said_once_and_not_taken(line: LineUnderTest) -> 
     item = line.item(ended.id)
     item.bag_date = line.received("x.tar").last_modified
     line.services.registry.save_work_item(item)
-    reader = line.house.bucket_reader()
+    reader = line.app.bucket_reader()
     structlog.reset_defaults()
     with capture_logs() as said:
         assert reader.poll() == reader.poll() == []
@@ -141,7 +140,7 @@ def test_a_newer_bag_waits_for_one_that_is_being_stored(line: LineUnderTest) -> 
 
 def test_many_readers_make_one_item(line: LineUnderTest) -> None:
     upload(line, A)
-    readers = [line.house.bucket_reader() for _ in range(8)]
+    readers = [line.app.bucket_reader() for _ in range(8)]
     start = threading.Barrier(len(readers))
 
     def look(number: int) -> None:
@@ -171,13 +170,13 @@ def test_ingest_waits_for_an_older_version_that_is_being_stored(
 ) -> None:
     upload(line, A)
     (older,) = taken(line)
-    stages = [step.name for step in line.house.line]
+    stages = [step.name for step in line.app.ingest_line]
     with line.working(only=tuple(stages[: stages.index("preservation-uploader")])):
         line.until(lambda: line.item(older.id).stage == "Store", "Store", item=older.id)
     bag = tmp_path / "x.tar"
     bag.write_bytes(B)
     with line.working():
-        item = deposit(line.house, line.institution, bag)
+        item = line.app.ingest(bag, line.institution.identifier)
         assert item.id != older.id
         assert line.until_ended(item.id).status == "Success"
     assert line.item(older.id).status == "Success"
@@ -194,4 +193,4 @@ def test_ingest_says_that_an_older_version_waits_for_an_operator(
     bag = tmp_path / "x.tar"
     bag.write_bytes(B)
     with pytest.raises(Refused, match=f"bagline show {older.id}"):
-        deposit(line.house, line.institution, bag)
+        line.app.ingest(bag, line.institution.identifier)

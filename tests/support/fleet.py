@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from bagline.app import App
 from bagline.config import (
     BucketSettings,
     QueueSettings,
@@ -25,13 +26,13 @@ from bagline.config import (
     Settings,
 )
 from bagline.embedded import EngineAddresses
+from bagline.lines.ingest.line import INGEST_LINE
 from bagline.model.registry import Institution
 from bagline.model.workitem import STATUS_STARTED, STATUS_SUCCESS, WorkItem
-from bagline.lines.ingest.line import INGEST_LINE
 from bagline.services.objects.base import Body, Target
 from bagline.services.registry.base import WorkItemFilter
 from bagline.standin.executables import EXECUTABLES
-from bagline.wiring import House, build_services
+from bagline.wiring import build_services
 from support.commands import COMMAND
 from support.engines import fresh_name
 from support.nsq import Lookupd, Nsqd
@@ -141,15 +142,15 @@ class Fleet:
             server.start()
         self.key = self.registry.add_user()
         self.workers_key = self.registry.add_user(WORKERS, "worker")
-        self.house = House(self._settings(), build_services(self._settings()))
-        objects = self.house.services.objects
+        self.app = App(self._settings(), build_services(self._settings()))
+        objects = self.app.services.objects
         for bucket in (self._staging, *self.preservation_buckets):
             objects.ensure_bucket(bucket)
         for identifier in institutions:
             bucket = f"{self.name}-receiving.{identifier}"
             objects.ensure_bucket(bucket)
             known = Institution(identifier=identifier, name=identifier, receiving_bucket=bucket)
-            self.institutions.append(self.house.services.registry.save_institution(known))
+            self.institutions.append(self.app.services.registry.save_institution(known))
         (self.folder / ".env.test").write_text(
             "".join(f"{name}={value}\n" for name, value in self._older_names().items())
         )
@@ -162,8 +163,8 @@ class Fleet:
     def close(self) -> None:
         for member in self.members.values():
             member.kill()
-        if hasattr(self, "house"):
-            self.house.services.close()
+        if hasattr(self, "app"):
+            self.app.services.close()
         for server in reversed(self.servers):
             server.stop()
 
@@ -244,25 +245,25 @@ class Fleet:
     # -- hands
     def deposit(self, institution: Institution, name: str, tar: bytes) -> None:
         """As a depositor does it; the bucket reader finds it."""
-        self.house.services.objects.put(Body(Target(institution.receiving_bucket, name), tar))
+        self.app.services.objects.put(Body(Target(institution.receiving_bucket, name), tar))
 
     def items(self) -> list[WorkItem]:
-        return self.house.services.registry.work_items(WorkItemFilter())
+        return self.app.services.registry.work_items(WorkItemFilter())
 
     def ended(self) -> int:
         """How many items are ingested."""
         wanted = WorkItemFilter(statuses=[STATUS_SUCCESS])
-        return len(self.house.services.registry.work_items(wanted))
+        return len(self.app.services.registry.work_items(wanted))
 
     def holds(self, executable: str) -> bool:
         """Whether the Registry says that this worker has begun with an item."""
         pid = self.members[executable].pid
         wanted = WorkItemFilter(statuses=[STATUS_STARTED], stage=STAGES[executable].work_stage)
-        return any(item.pid == pid for item in self.house.services.registry.work_items(wanted))
+        return any(item.pid == pid for item in self.app.services.registry.work_items(wanted))
 
     def left_over(self) -> list[str]:
         """What is still in receiving, in staging, in Redis and in NSQ."""
-        services = self.house.services
+        services = self.app.services
         receiving = [institution.receiving_bucket for institution in self.institutions]
         found = [
             f"{bucket}/{info.key}"

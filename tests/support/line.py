@@ -13,6 +13,7 @@ import structlog
 import valkey
 from msgspec import structs
 
+from bagline.app import App
 from bagline.bagit.paths import role_of
 from bagline.config import BucketSettings, QueueSettings, S3Settings, Secret, Settings
 from bagline.embedded import EngineAddresses
@@ -20,28 +21,28 @@ from bagline.model.ingest import IngestFile
 from bagline.model.registry import Institution
 from bagline.model.storage import StorageOption, StorageTarget
 from bagline.model.workitem import STATUS_SUSPENDED, WorkItem
-from bagline.lines.ingest.line import Line
 from bagline.services.objects.base import Body, ObjectInfo, Target
-from bagline.wiring import House, build_services
+from bagline.wiring import build_services
+from bagline.worker.line import Line
 from support.engines import fresh_name
 
 _databases = itertools.cycle(range(1, 16))
 
 
 class LineUnderTest:
-    """A house, an institution, and hands to work with both."""
+    """An app, an institution, and hands to work with both."""
 
-    def __init__(self, house: House, institution: Institution) -> None:
-        self.house = house
+    def __init__(self, app: App, institution: Institution) -> None:
+        self.app = app
         self.institution = institution
-        self.services = house.services
-        self.settings = house.settings
+        self.services = app.services
+        self.settings = app.settings
 
     def deposit(self, name: str, tar: bytes) -> WorkItem:
         """Put the bag into receiving, and its item on the line."""
         target = Target(bucket=self.institution.receiving_bucket, key=name)
         self.services.objects.put(Body(target, tar))
-        return self.house.bucket_reader().make_item(self.institution, self.received(name))
+        return self.app.bucket_reader().make_item(self.institution, self.received(name))
 
     def received(self, name: str) -> ObjectInfo:
         return self.services.objects.head(self.institution.receiving_bucket, name)
@@ -54,9 +55,9 @@ class LineUnderTest:
     @contextmanager
     def working(self, line: Line | None = None, *, only: tuple[str, ...] = ()) -> Iterator[None]:
         """Workers of this process on every step, or on those named."""
-        house = self.house if line is None else House(self.settings, self.services, line)
-        steps = [step for step in house.line if not only or step.name in only]
-        worker = house.worker(steps)
+        app = self.app if line is None else App(self.settings, self.services, [line])
+        steps = [step for step in app.lines.steps() if not only or step.name in only]
+        worker = app.worker(steps)
         thread = threading.Thread(target=worker.run)
         thread.start()
         try:
@@ -174,7 +175,7 @@ def line_under_test(
             *(target.bucket for target in targets),
         ):
             services.objects.ensure_bucket(bucket)
-        yield LineUnderTest(House(settings, services), institution)
+        yield LineUnderTest(App(settings, services), institution)
     finally:
         services.close()
         structlog.reset_defaults()

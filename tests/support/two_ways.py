@@ -8,13 +8,15 @@ from collections.abc import Iterable
 from bagline.bagit.check import check_bag
 from bagline.bagit.profiles import Profile
 from bagline.errors import BagRejected
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.prefetch import PreFetch
+from bagline.lines.ingest.validator import Validator
+from bagline.model.subject import item_subject
 from bagline.model.workitem import STATUS_STARTED, WorkItem
 from bagline.problems import Problem
 from bagline.services.objects.base import Body, Target
-from bagline.worker.stage import Cancel, Halt, Job, Reject, Retry, Stage
-from bagline.lines.ingest.prefetch import PreFetch
 from bagline.worker.progress import Progress
-from bagline.lines.ingest.validator import Validator
+from bagline.worker.stage import Cancel, Halt, Reject, Retry, Stage
 from support.bags import chunked
 from support.line import LineUnderTest
 
@@ -71,11 +73,11 @@ def stages(profile: Profile | None) -> list[Stage]:
 def _run(line: LineUnderTest, item: WorkItem, stage: Stage) -> list[Problem] | None:
     """The Problems the stage rejects the bag for; None when the bag may go on."""
     state = line.services.state
-    lease = state.take_lease(item.id, owner="two-ways", seconds=60)
+    lease = state.take_lease(item_subject(item.id), owner="two-ways", seconds=60)
     assert lease is not None
     try:
-        job = Job(
-            item=item,
+        job = IngestJob(
+            record=item,
             bag=state.load_object(item.id),
             institution=line.institution,
             lease=lease,

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from bagline.cli.worker import DUTIES
 from bagline.config import Settings, load_settings
 from bagline.lines.ingest.line import INGEST_LINE
+from bagline.worker.run import ROLES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 MADE: dict[str, str] = runpy.run_path(str(DEPLOY / "make_fleet.py"))["files"]()
-WORKERS = {step.name for step in INGEST_LINE} | set(DUTIES)
+WORKERS = {step.name for step in INGEST_LINE} | set(ROLES)
 
 
 @pytest.mark.parametrize("path", MADE)

@@ -16,8 +16,8 @@ from typer.main import get_command
 from bagline import problems
 from bagline.cli.main import app
 from bagline.config import Secret, Settings, load_settings
-from bagline.model.storage import DEFAULT_OPTIONS
 from bagline.lines.ingest.line import INGEST_LINE, Step
+from bagline.model.storage import DEFAULT_OPTIONS
 
 HOME = Path(__file__).parents[2]
 DOCS = HOME / "docs"

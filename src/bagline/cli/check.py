@@ -42,7 +42,7 @@ def check(
     ] = "",
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Say everything that is wrong with a bag: exit 0 valid, 2 rejected, 1 our fault."""
+    """Say everything that is wrong with a bag."""
     try:
         report = _checked(bag, load_profile(profile) if profile else None)
     except BaglineError as fault:

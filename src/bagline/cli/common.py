@@ -31,8 +31,19 @@ DataDir = Annotated[
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file with settings.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+UNBROKEN_WIDTH = 4_096
+"""Where nobody looks at a terminal: a sentence that is cut into lines is not found again."""
+
+
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = UNBROKEN_WIDTH
+    return console
+
+
+out = _console()
+err = _console(stderr=True)
 
 STYLES = {
     STATUS_SUCCESS: "green",

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bagline.app import App
 from bagline.cli.common import (
     EXIT_OUR_FAULT,
     ConfigFile,
@@ -18,7 +19,6 @@ from bagline.config import Settings
 from bagline.errors import Misconfigured
 from bagline.model.workitem import (
     OUTCOME_CHANGING,
-    STAGE_RECEIVE,
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_PENDING,
@@ -26,9 +26,9 @@ from bagline.model.workitem import (
     STATUS_SUSPENDED,
     WorkItem,
 )
-from bagline.lines.ingest.line import INGEST_LINE, ONLY_FORWARD, Step
 from bagline.services.registry.base import Registry
-from bagline.wiring import open_registry, open_running
+from bagline.wiring import LINES, open_registry
+from bagline.worker.line import Line, Step
 
 CANCEL_TRIES = 10
 
@@ -54,10 +54,10 @@ def requeue(
         if item.status == STATUS_SUCCESS:
             complain(f"Work item {item_id} was ingested; there is nothing left to do.")
             raise typer.Exit(EXIT_OUR_FAULT)
-        if INGEST_LINE.must_go_forward(item, registry):
+        if LINES.must_go_forward(item, registry):
             stage = stage or item.stage
             item.outcome = OUTCOME_CHANGING  # also from an earlier stage
-        step = _step_for(item, stage)
+        step = _step_for(_line_of(item), item, stage)
         item.stage = step.work_stage
         item.status = STATUS_PENDING
         item.retry = True
@@ -88,36 +88,40 @@ def cancel(
     """
     settings = settings_for(data_dir, config)
     with open_registry(settings) as registry:
+        line = _line_of(_known(registry, item_id))
         for _ in range(CANCEL_TRIES):
-            if _cancelled(registry, item_id, force=force):
+            if _cancelled(registry, line, item_id, force=force):
                 break
         else:
             complain(f"Work item {item_id} changes too fast to be cancelled: try again.")
             raise typer.Exit(EXIT_OUR_FAULT)
-    _publish(item_id, INGEST_LINE.cleanup, settings)
+    if line.cleanup is None:
+        err.print(f"Work item {item_id} is cancelled.")
+        return
+    _publish(item_id, line.cleanup, settings)
     err.print(f"Work item {item_id} is cancelled; its clean-up is on the line.")
 
 
-def _cancelled(registry: Registry, item_id: int, *, force: bool) -> bool:
+def _cancelled(registry: Registry, line: Line, item_id: int, *, force: bool) -> bool:
     """Whether it was; not when a worker changed the item between the look and the write."""
     item = _known(registry, item_id)
     if item.is_completed:
         complain(f"Work item {item_id} is {item.status} already.")
         raise typer.Exit(EXIT_OUR_FAULT)
-    if INGEST_LINE.must_go_forward(item, registry):
+    if line.must_go_forward(item, registry):
         if not force:
             complain(
-                f"Work item {item_id} is not cancelled. {ONLY_FORWARD}. "
+                f"Work item {item_id} is not cancelled. {line.only_forward(item)}. "
                 f"If it waits for an operator: bagline requeue {item_id}"
             )
             raise typer.Exit(EXIT_OUR_FAULT)
-        item.stage, item.status, item.outcome = STAGE_RECEIVE, STATUS_SUSPENDED, ""
+        item.stage, item.status, item.outcome = line.first.work_stage, STATUS_SUSPENDED, ""
         item = registry.save_work_item(item, unless_changed=True)
     item.status = STATUS_CANCELLED
     item.retry = False
     item.needs_admin_review = False
     item.note = "Cancelled by an operator"
-    item.outcome = "Ingest cancelled"
+    item.outcome = line.words.cancelled
     return registry.save_work_item(item, unless_changed=True).note == item.note
 
 
@@ -129,21 +133,27 @@ def _known(registry: Registry, item_id: int) -> WorkItem:
     return item
 
 
-def _step_for(item: WorkItem, stage: str) -> Step:
+def _line_of(item: WorkItem) -> Line:
+    line = LINES.of(item)
+    if line is None:
+        raise Misconfigured(f"work item {item.id} is a {item.action}, for which there is no line")
+    return line
+
+
+def _step_for(line: Line, item: WorkItem, stage: str) -> Step:
     if not stage:
         begins_anew = item.status in (STATUS_FAILED, STATUS_CANCELLED)
-        wanted = INGEST_LINE.first.work_stage if begins_anew else item.stage
-        step = INGEST_LINE.by_work_stage(wanted)
+        step = line.first if begins_anew else line.by_work_stage(item.stage)
     else:
-        step = INGEST_LINE.by_work_stage(stage) or INGEST_LINE.by_name(stage)
+        step = line.by_work_stage(stage) or line.by_name(stage)
     if step is None:
-        known = ", ".join(s.work_stage for s in INGEST_LINE)
+        known = ", ".join(s.work_stage for s in line)
         raise Misconfigured(f"there is no stage {stage or item.stage!r}; there are: {known}")
     return step
 
 
 def _publish(item_id: int, step: Step, settings: Settings) -> None:
     """Tell the queue, if it runs; otherwise the reconciler does at the next start."""
-    with open_running(settings) as house:
-        if house is not None:
-            house.services.queue.publish(step.topic, item_id)
+    with App.open_running(settings) as app:
+        if app is not None:
+            app.services.queue.publish(step.topic, item_id)

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import typer
 
+from bagline.app import App
 from bagline.cli.common import (
     EXIT_OUR_FAULT,
     AsJson,
@@ -32,7 +33,7 @@ from bagline.logs import configure_logs
 from bagline.services.objects.base import Abilities
 from bagline.services.registry.base import Registry
 from bagline.services.registry.database import sqlite_path
-from bagline.wiring import House, open_house, shortage_of
+from bagline.wiring import shortage_of
 from bagline.worker.processes import line_runner
 from bagline.worker.roll_call import last_roll_call, missing
 
@@ -50,14 +51,14 @@ class Finding:
 
 
 def doctor(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
-    """Look at every service. Exit code 1 when something needs a remedy."""
+    """Look at every service."""
     configure_logs(level="critical")
     findings = [_versions()]
     try:
         settings = settings_for(data_dir, config)
         findings += list(_look_around(settings, config))
-        with open_house(settings) as house:
-            findings += list(_look(house))
+        with App.open(settings) as app:
+            findings += list(_look(app))
     except BaglineError as fault:
         findings.append(Finding("services", remedies=[str(fault)]))
     if json:
@@ -117,19 +118,19 @@ def _privacy(settings: Settings, config: Path | None) -> Finding:
     return Finding("privacy", facts, remedies)
 
 
-def _look(house: House) -> Iterator[Finding]:
-    settings, services = house.settings, house.services
-    yield _tried("state", lambda: _state(house), _redis_remedies)
-    yield _tried("queue", lambda: {"kind": settings.queue.kind, **_depths(house)})
+def _look(app: App) -> Iterator[Finding]:
+    settings, services = app.settings, app.services
+    yield _tried("state", lambda: _state(app), _redis_remedies)
+    yield _tried("queue", lambda: {"kind": settings.queue.kind, **_depths(app)})
     yield _tried("registry", lambda: _registry(services.registry))
-    yield _tried("staging store", lambda: _abilities(house, settings.buckets.staging))
-    yield _preservation_buckets(house)
-    yield _other_buckets(house)
+    yield _tried("staging store", lambda: _abilities(app, settings.buckets.staging))
+    yield _preservation_buckets(app)
+    yield _other_buckets(app)
 
 
-def _state(house: House) -> dict[str, str]:
-    facts = dict(house.services.state.ping())
-    house.services.state.try_write()
+def _state(app: App) -> dict[str, str]:
+    facts = dict(app.services.state.ping())
+    app.services.state.try_write()
     return facts | {"written": "yes"}
 
 
@@ -138,29 +139,29 @@ def _registry(registry: Registry) -> dict[str, str]:
     return facts | {"written": "yes" if registry.try_write() else "not tried"}
 
 
-def _other_buckets(house: House) -> Finding:
+def _other_buckets(app: App) -> Finding:
     """Staging; on this machine's own engines also where depositors put their bags."""
-    objects, registry = house.services.objects, house.services.registry
-    names = [house.settings.buckets.staging]
+    objects, registry = app.services.objects, app.services.registry
+    names = [app.settings.buckets.staging]
     faults = []
-    if house.settings.is_embedded:
+    if app.settings.is_embedded:
         try:
             names += [i.receiving_bucket for i in registry.institutions() if i.receiving_bucket]
         except BaglineError as fault:
             faults.append(str(fault))
-    found = try_buckets(house, [(objects, name, f"the bucket {name}") for name in names])
+    found = try_buckets(app, [(objects, name, f"the bucket {name}") for name in names])
     return Finding(
         "staging and receiving buckets", {"tried to write": str(len(names))}, faults + found
     )
 
 
-def _preservation_buckets(house: House) -> Finding:
-    options = house.settings.storage_options
+def _preservation_buckets(app: App) -> Finding:
+    options = app.settings.storage_options
     wanted = {(t.provider, t.bucket, t.region): t for o in options for t in o.targets}
     lacking, there = [], []
     for (provider, bucket, region), target in sorted(wanted.items()):
         try:
-            store = house.services.store_of(target)
+            store = app.services.store_of(target)
             if store.has_bucket(bucket):
                 there.append((store, bucket, f"{provider}, bucket {bucket}"))
             else:
@@ -168,7 +169,7 @@ def _preservation_buckets(house: House) -> Finding:
         except BaglineError as fault:
             lacking.append(f"{provider}, bucket {bucket}: {fault}")
     facts = {"looked for": str(len(wanted)), "tried to write": str(len(there))}
-    return Finding("preservation buckets", facts, lacking + try_buckets(house, there))
+    return Finding("preservation buckets", facts, lacking + try_buckets(app, there))
 
 
 def _tried(
@@ -195,13 +196,13 @@ def _redis_remedies(facts: dict[str, str]) -> list[str]:
     return remedies
 
 
-def _depths(house: House) -> dict[str, str]:
-    depths = house.services.queue.depth([step.topic for step in house.line])
+def _depths(app: App) -> dict[str, str]:
+    depths = app.services.queue.depth([step.topic for step in app.lines.steps()])
     return {d.topic: f"{d.due} due, {d.delayed} delayed, {d.in_flight} in flight" for d in depths}
 
 
-def _abilities(house: House, bucket: str) -> dict[str, str]:
-    found: Abilities = house.services.objects.abilities(bucket)
+def _abilities(app: App, bucket: str) -> dict[str, str]:
+    found: Abilities = app.services.objects.abilities(bucket)
     copy = found.range_copy_proof
     return {
         "puts are proven by": found.put_proof,

@@ -36,21 +36,53 @@ COMMANDS = {
 not wait for the clients of services it never speaks to."""
 
 
+USUAL_EXIT_CODES = (
+    "Exit codes: 0 done; 1 our fault, or a service's; 2 the command line makes no sense."
+)
+EXIT_CODES = {
+    "check": "Exit codes: 0 the bag is valid; 1 our fault, or a service's; "
+    "2 the bag is rejected, or the command line makes no sense.",
+    "ingest": "Exit codes: 0 every bag was ingested; 1 our fault, or a service's; "
+    "2 a bag was rejected, or the command line makes no sense.",
+    "doctor": "Exit codes: 0 all is well; 1 something needs a remedy; "
+    "2 the command line makes no sense.",
+}
+
+
+class _Lazy(dict[str, Any]):
+    """Commands by name; a value is imported when it is asked for, a name is there before."""
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(COMMANDS))
+
+    def __getitem__(self, name: str) -> Any:
+        found = super().__getitem__(name)
+        if found is None:
+            found = self[name] = _loaded(name)
+        return found
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in COMMANDS else default
+
+    def items(self) -> Any:
+        return [(name, self[name]) for name in self]
+
+
+def _loaded(name: str) -> Any:
+    found = getattr(import_module(f"bagline.cli.{COMMANDS[name]}"), name)
+    ends = EXIT_CODES.get(name, USUAL_EXIT_CODES)
+    if isinstance(found, typer.Typer):
+        group = typer.main.get_command(found)
+        group.epilog = ends
+        return group
+    info = CommandInfo(name=name, callback=found, epilog=ends)
+    return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode="rich")
+
+
 class _Commands(TyperGroup):
-    """Looks commands up in COMMANDS."""
-
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"bagline.cli.{COMMANDS[cmd_name]}")
-        found = getattr(module, cmd_name)
-        if isinstance(found, typer.Typer):
-            return typer.main.get_command(found)
-        info = CommandInfo(name=cmd_name, callback=found)
-        return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode="rich")
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Lazy()
 
 
 app = typer.Typer(
@@ -58,7 +90,6 @@ app = typer.Typer(
     cls=_Commands,
     help="The ingest line of a digital preservation repository.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from bagline.app import App
 from bagline.errors import BaglineError, ProofFailed
 from bagline.model import times
 from bagline.services.objects.base import Body, Objects, Target
 from bagline.services.objects.probing import PREFIX
-from bagline.wiring import House
 
 BYTES = b"bagline doctor writes this, reads it, and removes it.\n"
 AT_ONCE = 8
@@ -42,7 +42,7 @@ def _try_directory(place: Path) -> Iterator[str]:
             path.unlink()
 
 
-def try_buckets(house: House, wanted: Iterable[tuple[Objects, str, str]]) -> list[str]:
+def try_buckets(app: App, wanted: Iterable[tuple[Objects, str, str]]) -> list[str]:
     """Put, read and remove an object in each (store, bucket, words for it); what went wrong."""
 
     def one(place: tuple[Objects, str, str]) -> str:
@@ -55,7 +55,7 @@ def try_buckets(house: House, wanted: Iterable[tuple[Objects, str, str]]) -> lis
 
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="doctor") as pool:
         said = [found for found in pool.map(one, wanted) if found]
-    return said + ([full] if said and (full := house.shortage()) else [])
+    return said + ([full] if said and (full := app.shortage()) else [])
 
 
 def _try_bucket(objects: Objects, bucket: str) -> None:

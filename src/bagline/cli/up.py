@@ -6,14 +6,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import Annotated
 
-import structlog
 import typer
 
+from bagline.app import App
 from bagline.cli.common import (
     ConfigFile,
     DataDir,
@@ -22,25 +20,15 @@ from bagline.cli.common import (
     safe,
     settings_for,
 )
-from bagline.cli.worker import RECONCILER, bucket_reading, have_ended
-from bagline.config import Settings
-from bagline.duty import Duty
 from bagline.embedded import stop_engines
 from bagline.embedded.processes import birth
-from bagline.errors import BaglineError, Misconfigured, Unreachable
+from bagline.errors import BaglineError, Misconfigured
 from bagline.logs import configure_logs
-from bagline.wiring import House, open_house
-from bagline.worker.owner import is_dead
-from bagline.worker.processes import WorkerProcesses, WorkersRunElsewhere, line_runner
-from bagline.worker.roll_call import CALL_SECONDS, RollBook
+from bagline.worker.processes import WorkersRunElsewhere, line_runner
+from bagline.worker.run import BUCKET_READER, ENDING_SECONDS, have_ended
 from bagline.worker.stopping import stop_on_signals
 
-log = structlog.get_logger(__name__)
-
 DOWN_SECONDS = 30.0
-ENDING_SECONDS = 4.0
-"""How long a look under way may keep the end waiting; then it is left behind."""
-BURIAL_SECONDS = 0.2
 
 
 def up(
@@ -61,12 +49,12 @@ def up(
     close_data_directory(settings, config)
     stop = stop_on_signals()
     try:
-        with open_house(settings) as house:
+        with App.open(settings) as app:
             for name in institution or []:
-                house.ensure_institution(name)
-            with running_line(house, settings, config, processes=processes):
-                _announce(house)
-                _serve(house, stop)
+                app.ensure_institution(name)
+            with app.running_line(config, processes=processes):
+                _announce(app)
+                _serve(app, stop)
                 err.print("Stopping: items in work are handed back.")
     except WorkersRunElsewhere:
         raise Misconfigured(
@@ -76,115 +64,19 @@ def up(
         ) from None
 
 
-@contextmanager
-def running_line(
-    house: House, settings: Settings, config: Path | None, *, processes: int | None = None
-) -> Iterator[WorkerProcesses]:
-    """Worker processes for every stage, and a reconciler; what dead workers held is freed
-    first. Raises WorkersRunElsewhere.
-    """
-    upkeep = Upkeep(house)
-    argv = ["worker", "all", "--watch-parent", "--data-dir", str(settings.data_dir)]
-    if config is not None:
-        argv += ["--config", str(config.absolute())]
-    workers = WorkerProcesses(
-        settings.data_dir,
-        argv,
-        count=processes or settings.work.processes,
-        on_death=upkeep.somebody_died,
-        health_port=settings.health.port,
-    )
-    stop = threading.Event()
-    with workers, closing(RollBook(settings.data_dir)) as book:
-        duties = [
-            Duty("burial", upkeep.bury, stop=stop, every=BURIAL_SECONDS, at_once=True),
-            Duty(RECONCILER, upkeep.look, stop=stop, every=settings.work.reconcile_seconds),
-            Duty(
-                "roll-call", lambda: book.call(workers), stop=stop, every=CALL_SECONDS, at_once=True
-            ),
-            Duty("disk-watch", DiskWatch(house).look, stop=stop, every=CALL_SECONDS, at_once=True),
-        ]
-        upkeep.begin()
-        for duty in duties:
-            duty.start()
-        try:
-            yield workers
-        finally:
-            stop.set()
-            have_ended(duties, ENDING_SECONDS)
-
-
-class Upkeep:
-    """What is done for the workers: the dead are buried, what is due is published."""
-
-    def __init__(self, house: House) -> None:
-        self._reconciler = house.reconciler()
-        self._is_embedded = house.settings.is_embedded
-        self._unburied = threading.Event()
-        self._is_behind = True
-
-    def somebody_died(self) -> None:
-        self._unburied.set()
-
-    def begin(self) -> None:
-        """What earlier processes left. On this machine's engines, which may still be starting
-        again, it waits; elsewhere raises Unreachable."""
-        self._unburied.set()
-        try:
-            self.bury()
-            self.look()
-        except Unreachable as fault:
-            if not self._is_embedded:
-                raise
-            log.warning("line_begins_later", reason=str(fault))
-
-    def bury(self) -> None:
-        """Free what dead workers held. Repeated until it is done."""
-        if self._unburied.is_set():
-            self._unburied.clear()
-            try:
-                self._reconciler.bury_the_dead(is_dead)
-            except BaseException:
-                self._unburied.set()
-                raise
-
-    def look(self) -> None:
-        """The first time everything that is due, whatever its age."""
-        self._reconciler.look(min_age_seconds=0.0 if self._is_behind else None)
-        self._is_behind = False
-
-
-class DiskWatch:
-    """Says when the disk is full, and when it is not any more."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._is_full = False
-
-    def look(self) -> None:
-        why = self._house.shortage()
-        if bool(why) == self._is_full:
-            return
-        self._is_full = bool(why)
-        if why:
-            log.error("disk_full", reason=why)
-        else:
-            log.warning("disk_has_room_again", data_dir=str(self._house.settings.data_dir))
-
-
-def _serve(house: House, stop: threading.Event) -> None:
-    reading = bucket_reading(house, stop).start()
+def _serve(app: App, stop: threading.Event) -> None:
+    reading = app.role(BUCKET_READER, stop).start()
     stop.wait()
     have_ended([reading], ENDING_SECONDS)
 
 
-def _announce(house: House) -> None:
-    err.print(f"Bagline is up in {safe(house.settings.data_dir)}. Ctrl-C stops it.")
-    s3 = house.settings.s3
+def _announce(app: App) -> None:
+    err.print(f"Bagline is up in {safe(app.settings.data_dir)}. Ctrl-C stops it.")
+    s3 = app.settings.s3
     with suppress(BaglineError):  # no reason not to be up
-        for known in house.services.registry.institutions():
+        for known in app.services.registry.institutions():
             err.print(f"  {safe(known.identifier)}: bags go to s3://{safe(known.receiving_bucket)}")
-    if house.settings.is_embedded:
+    if app.settings.is_embedded:
         err.print(f"  S3 at {s3.endpoint}; its key is in the data directory, readable by you only")
 
 

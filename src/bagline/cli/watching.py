@@ -16,8 +16,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from bagline.app import App
 from bagline.cli.common import err, safe
 from bagline.errors import Unreachable
+from bagline.model.subject import item_subject
 from bagline.model.workitem import (
     STATUS_CANCELLED,
     STATUS_FAILED,
@@ -26,7 +28,6 @@ from bagline.model.workitem import (
 )
 from bagline.services.state.base import State
 from bagline.worker.progress import ProgressReport
-from bagline.wiring import House
 from bagline.worker.settlement import NOTE_CHARACTERS
 
 LOOK_SECONDS = 0.1
@@ -37,7 +38,7 @@ FULL_LOOK_SECONDS = 2.0
 
 
 def watch(
-    house: House, items: list[WorkItem], is_served: Callable[[], bool], *, quiet: bool = False
+    app: App, items: list[WorkItem], is_served: Callable[[], bool], *, quiet: bool = False
 ) -> list[WorkItem]:
     """Until each item is finished, or waits for an operator; returns them as they ended.
 
@@ -59,23 +60,23 @@ def watch(
             for item in items
         }
         ended: dict[int, WorkItem] = {}
-        patience = _Patience(house)
+        patience = _Patience(app)
         while len(ended) < len(items):
             time.sleep(LOOK_SECONDS)
             if not is_served():
                 raise Unreachable(
                     "no worker is left; the items stay on the line. Look at "
-                    f"{house.settings.data_dir / 'logs'}, then start `bagline up`"
+                    f"{app.settings.data_dir / 'logs'}, then start `bagline up`"
                 )
             waiting = [item.id for item in items if item.id not in ended]
-            _show_progress(house.services.state, bars, tasks, waiting)
+            _show_progress(app.services.state, bars, tasks, waiting)
             for item_id in waiting:
                 item = patience.ask(item_id)
                 if item is not None and (item.is_completed or item.status == STATUS_SUSPENDED):
                     ended[item_id] = item
                     size = max(item.size, 1)
                     bars.update(tasks[item_id], stage=item.status, total=size, completed=size)
-    _await_cleanup(house, list(ended.values()))
+    _await_cleanup(app, list(ended.values()))
     return [ended[item.id] for item in items]
 
 
@@ -83,8 +84,8 @@ class _Patience:
     """Asks the Registry for items; waits with a sentence while the disk is full, and through
     what passes."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, app: App) -> None:
+        self._house = app
         self._answered_at = time.monotonic()
         self._told = ""
         self._look_at = 0.0
@@ -119,14 +120,14 @@ def _show_progress(
     state: State, bars: Progress, tasks: dict[int, TaskID], waiting: list[int]
 ) -> None:
     try:
-        reports = state.load_progress(waiting)
+        reports = state.load_progress([item_subject(item_id) for item_id in waiting])
     except Unreachable:
         return
-    for item_id, raw in reports.items():
+    for about, raw in reports.items():
         report = msgspec.json.decode(raw, type=ProgressReport)
         files = f"{report.files:,} files" if report.files else ""
         bars.update(
-            tasks[item_id],
+            tasks[about.number],
             stage=report.stage,
             total=report.of_bytes or None,
             completed=report.bytes,
@@ -134,10 +135,10 @@ def _show_progress(
         )
 
 
-def _await_cleanup(house: House, items: list[WorkItem]) -> None:
+def _await_cleanup(app: App, items: list[WorkItem]) -> None:
     """Rejected and cancelled items leave nothing behind; give that a moment."""
     deadline = time.monotonic() + CLEANUP_SECONDS
     waiting = [i.id for i in items if i.status in (STATUS_FAILED, STATUS_CANCELLED)]
     while waiting and time.monotonic() < deadline:
-        waiting = [item_id for item_id in waiting if house.services.state.has_item(item_id)]
+        waiting = [item_id for item_id in waiting if app.services.state.has_item(item_id)]
         time.sleep(LOOK_SECONDS if waiting else 0)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.metadata import version
+
 from msgspec import Struct
 
 from bagline.model.times import NEVER, Timestamp
 from bagline.model.wire import kept
+
+
+@cache
+def our_agent() -> str:
+    """The agent of what Bagline does: its name and release."""
+    return f"Bagline {version('bagline')}"
 
 
 class PremisEvent(Struct, kw_only=True, omit_defaults=True):

@@ -114,6 +114,7 @@ def _translated(environ: Mapping[str, str], allow_http: bool) -> dict[str, str]:
         **_secret_as(environ, "PRESERV_REGISTRY_API_KEY", "BAGLINE_REGISTRY_KEY"),
         "BAGLINE_REGISTRY_API_VERSION": environ.get("PRESERV_REGISTRY_API_VERSION", ""),
         "BAGLINE_WORK_COEXIST": "true",
+        "BAGLINE_WORK_OLDER_EVENT_WORDING": "true",
         "BAGLINE_USER": "system@aptrust.org",
     }
     interval = environ.get("INGEST_BUCKET_READER_INTERVAL", "")

@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bagline.app import App
 from bagline.cli.common import complain
-from bagline.cli.worker import BUCKET_READER, serve
 from bagline.errors import BaglineError, Misconfigured
+from bagline.lines.ingest.line import INGEST_LINE, IngestLine, IngestStep
 from bagline.logs import configure_logs
-from bagline.lines.ingest.line import INGEST_LINE, Line, Step
 from bagline.standin.environment import older_settings, with_file
-from bagline.wiring import House, open_house
+from bagline.worker.line import Lines
+from bagline.worker.run import BUCKET_READER
 from bagline.worker.stopping import stop_on_signals
 
 EXECUTABLES = {
@@ -65,33 +66,32 @@ def work(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     attempts = asked.max_attempts or _number(environ, f"{prefix}_MAX_ATTEMPTS")
     line = older_line(attempts, end_to_end=environ.get("APT_E2E", "").lower() == "true")
     stop = stop_on_signals()
-    with open_house(older_settings(environ)) as opened:
-        house = House(opened.settings, opened.services, line)
+    with App.open(older_settings(environ), Lines((line,))) as app:
         if worker == BUCKET_READER:
             if asked.run_once:
-                house.bucket_reader().poll()
+                app.bucket_reader().poll()
                 return 0
-            has_ended = serve(house, [], [BUCKET_READER], stop)
+            has_ended = app.serve([], [BUCKET_READER], stop)
         else:
             step = line.by_name(worker)
             assert step is not None
-            has_ended = serve(house, [step], [], stop, threads_each=threads)
+            has_ended = app.serve([step], [], stop, threads_each=threads)
         if not has_ended:
             os._exit(1)  # as `bagline worker`: it is inside one long request
     return 0
 
 
-def older_line(attempts: int = 0, *, end_to_end: bool = False) -> Line:
+def older_line(attempts: int = 0, *, end_to_end: bool = False) -> IngestLine:
     """The ingest line with another patience (0: Bagline's own), and with the end-to-end hook."""
 
-    def changed(step: Step) -> Step:
+    def changed(step: IngestStep) -> IngestStep:
         if attempts:
             step = replace(step, retry=replace(step.retry, attempts=attempts))
-        if end_to_end and step.cleans_up:
+        if end_to_end and step.topic == INGEST_LINE.cleanup.topic:
             step = replace(step, tell_when_done=AFTER_INGEST)
         return step
 
-    return Line(tuple(changed(step) for step in INGEST_LINE))
+    return IngestLine([changed(step) for step in INGEST_LINE.rows])
 
 
 def _parser(name: str) -> argparse.ArgumentParser:

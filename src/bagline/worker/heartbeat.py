@@ -12,6 +12,7 @@ import structlog
 
 from bagline.duty import Duty
 from bagline.errors import BaglineError, LeaseLost
+from bagline.model.subject import Subject
 from bagline.services.queue.base import Delivery
 from bagline.services.state.base import Lease, State
 from bagline.worker.progress import Progress
@@ -21,12 +22,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Held:
-    """One item in work. `look` is called as often, for what else may have changed; it may hang."""
+    """One subject in work. `look`, called as often, sees what else may have changed; it may hang."""
 
     lease: Lease
     delivery: Delivery
     progress: Progress
     look: Callable[[], object] = lambda: None
+
+    @property
+    def logged(self) -> int | str:
+        return self.lease.subject.logged
 
 
 class Heartbeat:
@@ -45,7 +50,7 @@ class Heartbeat:
         self._lease_seconds = lease_seconds
         self._stall_seconds = stall_seconds
         self._monotonic = monotonic
-        self._held: dict[int, Held] = {}
+        self._held: dict[Subject, Held] = {}
         self.beaten_at = monotonic()
         """When it last renewed what is held, on the monotonic clock."""
         self._lock = threading.Lock()
@@ -67,31 +72,31 @@ class Heartbeat:
     def hold(self, held: Held) -> None:
         """Renew it from now on."""
         with self._lock:
-            self._held[held.lease.item_id] = held
+            self._held[held.lease.subject] = held
 
     def release(self, held: Held) -> None:
         """Renew it no more."""
         with self._lock:
-            if self._held.get(held.lease.item_id) is held:
-                del self._held[held.lease.item_id]
+            if self._held.get(held.lease.subject) is held:
+                del self._held[held.lease.subject]
 
     def beat(self) -> None:
         """Renew everything that moved lately; a hung stage loses its lease by itself."""
         for held in self._everything():
             if self._monotonic() - held.progress.moved_at > self._stall_seconds:
-                log.error("stage_stalled", item=held.lease.item_id)
+                log.error("stage_stalled", item=held.logged)
                 self.release(held)
                 continue
             try:
                 self._state.renew_lease(held.lease, seconds=self._lease_seconds)
                 held.delivery.extend()
             except LeaseLost:
-                log.warning("lease_lost", item=held.lease.item_id)
+                log.warning("lease_lost", item=held.logged)
                 self.release(held)
             except BaglineError as fault:
-                log.warning("lease_not_renewed", item=held.lease.item_id, reason=str(fault))
+                log.warning("lease_not_renewed", item=held.logged, reason=str(fault))
             except Exception:  # noqa: BLE001 (one item's fault must not cost the others' leases)
-                log.error("heartbeat_fault", item=held.lease.item_id, trace=traceback.format_exc())
+                log.error("heartbeat_fault", item=held.logged, trace=traceback.format_exc())
         self.beaten_at = self._monotonic()
 
     def _look(self) -> None:
@@ -99,9 +104,9 @@ class Heartbeat:
             try:
                 held.look()
             except BaglineError as fault:
-                log.warning("not_looked_for_cancel", item=held.lease.item_id, reason=str(fault))
+                log.warning("not_looked_for_cancel", item=held.logged, reason=str(fault))
             except Exception:  # noqa: BLE001 (nor the look at the others)
-                log.error("heartbeat_fault", item=held.lease.item_id, trace=traceback.format_exc())
+                log.error("heartbeat_fault", item=held.logged, trace=traceback.format_exc())
 
     def _everything(self) -> list[Held]:
         with self._lock:

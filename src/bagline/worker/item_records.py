@@ -1,92 +1,242 @@
-"""The records of an item as one step reads and writes them: row, result, reach, bag."""
+"""Work items as one step reads and writes them: the row in the Registry, the result in Redis."""
 
 from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
 
 import structlog
 from msgspec import structs
 
-from bagline.errors import BrokenState
-from bagline.model import times
-from bagline.model.ingest import IngestObject
-from bagline.model.workitem import STATUS_CANCELLED, WorkItem, WorkResult
-from bagline.lines.ingest.line import Line, Step
-from bagline.services.bundle import Services
-from bagline.services.state.base import Lease
-from bagline.worker.stage import Halt, Outcome
+from bagline.errors import BrokenState, ServiceFault
+from bagline.model.times import NEVER, Timestamp, is_set, to_datetime
+from bagline.model.workitem import (
+    STATUS_CANCELLED,
+    STATUS_FAILED,
+    STATUS_PENDING,
+    STATUS_STARTED,
+    STATUS_SUCCESS,
+    WorkItem,
+)
+from bagline.worker.claim import Claim
+from bagline.worker.line import Line, Step
 from bagline.worker.reach import Reach
-from bagline.worker.settlement import errors_of
+from bagline.worker.records import Records, StepContext
+from bagline.worker.settlement import (
+    Settlement,
+    after_verdict,
+    errors_of,
+    hand_back,
+    send_forward,
+    settle,
+    spared,
+)
+from bagline.worker.stage import (
+    Cancel,
+    Decision,
+    Done,
+    Halt,
+    Job,
+    Outcome,
+    Reject,
+    Retry,
+    Run,
+    SendForward,
+    Skip,
+    Wait,
+)
 
 log = structlog.get_logger(__name__)
 
+ALIVE = (STATUS_PENDING, STATUS_STARTED)
+OWN_NODE = "bagline:"
+"""Before the host's name in `node`, where other workers than Bagline's are on the line."""
 
-class ItemRecords:
-    """What is read that cannot be read is told of, and taken for absent where that is safe."""
 
-    def __init__(self, line: Line, step: Step, services: Services, clock: times.Clock) -> None:
+class ItemRecords(Records[WorkItem]):
+    def __init__(self, line: Line, step: Step, context: StepContext) -> None:
+        super().__init__(step.topic, context)
         self._line = line
         self._step = step
-        self._services = services
-        self._clock = clock
+        self._registry = context.services.registry
+        self._state = context.services.state
 
-    def load_result(self, item: WorkItem) -> WorkResult:
-        """The step's last result; a new one where there is none, or none that can be read."""
-        try:
-            stored = self._services.state.load_result(item.id, self._step.topic)
-        except BrokenState as fault:
-            log.error("result_unreadable", item=item.id, reason=str(fault))
-            stored = None
-        return stored or WorkResult(operation=self._step.topic)
+    def find(self, number: int) -> WorkItem | None:
+        return self._registry.work_item(number)
 
-    def load_reach(self, item: WorkItem, result: WorkResult) -> Reach:
-        reach = Reach(result)
-        try:
-            reach.files = self._services.state.load_tally(item.id).get(reach.name, 0)
-        except BrokenState as fault:
-            log.error("tally_unreadable", item=item.id, reason=str(fault))
-        return reach
+    # -- may it run
 
-    def load_bag(self, item: WorkItem) -> IngestObject | None:
-        """The bag's record. The first step begins anew where it cannot be read."""
-        try:
-            return self._services.state.load_object(item.id)
-        except BrokenState as fault:
-            if self._step is not self._line.first:
-                raise
-            log.error("object_unreadable", item=item.id, reason=str(fault))
-            return None
+    def is_over(self, record: WorkItem) -> bool:
+        return bool(self.skip_reason(record))
 
-    def save(self, item: WorkItem) -> bool:
-        """Save the item; False when a person cancelled it meanwhile.
+    def is_discard(self, item: WorkItem) -> bool:
+        """Whether this is the clean-up after a rejection or a cancellation."""
+        is_ended = item.status in (STATUS_FAILED, STATUS_CANCELLED)
+        return self._step is self._line.cleanup and is_ended
 
-        The lease was looked at just before: the result's write holds it.
-        """
-        registry = self._services.registry
-        saved = registry.save_work_item(item, unless_status=[STATUS_CANCELLED])
-        if saved.status == STATUS_CANCELLED and self.must_go_forward(saved):
-            log.error("cancel_not_followed", item=item.id, stage=item.stage)
-            saved = registry.save_work_item(item)
-        return saved.status == item.status
+    def skip_reason(self, item: WorkItem) -> str:
+        """Why the item does not belong to this step; "" when it does (contract A, mended)."""
+        if self.is_discard(item):
+            return ""
+        if item.status not in ALIVE or not item.retry:
+            return f"the item is {item.status}"
+        if item.stage != self._step.work_stage:
+            return f"the item is at {item.stage}"
+        return ""
 
-    def save_result(
-        self, lease: Lease, item: WorkItem, result: WorkResult, outcome: Outcome
-    ) -> None:
-        result.finished_at = self._clock()
-        result.errors = errors_of(item, self._step, outcome)
-        if isinstance(outcome, Halt):
-            result.attempt = 0  # a person mends the cause; then patience begins anew
-        self._services.state.commit(lease, result=result)
+    def decide(self, record: WorkItem) -> Decision:
+        work = self.context.settings.work
+        reason = self.skip_reason(record)
+        if reason:
+            return Skip(reason)
+        now = self.context.clock()
+        if work.coexist and is_held_elsewhere(record, work.foreign_owner_seconds, now):
+            return Wait(work.busy_delay_seconds, f"{record.node} says it works on it")
+        if self.is_discard(record):
+            must = self._line.must_go_forward(record, self._registry)
+            return SendForward() if must else Run()
+        return self._line.admit(self._step, record, self.context)
 
-    def must_go_forward(self, item: WorkItem) -> bool:
+    def is_called_off(self, number: int) -> bool:
+        current = self.find(number)
+        if current is None or current.status != STATUS_CANCELLED:
+            return False
+        return self._step is not self._line.cleanup and not self._must_go_forward(current)
+
+    def _must_go_forward(self, item: WorkItem) -> bool:
         """`item` as the Registry has it; a row that somebody read earlier and saved now may name
         a stage that lies behind it."""
         if self._step.only_forward:
             item = structs.replace(item, stage=self._step.work_stage)
-        return self._line.must_go_forward(item, self._services.registry)
+        return self._line.must_go_forward(item, self._registry)
 
-    def changes_known_object(self, item: WorkItem) -> bool:
-        """By the working record; where that is gone, what the item says of itself stays."""
+    # -- run it
+
+    def load_reach(self, claim: Claim) -> Reach:
+        reach = Reach(claim.result)
         try:
-            bag = self._services.state.load_object(item.id)
-        except BrokenState:
-            return False
-        return bag is not None and bag.is_reingest
+            reach.files = self._state.load_tally(claim.lease.item_id).get(reach.name, 0)
+        except BrokenState as fault:
+            log.error("tally_unreadable", item=claim.lease.item_id, reason=str(fault))
+        return reach
+
+    def begin(self, claim: Claim, reach: Reach | None) -> bool:
+        item, result = claim.record, claim.result
+        moment = self.context.clock()
+        result.attempt += 1
+        result.host, result.pid = socket.gethostname(), os.getpid()
+        result.started_at, result.finished_at = moment, NEVER
+        result.errors = None
+        forgotten: Mapping[str, int] | None = reach.forget() if reach is not None else None
+        self._state.commit(claim.lease, result=result, tally=forgotten)
+        if self.is_discard(item):
+            return True
+        own = OWN_NODE if self.context.settings.work.coexist else ""
+        item.node = f"{own}{result.host}"
+        item.pid = result.pid
+        item.status = STATUS_STARTED
+        item.note = f"Item has started stage {self._step.topic}"
+        item.stage_started_at = moment
+        self._line.mark_begun(self._step, item, self.context)
+        try:
+            return self._save(item)
+        except ServiceFault:  # it has not begun: that is no attempt
+            result.attempt -= 1
+            self._state.commit(claim.lease, result=result)
+            raise
+
+    # -- how it ended
+
+    def end(self, claim: Claim, outcome: Outcome, job: Job | None) -> Settlement:
+        item = claim.record
+        if job is not None:
+            self._line.mark_ended(item, job)
+        outcome = self._in_force(claim, outcome)
+        if isinstance(outcome, Reject):
+            claim.check()
+            kept = list(outcome.problems)[: self.context.settings.work.problems_kept]
+            self._registry.save_problems(item.id, kept)
+        if self.is_discard(item):
+            settlement = self._settle_discard(claim, outcome)
+            self._save_result(claim, outcome)
+            return settlement
+        settlement = settle(item, self._step, self._line, outcome, claim.result.attempt)
+        self._save_result(claim, outcome)
+        if not self._save(item):
+            # A person cancelled it meanwhile: what follows is the clean-up.
+            return after_verdict(self._line)
+        if item.status == STATUS_SUCCESS:
+            told = tuple(self._line.topics_to_tell(self._step, job))
+            settlement = Settlement(settlement.topic, settlement.again, settlement.delay, told)
+        return settlement
+
+    def _in_force(self, claim: Claim, outcome: Outcome) -> Outcome:
+        """What becomes of the outcome where the item may not be ended, or the disk is full."""
+        if isinstance(outcome, Reject | Cancel) and self._must_go_forward(claim.record):
+            return self._line.kept_going(claim.record, outcome)
+        if isinstance(outcome, Retry):
+            outcome = spared(outcome, self.context.shortage())
+            if isinstance(outcome, Retry) and not outcome.uses_patience:
+                claim.result.attempt = max(claim.result.attempt - 1, 0)
+        return outcome
+
+    def _settle_discard(self, claim: Claim, outcome: Outcome) -> Settlement:
+        """The clean-up after a verdict: the verdict stands, only the clean-up is tried again."""
+        if isinstance(outcome, Done):
+            return Settlement()
+        reason = getattr(outcome, "reason", "")
+        log.warning("clean_up_not_done", item=claim.record.id, reason=reason)
+        return Settlement(again=True, delay=self._step.retry.delay(claim.result.attempt))
+
+    def _save_result(self, claim: Claim, outcome: Outcome) -> None:
+        if self._step is self._line.cleanup and isinstance(outcome, Done):
+            claim.check()  # there is nothing left to write to
+            return
+        result = claim.result
+        result.finished_at = self.context.clock()
+        result.errors = errors_of(claim.record, self._step, outcome)
+        if isinstance(outcome, Halt):
+            result.attempt = 0  # a person mends the cause; then patience begins anew
+        self._state.commit(claim.lease, result=result)
+
+    def _save(self, item: WorkItem) -> bool:
+        """Save the item; False when a person cancelled it meanwhile.
+
+        The lease was looked at just before: the result's write holds it.
+        """
+        saved = self._registry.save_work_item(item, unless_status=[STATUS_CANCELLED])
+        if saved.status == STATUS_CANCELLED and self._must_go_forward(saved):
+            log.error("cancel_not_followed", item=item.id, stage=item.stage)
+            saved = self._registry.save_work_item(item)
+        return saved.status == item.status
+
+    def send_forward(self, claim: Claim) -> Settlement:
+        settlement = send_forward(claim.record, self._line)
+        self._registry.save_work_item(claim.record)
+        return settlement
+
+    def hand_back(self, claim: Claim) -> None:
+        claim.result.attempt = max(claim.result.attempt - 1, 0)
+        self._state.commit(claim.lease, result=claim.result)
+        if not self.is_discard(claim.record):
+            hand_back(claim.record, socket.gethostname())
+            self._save(claim.record)
+
+
+def is_held_elsewhere(item: WorkItem, seconds: float, now: Timestamp) -> bool:
+    """Whether a worker that is not Bagline's, and so has no lease, holds the item: its name
+    stands in the item, and the stage began less than `seconds` ago."""
+    if not item.node or item.node.startswith(OWN_NODE) or item.status != STATUS_STARTED:
+        return False
+    if not is_set(item.stage_started_at):
+        return False
+    age = to_datetime(now) - to_datetime(item.stage_started_at)
+    return age.total_seconds() < seconds
+
+
+class ItemLine(Line):
+    """A line that work items travel."""
+
+    def records(self, step: Step, context: StepContext) -> ItemRecords:
+        return ItemRecords(self, step, context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
@@ -13,22 +14,18 @@ from bagline.errors import (
     BrokenState,
     CalledOff,
     Draining,
-    Gone,
     LeaseLost,
     NoRoom,
     ProofFailed,
-    Replaced,
     Unreachable,
 )
-from bagline.model.workitem import WorkItem
-from bagline.lines.ingest.line import Step
-from bagline.problems import BAG_DELETED
+from bagline.worker.line import Line, Step
 from bagline.worker.stage import Cancel, Halt, Outcome, Reject, Retry
 
 log = structlog.get_logger(__name__)
 
 
-def outcome_of(step: Step, item: WorkItem, act: Callable[[], Outcome]) -> Outcome | None:
+def outcome_of(line: Line, step: Step, record: Any, act: Callable[[], Outcome]) -> Outcome | None:
     """The outcome of `act`, whatever it raised; None when it was asked to stop.
 
     LeaseLost passes: then nothing may be written, not even an outcome.
@@ -43,11 +40,6 @@ def outcome_of(step: Step, item: WorkItem, act: Callable[[], Outcome]) -> Outcom
         return Reject(fault.problems)
     except CalledOff as fault:
         return Cancel(str(fault))
-    except Replaced:
-        return Cancel("the bag was replaced in the receiving bucket")
-    except Gone as fault:
-        # Stages that read the tar deal with their other objects by themselves.
-        return Reject([BAG_DELETED.about(item.name)]) if step.reads_received else Halt(str(fault))
     except NoRoom as fault:
         return Retry(str(fault), uses_patience=False)
     except (Unreachable, ProofFailed) as fault:
@@ -55,7 +47,7 @@ def outcome_of(step: Step, item: WorkItem, act: Callable[[], Outcome]) -> Outcom
     except BrokenState as fault:
         return Halt(str(fault), requeue_at=fault.requeue_at)
     except BaglineError as fault:
-        return Halt(str(fault))
-    except Exception as fault:  # noqa: BLE001 (the item must not be lost to a fault of ours)
-        log.error("stage_fault", item=item.id, stage=step.name, trace=traceback.format_exc())
+        return line.outcome_of(step, record, fault)
+    except Exception as fault:  # noqa: BLE001 (the subject must not be lost to a fault of ours)
+        log.error("stage_fault", item=record.id, stage=step.name, trace=traceback.format_exc())
         return Retry(f"unexpected fault in Bagline ({type(fault).__name__}: {fault})")

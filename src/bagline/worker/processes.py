@@ -31,7 +31,8 @@ KEEPS_DYING = 6
 """So many deaths of one worker without minutes of peace between them are told as an error."""
 STOP_SECONDS = 20.0
 HEALTH_PORT = "BAGLINE_HEALTH_PORT"
-LOG_BYTES = 16 * 1024 * 1024
+LOG_FILE = "BAGLINE_WORKER_LOG"
+"""Where a worker process finds the file that it shall log to."""
 
 
 class WorkersRunElsewhere(Exception):
@@ -123,15 +124,13 @@ class WorkerProcesses:
         folder = self._data_dir / "logs"
         make_private(folder)
         path = folder / f"worker-{number}.log"
-        if path.exists() and path.stat().st_size > LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
         with open(path, "ab", opener=private_file) as out:
             return subprocess.Popen(
                 [sys.executable, "-m", "bagline", *self._argv],
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
-                env=self._environ_of(number),
+                env=self._environ_of(number) | {LOG_FILE: str(path)},
                 umask=0o077,
                 start_new_session=True,  # Ctrl-C is ours to pass on, as SIGTERM
             )

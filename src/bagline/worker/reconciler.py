@@ -14,17 +14,17 @@ import structlog
 from bagline.config import Settings
 from bagline.errors import BrokenState
 from bagline.model import times
+from bagline.model.subject import ITEM, item_subject
 from bagline.model.workitem import (
-    ACTION_INGEST,
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_PENDING,
     STATUS_STARTED,
     WorkItem,
 )
-from bagline.lines.ingest.line import Line, Step
 from bagline.services.bundle import Services
 from bagline.services.registry.base import WorkItemFilter
+from bagline.worker.line import Line, Lines, Step
 
 log = structlog.get_logger(__name__)
 
@@ -39,18 +39,18 @@ class Reconciler:
 
     def __init__(
         self,
-        line: Line,
+        lines: Lines,
         services: Services,
         settings: Settings,
         clock: times.Clock = times.now,
     ) -> None:
-        self._line = line
+        self._lines = lines
         self._services = services
         self._settings = settings
         self._clock = clock
         self._last_published: dict[tuple[str, int], float] = {}
 
-    def bury_the_dead(self, is_dead: Callable[[str], bool]) -> int:
+    def reap(self, is_dead: Callable[[str], bool]) -> int:
         """Break leases and deliveries of dead processes of this host; returns how many."""
         leases = self._services.state.break_leases(is_dead)
         deliveries = self._services.queue.reclaim(is_dead)
@@ -62,28 +62,40 @@ class Reconciler:
         """Publish what is due and held by nobody; returns the ids."""
         age = self._settings.work.reconcile_age_seconds
         rested = age if min_age_seconds is None else min_age_seconds
-        alive = WorkItemFilter(
-            action=ACTION_INGEST, retry=True, statuses=[STATUS_PENDING, STATUS_STARTED]
-        )
         self._forget_old_publishes()
-        published = [
+        return [
+            item_id
+            for line in self._lines
+            if line.kind == ITEM
+            for item_id in (*self._due(line, rested), *self._ended(line, rested))
+        ]
+
+    def _due(self, line: Line, rested: float) -> list[int]:
+        alive = WorkItemFilter(
+            action=line.action, retry=True, statuses=[STATUS_PENDING, STATUS_STARTED]
+        )
+        return [
             item.id
             for item in self._services.registry.work_items(alive)
-            if self._publish_lost(item, self._line.by_work_stage(item.stage), rested)
+            if self._publish_lost(item, line.by_work_stage(item.stage), rested)
         ]
-        ended = WorkItemFilter(action=ACTION_INGEST, statuses=[STATUS_FAILED, STATUS_CANCELLED])
-        published += [
+
+    def _ended(self, line: Line, rested: float) -> list[int]:
+        """Of those whose clean-up got lost."""
+        if line.cleanup is None:
+            return []
+        ended = WorkItemFilter(action=line.action, statuses=[STATUS_FAILED, STATUS_CANCELLED])
+        return [
             item.id
             for item in self._services.registry.work_items(ended, limit=FINISHED_LOOKED_AT)
             if self._services.state.has_item(item.id)
-            and self._publish_lost(item, self._line.cleanup, rested)
+            and self._publish_lost(item, line.cleanup, rested)
         ]
-        return published
 
     def _publish_lost(self, item: WorkItem, step: Step | None, rested: float) -> bool:
         if step is None or self._age(item) < rested:
             return False
-        if self._services.state.lease_owner(item.id) or self._is_queued(item, step):
+        if self._services.state.lease_owner(item_subject(item.id)) or self._is_queued(item, step):
             return False
         self._services.queue.publish(step.topic, item.id)
         self._last_published[step.topic, item.id] = time.monotonic()
@@ -122,7 +134,7 @@ class Reconciler:
 
     def _attempts(self, item: WorkItem, step: Step) -> int:
         try:
-            result = self._services.state.load_result(item.id, step.topic)
+            result = self._services.state.load_result(item_subject(item.id), step.topic)
         except BrokenState:  # the step makes a new one
             return 0
         return result.attempt if result else 0

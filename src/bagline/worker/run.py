@@ -1,130 +1,228 @@
-"""The loop: threads that receive deliveries and attempt them, until asked to stop."""
+"""The process around workers: what runs in it, its health, and the line of a whole machine."""
 
 from __future__ import annotations
 
 import threading
 import time
-import traceback
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 
 from bagline.config import Settings
-from bagline.duty import Duty
-from bagline.errors import ServiceFault
-from bagline.model import times
-from bagline.lines.ingest.line import Line, Step
+from bagline.duty import Duty, failing_duties, idle_duties
+from bagline.errors import Unreachable
+from bagline.logs import listen
 from bagline.services.bundle import Services
-from bagline.services.queue.base import Delivery
-from bagline.worker.stage import Stage
-from bagline.worker.attempt import Attempt, Desk
-from bagline.worker.heartbeat import Heartbeat
-from bagline.worker.memory import return_large_blocks
-from bagline.worker.meter import Meter
+from bagline.worker.owner import is_dead
+from bagline.worker.processes import WorkerProcesses
+from bagline.worker.reconciler import Reconciler
+from bagline.worker.roll_call import CALL_SECONDS, RollBook
+from bagline.worker.threads import Worker
+
+if TYPE_CHECKING:
+    from bagline.worker.metrics import PrometheusMeter
 
 log = structlog.get_logger(__name__)
 
-RECEIVE_SECONDS = 0.5
-FAULT_PAUSE_SECONDS = 1.0
+BUCKET_READER = "bucket-reader"
+RECONCILER = "reconciler"
+ROLES = (BUCKET_READER, RECONCILER)
+"""What a process may do beside the steps of a line."""
+
+ROLE_SECONDS = 1.0
+"""How long a look at buckets or queue may still take when the stages have drained."""
+ENDING_SECONDS = 4.0
+"""How long a look under way may keep the end waiting; then it is left behind."""
+REAP_SECONDS = 0.2
 
 
-class Worker:
-    """Works on items of some steps until told to stop; each step has threads of its own."""
+def reconciling(reconciler: Reconciler, settings: Settings, stop: threading.Event) -> Duty:
+    """Compares Registry, queue and leases every few seconds until `stop`."""
+    return Duty(RECONCILER, reconciler.look, stop=stop, every=settings.work.reconcile_seconds)
+
+
+def serve(
+    worker: Worker | None,
+    roles: Sequence[Duty],
+    health: Health,
+    stop: threading.Event,
+) -> bool:
+    """Run the worker and the roles until `stop`; whether everything drained in time."""
+    started = [role.start() for role in roles]
+    with ExitStack() as stack:
+        if worker is None:
+            stack.enter_context(health.told(idle_duties))
+            stop.wait()
+            return have_ended(started, health.settings.work.drain_seconds)
+        stack.enter_context(health.told(lambda: worker.faults() + idle_duties()))
+
+        def pass_on() -> None:
+            stop.wait()
+            worker.stop()
+
+        Duty("stopper", pass_on).start()
+        drained = worker.run()
+        return have_ended(started, ROLE_SECONDS) and drained
+
+
+def have_ended(duties: Sequence[Duty], seconds: float) -> bool:
+    """Whether they all end within so long."""
+    deadline = time.monotonic() + seconds
+    late = [duty for duty in duties if not duty.join(max(deadline - time.monotonic(), 0.0))]
+    return not late
+
+
+class Health:
+    """Health and metrics of this process, where the settings name a port.
+
+    `topics`: those it works at. `shortage`: what to say while this machine's disk is full.
+    """
 
     def __init__(
         self,
-        line: Line,
-        steps: Sequence[Step],
-        services: Services,
         settings: Settings,
-        *,
-        owner: str,
-        threads_each: int = 1,
-        meter: Meter | None = None,
-        clock: times.Clock = times.now,
-        shortage: Callable[[], str] = lambda: "",
-        check_room: Callable[[int], None] | None = None,
+        services: Services,
+        topics: Sequence[str],
+        all_topics: Sequence[str],
+        shortage: Callable[[], str],
     ) -> None:
-        self._steps = list(steps)
-        self._queue = services.queue
-        self._threads_each = threads_each
-        self._drain_seconds = settings.work.drain_seconds
-        self._stop = threading.Event()
-        self._heartbeat = Heartbeat(
-            services.state,
-            lease_seconds=settings.work.lease_seconds,
-            stall_seconds=settings.work.stall_seconds,
-        )
-        self._desk = Desk(
-            line,
-            services,
-            settings,
-            owner,
-            self._heartbeat,
-            self._stop.is_set,
-            meter or Meter(),
-            clock,
-            shortage,
-            check_room,
-        )
-        self._lease_seconds = settings.work.lease_seconds
+        self.settings = settings
+        self._services = services
+        self._topics = list(topics)
+        self._watched = list(topics or all_topics)
+        self._shortage = shortage
+        self.meter = _new_meter() if settings.health.port else None
 
-    def stop(self) -> None:
-        """Take nothing new; hand back what is in work at its next safe place."""
-        self._stop.set()
+    @contextmanager
+    def told(self, alive: Callable[[], list[str]]) -> Iterator[None]:
+        """Serve meanwhile. `alive`: why the process should be started anew."""
+        place = self.settings.health
+        if self.meter is None:
+            yield
+            return
+        from bagline.worker.health import HealthServer, Readiness
 
-    def run(self) -> bool:
-        """Work until `stop`, then drain. False when a stage did not let go in time (its
-        lease then runs out by itself)."""
-        return_large_blocks()
-        self._heartbeat.start()
-        stages = [(step, step.stage()) for step in self._steps]
+        self.meter.watch_queue(self._services.queue, self._watched)
+        listen(self.meter.event_logged)
+        ready = Readiness(self._services, self._topics)
+
+        def not_ready() -> list[str]:
+            failing = [f"duty {name} fails" for name, _ in failing_duties()]
+            full = ["the disk of the data directory is full"] if self._shortage() else []
+            return ready.faults() + failing + full
+
+        with HealthServer(
+            place.host, place.port, self.meter.registry, alive=alive, ready=not_ready
+        ) as server:
+            log.info("health_served", host=place.host, port=server.port)
+            yield
+
+
+def _new_meter() -> PrometheusMeter:
+    """Its library is imported only where somebody asks for numbers."""
+    from bagline.worker.metrics import PrometheusMeter
+
+    return PrometheusMeter()
+
+
+@contextmanager
+def running_line(
+    settings: Settings,
+    reconciler: Reconciler,
+    shortage: Callable[[], str],
+    argv: Sequence[str],
+    *,
+    processes: int | None = None,
+) -> Iterator[WorkerProcesses]:
+    """Worker processes of `argv` (after `bagline`), and a reconciler; what dead workers held is
+    freed first. Raises WorkersRunElsewhere.
+    """
+    upkeep = Upkeep(reconciler, is_embedded=settings.is_embedded)
+    workers = WorkerProcesses(
+        settings.data_dir,
+        list(argv),
+        count=processes or settings.work.processes,
+        on_death=upkeep.somebody_died,
+        health_port=settings.health.port,
+    )
+    stop = threading.Event()
+    disk = DiskWatch(settings, shortage)
+    with workers, closing(RollBook(settings.data_dir)) as book:
         duties = [
-            Duty(f"{step.name}-{n}", partial(self._serve, step, stage), stop=self._stop).start()
-            for step, stage in stages
-            for n in range(self._threads_each)
+            Duty("reaper", upkeep.reap, stop=stop, every=REAP_SECONDS, at_once=True),
+            Duty(RECONCILER, upkeep.look, stop=stop, every=settings.work.reconcile_seconds),
+            Duty("disk-watch", disk.look, stop=stop, every=CALL_SECONDS, at_once=True),
+            # Last: it tells which of them run.
+            Duty(
+                "roll-call", lambda: book.call(workers), stop=stop, every=CALL_SECONDS, at_once=True
+            ),
         ]
-        for _, stage in stages:
-            stage.warm_up()
-        self._stop.wait()
-        drained = self._drain(duties)
-        self._heartbeat.stop()
-        if drained:
-            for _, stage in stages:
-                stage.close()
-        return drained
+        upkeep.begin()
+        for duty in duties:
+            duty.start()
+        try:
+            yield workers
+        finally:
+            stop.set()
+            have_ended(duties, ENDING_SECONDS)
 
-    def faults(self) -> list[str]:
-        """Why the process should be started anew, beside its idle duties."""
-        if time.monotonic() - self._heartbeat.beaten_at > self._lease_seconds:
-            return ["leases are not renewed"]
-        return []
 
-    def _drain(self, duties: Sequence[Duty]) -> bool:
-        deadline = time.monotonic() + self._drain_seconds
-        busy = [
-            duty.name for duty in duties if not duty.join(max(deadline - time.monotonic(), 0.01))
-        ]
-        if busy:
-            log.warning("stage_did_not_drain", threads=busy)
-        return not busy
+class Upkeep:
+    """What is done for the workers: what dead ones held is freed, what is due is published."""
 
-    def _serve(self, step: Step, stage: Stage) -> None:
-        with closing(self._queue.subscribe(step.topic, owner=self._desk.owner)) as subscription:
-            while not self._stop.is_set():
-                try:
-                    delivery = subscription.receive(RECEIVE_SECONDS)
-                    if delivery is not None:
-                        self.handle(step, stage, delivery)
-                except ServiceFault as fault:
-                    log.warning("queue_fault", topic=step.topic, reason=str(fault))
-                    self._stop.wait(FAULT_PAUSE_SECONDS)
-                except BaseException:  # noqa: BLE001 (a fault of ours, or a library's panic, must not end the loop)
-                    log.error("worker_fault", topic=step.topic, trace=traceback.format_exc())
-                    self._stop.wait(FAULT_PAUSE_SECONDS)
+    def __init__(self, reconciler: Reconciler, *, is_embedded: bool) -> None:
+        self._reconciler = reconciler
+        self._is_embedded = is_embedded
+        self._unreaped = threading.Event()
+        self._is_behind = True
 
-    def handle(self, step: Step, stage: Stage, delivery: Delivery) -> None:
-        """One delivery, from the lease to the settlement."""
-        Attempt(self._desk, step, stage, delivery).make()
+    def somebody_died(self) -> None:
+        self._unreaped.set()
+
+    def begin(self) -> None:
+        """What earlier processes left. On this machine's engines, which may still be starting
+        again, it waits; elsewhere raises Unreachable."""
+        self._unreaped.set()
+        try:
+            self.reap()
+            self.look()
+        except Unreachable as fault:
+            if not self._is_embedded:
+                raise
+            log.warning("line_begins_later", reason=str(fault))
+
+    def reap(self) -> None:
+        """Free what dead workers held. Repeated until it is done."""
+        if self._unreaped.is_set():
+            self._unreaped.clear()
+            try:
+                self._reconciler.reap(is_dead)
+            except BaseException:
+                self._unreaped.set()
+                raise
+
+    def look(self) -> None:
+        """The first time everything that is due, whatever its age."""
+        self._reconciler.look(min_age_seconds=0.0 if self._is_behind else None)
+        self._is_behind = False
+
+
+class DiskWatch:
+    """Says when the disk is full, and when it is not any more."""
+
+    def __init__(self, settings: Settings, shortage: Callable[[], str]) -> None:
+        self._settings = settings
+        self._shortage = shortage
+        self._is_full = False
+
+    def look(self) -> None:
+        why = self._shortage()
+        if bool(why) == self._is_full:
+            return
+        self._is_full = bool(why)
+        if why:
+            log.error("disk_full", reason=why)
+        else:
+            log.warning("disk_has_room_again", data_dir=str(self._settings.data_dir))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from bagline.model.workitem import (
     OUTCOME_CHANGING,
-    STAGE_RECEIVE,
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_PENDING,
@@ -20,55 +19,56 @@ from bagline.model.workitem import (
     ProcessingError,
     WorkItem,
 )
-from bagline.lines.ingest.line import ONLY_FORWARD, Line, Step
 from bagline.problems import ERROR, Problem
+from bagline.worker.line import Line, Step
 from bagline.worker.stage import Cancel, Done, Halt, Outcome, Reject, Retry
 
 NOTE_PROBLEMS = 5
 NOTE_CHARACTERS = 4000
 FULL_DELAY_SECONDS = 10.0
 """While a disk is full."""
-COMPLETE = "Ingest complete"
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What to do once the item is saved: publish it to `topic` (or not), after `delay`.
-
-    `again` means: hand the same delivery back instead of finishing it.
-    """
+    """What to do once the record is saved: publish the subject to `topic` (or not), and to those
+    of `tell`. `again`: hand the same delivery back, due after `delay`, instead of finishing it."""
 
     topic: str = ""
     again: bool = False
     delay: float = 0.0
+    tell: tuple[str, ...] = ()
 
 
-def settle(
-    item: WorkItem, step: Step, line: Line, outcome: Outcome, *, attempt: int, object_id: int = 0
-) -> Settlement:
+def settle(item: WorkItem, step: Step, line: Line, outcome: Outcome, attempt: int) -> Settlement:
     """Write the outcome into the item (not yet saved) and say what follows."""
     item.node = ""
     item.pid = 0
     match outcome:
         case Done(remark):
-            return _done(item, step, line, object_id, remark)
+            return _done(item, step, line, remark)
         case Retry(reason, uses_patience):
             return _retry(item, step, reason, attempt if uses_patience else 0)
         case Reject(problems):
             item.status = STATUS_FAILED
             item.retry = False
             item.needs_admin_review = False
-            item.note = _problems_note(problems)
-            item.outcome = "The bag was rejected"
-            return Settlement(topic=line.cleanup.topic)
+            item.note = problems_note(line.words.rejected_note, problems)
+            item.outcome = line.words.rejected
+            return after_verdict(line)
         case Cancel(reason):
             item.status = STATUS_CANCELLED
             item.retry = False
             item.note = _bounded(f"Cancelled: {reason}.")
-            item.outcome = "Ingest cancelled"
-            return Settlement(topic=line.cleanup.topic)
+            item.outcome = line.words.cancelled
+            return after_verdict(line)
         case Halt(reason, requeue_at):
             return _halt(item, reason, requeue_at)
+
+
+def after_verdict(line: Line) -> Settlement:
+    """What follows for an item that was rejected or cancelled: its traces are taken away."""
+    return Settlement(topic=line.cleanup.topic if line.cleanup else "")
 
 
 def errors_of(item: WorkItem, step: Step, outcome: Outcome) -> list[ProcessingError] | None:
@@ -104,42 +104,24 @@ def hand_back(item: WorkItem, host: str) -> None:
 def send_forward(item: WorkItem, line: Line) -> Settlement:
     """Of an item that was ended where it must not end. One that a person cancelled goes on by
     itself; one that failed waits for an operator."""
-    step = line.by_work_stage(item.stage)
+    step, reason = line.by_work_stage(item.stage), line.only_forward(item)
     if item.status != STATUS_CANCELLED or step is None:
-        return _halt(item, f"{ONLY_FORWARD}. It had failed: {item.note}")
+        return _halt(item, f"{reason}. It had failed: {item.note}")
     item.status = STATUS_PENDING
     item.retry = True
-    item.note = _bounded(f"Not cancelled. {ONLY_FORWARD}, and does.")
+    item.note = _bounded(f"Not cancelled. {reason}, and does.")
     item.outcome = OUTCOME_CHANGING
     return Settlement(topic=step.topic)
 
 
-def forward_only(item: WorkItem, outcome: Outcome) -> Outcome:
-    """What a verdict becomes for an item that can only go forward."""
-    match outcome:
-        case Reject(problems):
-            reason = _problems_note(problems)
-        case Cancel(reason):
-            pass
-        case _:
-            return outcome
-    return Halt(
-        f"{reason.rstrip('.')}. {ONLY_FORWARD}: put the bag with the ETag {item.etag} back into "
-        f"the receiving bucket, or, where that is gone, `bagline cancel {item.id} --force` and "
-        "send its newest version again, which mends what it holds",
-        requeue_at=STAGE_RECEIVE,
-    )
-
-
-def _done(item: WorkItem, step: Step, line: Line, object_id: int, remark: str) -> Settlement:
+def _done(item: WorkItem, step: Step, line: Line, remark: str) -> Settlement:
     after = line.after(step)
     item.note = _bounded(f"{step.done_note} {remark}".rstrip())
     item.needs_admin_review = False
     if after is None:
         item.status = STATUS_SUCCESS
         item.retry = False
-        item.outcome = COMPLETE
-        item.intellectual_object_id = object_id
+        item.outcome = line.words.complete
         return Settlement()
     item.stage = after.work_stage
     item.status = STATUS_PENDING
@@ -184,7 +166,7 @@ def _halt(item: WorkItem, reason: str, requeue_at: str = "") -> Settlement:
     return Settlement()
 
 
-def _problems_note(problems: Sequence[Problem]) -> str:
+def problems_note(before: str, problems: Sequence[Problem]) -> str:
     """The first five errors and the count; the Registry keeps all of them."""
     errors = [problem for problem in problems if problem.severity == ERROR]
     lines = [f"{problem.code} {problem.message}" for problem in errors[:NOTE_PROBLEMS]]
@@ -192,7 +174,7 @@ def _problems_note(problems: Sequence[Problem]) -> str:
     if rest > 0:
         lines.append(f"… and {rest} more: bagline show lists them all.")
     count = f"{len(errors)} problem{'' if len(errors) == 1 else 's'}"
-    return _bounded(f"Bag rejected, {count}. " + " | ".join(lines))
+    return _bounded(f"{before}, {count}. " + " | ".join(lines))
 
 
 def _bounded(note: str, most: int = NOTE_CHARACTERS) -> str:

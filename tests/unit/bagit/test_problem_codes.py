@@ -12,12 +12,12 @@ import pytest
 
 from bagline import problems
 from bagline.bagit.check import check_bag
+from bagline.bagit.judge import BagFacts, bag_problems
 from bagline.bagit.manifests import ManifestParser
-from bagline.bagit.tar.member import LIMITS
 from bagline.bagit.profiles import Profile, TagRule, load_profile
 from bagline.bagit.scan.one_pass import BagScan
 from bagline.bagit.tagfiles import TAG_FILE_BYTES, parse_bagit_txt, parse_tags
-from bagline.bagit.judge import BagFacts, bag_problems
+from bagline.bagit.tar.member import LIMITS
 from bagline.errors import BagRejected
 from bagline.problems import ERROR, KINDS, WARNING, Problem
 from support.bags import END, BagBuilder, chunked, extension, header, padded, pax, valid_bag

@@ -6,7 +6,7 @@ import pytest
 
 from bagline.model.times import NEVER, Timestamp
 from bagline.model.workitem import STATUS_PENDING, STATUS_STARTED, WorkItem
-from bagline.lines.ingest.admission import OWN_NODE, is_held_elsewhere
+from bagline.worker.item_records import OWN_NODE, is_held_elsewhere
 
 NOW = Timestamp("2026-01-02T04:00:00Z")
 

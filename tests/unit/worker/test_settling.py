@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from bagline.lines.ingest.line import INGEST_LINE
 from bagline.model.workitem import WorkItem
-from bagline.lines.ingest.line import INGEST_LINE, RetryPolicy
 from bagline.problems import Problem
-from bagline.worker.stage import Cancel, Done, Halt, Reject, Retry
+from bagline.worker.line import RetryPolicy
 from bagline.worker.settlement import hand_back, settle
+from bagline.worker.stage import Cancel, Done, Halt, Reject, Retry
 
 PREFETCH = INGEST_LINE.first
 CLEANUP = INGEST_LINE.cleanup
@@ -27,18 +28,18 @@ def problems(count: int) -> list[Problem]:
 
 def test_done_moves_the_item_to_the_next_stage() -> None:
     item = an_item()
-    settlement = settle(item, PREFETCH, INGEST_LINE, Done(), attempt=1)
+    settlement = settle(item, PREFETCH, INGEST_LINE, Done(), 1)
     assert settlement.topic == "ingest02_bag_validation"
     assert (item.stage, item.status, item.retry) == ("Validate", "Pending", True)
     assert (item.node, item.pid) == ("", 0)
     assert item.note == "Finished pre-fetch metadata gathering"
 
 
-def test_done_at_the_last_stage_is_success_with_the_objects_id() -> None:
+def test_done_at_the_last_stage_is_success() -> None:
     item = an_item()
-    settlement = settle(item, CLEANUP, INGEST_LINE, Done(), attempt=1, object_id=31)
+    settlement = settle(item, CLEANUP, INGEST_LINE, Done(), 1)
     assert settlement.topic == ""
-    assert (item.status, item.retry, item.intellectual_object_id) == ("Success", False, 31)
+    assert (item.status, item.retry) == ("Success", False)
     assert item.outcome == "Ingest complete"
 
 
@@ -46,7 +47,7 @@ def test_a_passing_fault_waits_longer_each_time() -> None:
     delays = []
     for attempt in (1, 2, 3):
         item = an_item()
-        settlement = settle(item, PREFETCH, INGEST_LINE, Retry("S3 is away"), attempt=attempt)
+        settlement = settle(item, PREFETCH, INGEST_LINE, Retry("S3 is away"), attempt)
         assert settlement.again
         assert item.status == "Pending"
         assert "S3 is away" in item.note
@@ -58,7 +59,7 @@ def test_a_passing_fault_waits_longer_each_time() -> None:
 def test_patience_used_up_keeps_everything_and_calls_an_operator() -> None:
     item = an_item()
     attempts = PREFETCH.retry.attempts
-    settlement = settle(item, PREFETCH, INGEST_LINE, Retry("S3 is away"), attempt=attempts)
+    settlement = settle(item, PREFETCH, INGEST_LINE, Retry("S3 is away"), attempts)
     assert settlement.topic == ""
     assert not settlement.again
     assert (item.status, item.retry, item.needs_admin_review) == ("Suspended", False, True)
@@ -67,7 +68,7 @@ def test_patience_used_up_keeps_everything_and_calls_an_operator() -> None:
 
 def test_a_rejected_bag_fails_with_the_first_five_problems_and_the_count() -> None:
     item = an_item()
-    settlement = settle(item, PREFETCH, INGEST_LINE, Reject(problems(7)), attempt=1)
+    settlement = settle(item, PREFETCH, INGEST_LINE, Reject(problems(7)), 1)
     assert settlement.topic == "ingest09_cleanup"
     assert (item.status, item.retry, item.stage) == ("Failed", False, "Receive")
     assert "7 problems" in item.note
@@ -78,7 +79,7 @@ def test_a_rejected_bag_fails_with_the_first_five_problems_and_the_count() -> No
 
 def test_a_cancelled_item_is_cleaned_up() -> None:
     item = an_item()
-    settlement = settle(item, PREFETCH, INGEST_LINE, Cancel("a newer bag came"), attempt=1)
+    settlement = settle(item, PREFETCH, INGEST_LINE, Cancel("a newer bag came"), 1)
     assert settlement.topic == "ingest09_cleanup"
     assert (item.status, item.retry) == ("Cancelled", False)
     assert "a newer bag came" in item.note
@@ -86,7 +87,7 @@ def test_a_cancelled_item_is_cleaned_up() -> None:
 
 def test_a_halt_says_what_the_operator_must_do() -> None:
     item = an_item()
-    settle(item, PREFETCH, INGEST_LINE, Halt("the bucket staging is missing"), attempt=1)
+    settle(item, PREFETCH, INGEST_LINE, Halt("the bucket staging is missing"), 1)
     assert (item.status, item.needs_admin_review) == ("Suspended", True)
     assert "the bucket staging is missing" in item.note
 

@@ -12,13 +12,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from bagline.errors import BrokenState, Gone, ProofFailed, Refused, Replaced
-from bagline.model.ingest import IngestFile, object_identifier
-from bagline.model.registry import GenericFile
-from bagline.model.times import is_set
-from bagline.model.workitem import STAGE_REINGEST_CHECK, STATUS_CANCELLED, STATUS_FAILED
-from bagline.services.objects.base import Proof
-from bagline.services.state.base import FileEntry
-from bagline.worker.stage import Done, Job, Outcome, Stage, expect_count
 from bagline.lines.ingest.copies import (
     Ledger,
     copies_of,
@@ -27,7 +20,15 @@ from bagline.lines.ingest.copies import (
     raise_unreadable,
     targets_of,
 )
+from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import is_preserved
+from bagline.model.ingest import IngestFile, object_identifier
+from bagline.model.registry import GenericFile
+from bagline.model.times import is_set
+from bagline.model.workitem import STAGE_REINGEST_CHECK, STATUS_CANCELLED, STATUS_FAILED
+from bagline.services.objects.base import Proof
+from bagline.services.state.base import FileEntry
+from bagline.worker.stage import Done, Outcome, Stage, expect_count
 
 KEYS_AT_ONCE = 1000
 UNCHANGED = (
@@ -35,10 +36,10 @@ UNCHANGED = (
 )
 
 
-class Cleanup(Stage):
+class Cleanup(Stage[IngestJob]):
     name = "cleanup"
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         remark = ""
         if job.item.status not in (STATUS_FAILED, STATUS_CANCELLED):
             remark = self._after_ingest(job)
@@ -47,7 +48,7 @@ class Cleanup(Stage):
         job.services.state.delete_item(job.lease)
         return Done(remark)
 
-    def _after_ingest(self, job: Job) -> str:
+    def _after_ingest(self, job: IngestJob) -> str:
         """Deletes the tar; returns what to say of the ingest besides that it is complete."""
         if job.bag is None:
             job.object_id = self._finished_before(job)
@@ -60,7 +61,7 @@ class Cleanup(Stage):
         job.object_id = job.object.id
         return remark
 
-    def _finished_before(self, job: Job) -> int:
+    def _finished_before(self, job: IngestJob) -> int:
         """The working records are gone: fine if the Registry has the object of this bag.
 
         Returns the object's id.
@@ -74,7 +75,7 @@ class Cleanup(Stage):
             )
         return known.id
 
-    def _check_copies(self, job: Job) -> int:
+    def _check_copies(self, job: IngestJob) -> int:
         """Raises BrokenState unless every copy of every file is proven and on record. Returns
         how many files the bag brought new or changed."""
         wanted = missing = stored = 0
@@ -92,7 +93,7 @@ class Cleanup(Stage):
         expect_count(wanted - missing, wanted, "files on record before the bag is deleted")
         return stored
 
-    def _prove_rest(self, job: Job, entries: Sequence[FileEntry]) -> None:
+    def _prove_rest(self, job: IngestJob, entries: Sequence[FileEntry]) -> None:
         """Copies that no stage before proved by itself, as where another's worker stood in, are
         asked here, before the one original goes. Raises BrokenState for one that is not sound."""
         ledger = Ledger(job, [entry.file for entry in entries])
@@ -117,7 +118,7 @@ class Cleanup(Stage):
                 requeue_at=STAGE_REINGEST_CHECK,
             )
 
-    def _delete_received(self, job: Job) -> None:
+    def _delete_received(self, job: IngestJob) -> None:
         bag = job.object
         if not bag.should_delete_from_receiving:
             return
@@ -128,7 +129,7 @@ class Cleanup(Stage):
         bag.deleted_from_receiving_at = job.clock()
         job.commit(object=bag)
 
-    def _end_uploads(self, job: Job) -> None:
+    def _end_uploads(self, job: IngestJob) -> None:
         """What killed workers left unfinished in preservation buckets, of files that the store
         copies part by part. A store that does not let us look keeps what it has."""
         if job.bag is None:
@@ -139,13 +140,13 @@ class Cleanup(Stage):
                 if file.is_staged and file.size >= job.settings.work.copy_from_bytes:
                     self._end_uploads_of(job, file)
 
-    def _end_uploads_of(self, job: Job, file: IngestFile) -> None:
+    def _end_uploads_of(self, job: IngestJob, file: IngestFile) -> None:
         for target in targets_of(job.settings, file):
             with suppress(Refused):
                 job.services.store_of(target).abort_uploads(target.bucket, file.uuid)
         job.progress.moved()
 
-    def _empty_staging(self, job: Job) -> None:
+    def _empty_staging(self, job: IngestJob) -> None:
         objects, bucket = job.services.objects, job.settings.buckets.staging
         prefix = job.staging_key("")
         objects.abort_uploads(bucket, prefix)
@@ -159,7 +160,7 @@ class Cleanup(Stage):
         objects.delete_many(bucket, keys)
 
 
-def _is_on_record(job: Job, entry: FileEntry, known: GenericFile | None) -> bool:
+def _is_on_record(job: IngestJob, entry: FileEntry, known: GenericFile | None) -> bool:
     """Whether the Registry has the file with this bag's bytes, and each of its copies."""
     if known is None:
         return False

@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 from bagline.config import READ_ONE_COPY, Settings
 from bagline.errors import Gone, ProofFailed, Unreadable
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.preserved import named_uuid
 from bagline.model.ingest import IngestFile, StorageRecord
-from bagline.model.premis import PremisEvent
+from bagline.model.premis import PremisEvent, our_agent
 from bagline.model.storage import StorageTarget
 from bagline.model.times import Timestamp, is_set
 from bagline.services.objects.base import Check, Proof
 from bagline.services.state.base import CopyProof, CopyProofs, FileEntry
-from bagline.worker.stage import Job
-from bagline.lines.ingest.preserved import named_uuid
 
 UNREADABLE_ATTEMPTS = 3
 """After so many attempts of the stage a copy that the store does not give is taken for lost."""
@@ -79,7 +79,7 @@ def is_proven(copy: Copy, proofs: CopyProofs) -> bool:
     )
 
 
-def prove(job: Job, copies: Iterable[Copy]) -> list[tuple[Copy, Answer]]:
+def prove(job: IngestJob, copies: Iterable[Copy]) -> list[tuple[Copy, Answer]]:
     """Ask each bucket for its copies, many at once, and read back what the settings say.
 
     A copy that cannot be read stays Unreadable for the first attempts, and the caller tries
@@ -107,11 +107,11 @@ def raise_unreadable(answered: Iterable[tuple[Copy, Answer]]) -> None:
 class Ledger:
     """How the copies of a batch of files were proven: what is known, and what comes to it."""
 
-    def __init__(self, job: Job, files: Sequence[IngestFile]) -> None:
+    def __init__(self, job: IngestJob, files: Sequence[IngestFile]) -> None:
         uuids = [file.uuid for file in files if file.storage_records]
         self._known = job.services.state.load_proofs(job.item.id, uuids)
         self.changed: dict[str, CopyProofs] = {}
-        """By file UUID; for `Job.commit`."""
+        """By file UUID; for `IngestJob.commit`."""
 
     def of(self, file: IngestFile) -> CopyProofs:
         return self.changed.get(file.uuid) or self._known.get(file.uuid, {})
@@ -134,7 +134,7 @@ class Ledger:
         self.changed[file.uuid] = self.of(file) | entry
 
 
-def stored_anew_event(job: Job, copy: Copy, reason: str) -> PremisEvent:
+def stored_anew_event(job: IngestJob, copy: Copy, reason: str) -> PremisEvent:
     """What the Registry is told of a copy on record that this bag's bytes had to replace."""
     file = copy.file
     return PremisEvent(
@@ -145,7 +145,7 @@ def stored_anew_event(job: Job, copy: Copy, reason: str) -> PremisEvent:
         object="Bagline preservation uploader",
         outcome_detail=_recorded_url(copy),
         outcome_information=f"The copy on record was not sound: {reason}",
-        agent="Bagline",
+        agent=our_agent(),
         institution_id=file.institution_id,
         intellectual_object_id=file.intellectual_object_id,
         generic_file_identifier=file.identifier,
@@ -158,7 +158,7 @@ def _recorded_url(copy: Copy) -> str:
     return next(known, copy.target.url(copy.file.uuid))
 
 
-def _check(job: Job, copy: Copy) -> Check:
+def _check(job: IngestJob, copy: Copy) -> Check:
     file = copy.file
     return Check(
         key=file.uuid,
@@ -171,7 +171,7 @@ def _check(job: Job, copy: Copy) -> Check:
     )
 
 
-def _must_read(job: Job, copy: Copy) -> bool:
+def _must_read(job: IngestJob, copy: Copy) -> bool:
     """By `verify.read_back`. The share falls on other copies in each item, and on the same
     ones in each run of it."""
     verify = job.settings.verify
@@ -182,7 +182,7 @@ def _must_read(job: Job, copy: Copy) -> bool:
     return number % verify.every == 0
 
 
-def _final(job: Job, answer: Answer) -> Answer:
+def _final(job: IngestJob, answer: Answer) -> Answer:
     if isinstance(answer, Unreadable) and job.reach.result.attempt >= UNREADABLE_ATTEMPTS:
         return ProofFailed(str(answer))
     return answer

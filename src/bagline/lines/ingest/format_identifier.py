@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from bagline.config import MIB
 from bagline.errors import Gone
 from bagline.formats.pronom import FormatMatch, PronomIdentifier, Sample
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.preserved import must_be_kept
 from bagline.model.ingest import FORMAT_BY_SIEGFRIED, IngestFile
 from bagline.model.workitem import STAGE_RECEIVE
 from bagline.services.objects.base import Piece
-from bagline.worker.stage import Done, Halt, Job, Outcome, Stage
-from bagline.lines.ingest.preserved import must_be_kept
+from bagline.worker.stage import Done, Halt, Outcome, Stage
 
 END_BYTES = 64 * 1024
 """How much of each end is judged."""
@@ -46,7 +47,7 @@ class _Plan:
         return min(self.file.size, sum(p.length or 0 for p in self.pieces))
 
 
-class FormatIdentifier(Stage):
+class FormatIdentifier(Stage[IngestJob]):
     name = "format identification"
 
     def __init__(self, identifier: PronomIdentifier | None = None) -> None:
@@ -58,7 +59,7 @@ class FormatIdentifier(Stage):
     def close(self) -> None:
         self._identifier.close()
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         bag = job.object
         job.progress.expect(files=bag.file_count)
         try:
@@ -71,14 +72,14 @@ class FormatIdentifier(Stage):
             return Halt(f"a staged file is gone ({fault})", requeue_at=STAGE_RECEIVE)
         return Done()
 
-    def _plan(self, job: Job, file: IngestFile) -> _Plan:
+    def _plan(self, job: IngestJob, file: IngestFile) -> _Plan:
         key = job.staging_key(file.uuid)
         if file.size <= WHOLE_BYTES:
             return _Plan(file, (Piece(key, 0, file.size),))
         first = Piece(key, 0, END_BYTES)
         return _Plan(file, (first, Piece(key, file.size - END_BYTES, END_BYTES)))
 
-    def _judge(self, job: Job, plans: Sequence[_Plan]) -> None:
+    def _judge(self, job: IngestJob, plans: Sequence[_Plan]) -> None:
         data = self._read(job, plans)
         whole = [
             _Plan(plan.file, (Piece(plan.pieces[0].key, 0, plan.file.size),))
@@ -93,13 +94,13 @@ class FormatIdentifier(Stage):
         for plan in whole:
             self._mark(job, [(plan, self._read(job, [plan])[0])])
 
-    def _read(self, job: Job, plans: Sequence[_Plan]) -> list[bytes]:
+    def _read(self, job: IngestJob, plans: Sequence[_Plan]) -> list[bytes]:
         """One body a plan, its pieces joined."""
         pieces = [piece for plan in plans for piece in plan.pieces]
         bodies = iter(job.services.objects.read_many(job.settings.buckets.staging, pieces))
         return [b"".join(next(bodies) for _ in plan.pieces) for plan in plans]
 
-    def _mark(self, job: Job, judged: Sequence[tuple[_Plan, bytes]]) -> None:
+    def _mark(self, job: IngestJob, judged: Sequence[tuple[_Plan, bytes]]) -> None:
         samples = [Sample(plan.file.path_in_bag.lower(), data) for plan, data in judged]
         matches = self._identifier.identify_many(samples)
         moment = job.clock()

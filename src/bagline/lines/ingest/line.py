@@ -6,16 +6,14 @@ Nobody else knows what comes next. A new stage is one module and one row here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bagline.model import workitem as w
-from bagline.model.ingest import object_identifier
-from bagline.model.workitem import WorkItem
-from bagline.services.registry.base import Registry
-from bagline.worker.stage import Stage
+from bagline.errors import BaglineError, BrokenState
+from bagline.lines.ingest import admission, forward
 from bagline.lines.ingest.cleanup import Cleanup
 from bagline.lines.ingest.format_identifier import FormatIdentifier
+from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.prefetch import PreFetch
 from bagline.lines.ingest.preservation import PreservationUploader
 from bagline.lines.ingest.recording import Recorder
@@ -23,112 +21,106 @@ from bagline.lines.ingest.reingest import ReingestManager
 from bagline.lines.ingest.staging import StagingUploader
 from bagline.lines.ingest.validator import Validator
 from bagline.lines.ingest.verification import PreservationVerifier
+from bagline.model import workitem as w
+from bagline.model.ingest import object_identifier
+from bagline.model.workitem import WorkItem
+from bagline.services.registry.base import Registry
+from bagline.worker.item_records import ItemLine
+from bagline.worker.line import PATIENT, Step, Words
+from bagline.worker.records import StepContext
+from bagline.worker.stage import Decision, Halt, Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How often an item may begin a stage, and how long it waits in between (seconds)."""
+class IngestStep(Step):
+    """A step of this line. `reads_received`: the stage needs the tar in the receiving bucket, so
+    it is looked for, and its ETag compared, before each run."""
 
-    attempts: int
-    first_delay: float
-    longest_delay: float
-
-    def delay(self, attempt: int) -> float:
-        """The wait after the attempt of that number, from 1; it doubles up to the longest."""
-        return min(self.first_delay * 2.0 ** min(attempt - 1, 30), self.longest_delay)
-
-
-ONLY_FORWARD = (
-    "This ingest has begun to change preserved copies of an object that the Registry knows. Called "
-    "off here it would leave new bytes under the digests of the old ones, so it can only go forward"
-)
-
-PATIENT = RetryPolicy(attempts=12, first_delay=5.0, longest_delay=900.0)
-"""For stages that move a bag's worth of bytes."""
-BRIEF = RetryPolicy(attempts=8, first_delay=2.0, longest_delay=300.0)
-"""For stages that only ask and write records."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One row: a stage and its place on the line.
-
-    `name` is what `bagline worker NAME` takes. `reads_received`: the stage needs the tar
-    in the receiving bucket, so it is looked for, and its ETag compared, before each run.
-    """
-
-    stage: Callable[[], Stage]
-    name: str
-    topic: str
-    work_stage: str
-    done_note: str
-    retry: RetryPolicy = BRIEF
     reads_received: bool = False
     cancel_if_newer: bool = False
     waits_for_earlier_bag: bool = False
-    only_forward: bool = False
-    """From here on preserved copies of a known object hold bytes whose digests the Registry
-    learns later: such an item is not cancelled, it is brought to its end."""
-    cleans_up: bool = False
     tell_when_done: tuple[str, str] = ("", "")
     """Topics that hear of an item done with this step: of a first ingest, of a reingest."""
 
 
-class Line:
-    """The steps in order. Immutable; `with_step_after` makes a longer one."""
+class IngestLine(ItemLine):
+    """Bags from receiving buckets into preservation. Its last step cleans up."""
 
-    def __init__(self, steps: tuple[Step, ...]) -> None:
-        self._steps = steps
-        self._by_topic = {step.topic: step for step in steps}
-        self._by_name = {step.name: step for step in steps}
-        if len(self._by_topic) != len(steps) or len(self._by_name) != len(steps):
-            raise ValueError("two steps share a topic or a name")
-        if [step.cleans_up for step in steps] != [False] * (len(steps) - 1) + [True]:
-            raise ValueError("the last step, and only the last, cleans up")
-
-    def __iter__(self) -> Iterator[Step]:
-        return iter(self._steps)
-
-    @property
-    def first(self) -> Step:
-        return self._steps[0]
+    action = w.ACTION_INGEST
+    job = IngestJob
+    words = Words(
+        complete="Ingest complete",
+        rejected="The bag was rejected",
+        cancelled="Ingest cancelled",
+        rejected_note="Bag rejected",
+    )
 
     @property
     def cleanup(self) -> Step:
         return self._steps[-1]
 
-    def by_name(self, name: str) -> Step | None:
-        return self._by_name.get(name)
+    @property
+    def rows(self) -> list[IngestStep]:
+        """The table."""
+        return [step for step in self if isinstance(step, IngestStep)]
 
-    def by_work_stage(self, work_stage: str) -> Step | None:
-        """The step that works on items whose WorkItem says this stage."""
-        return next((s for s in self._steps if s.work_stage == work_stage), None)
+    def admit(self, step: Step, item: WorkItem, context: StepContext) -> Decision:
+        assert isinstance(step, IngestStep)
+        return admission.admit(
+            item,
+            context,
+            cancel_if_newer=step.cancel_if_newer,
+            waits_for_earlier_bag=step.waits_for_earlier_bag,
+            reads_received=step.reads_received,
+            must_go_forward=lambda other: self.must_go_forward(other, context.services.registry),
+        )
 
-    def after(self, step: Step) -> Step | None:
-        """What follows success; None after the last."""
-        place = self._steps.index(step) + 1
-        return self._steps[place] if place < len(self._steps) else None
+    def prepare(self, job: IngestJob) -> Outcome | None:
+        """Institution and bag. The first step begins anew where the bag's record cannot be read."""
+        item = job.item
+        institution = job.services.registry.institution(item.institution_id)
+        if institution is None:
+            return Halt(f"the Registry has no institution {item.institution_id}: add it there")
+        job.institution = institution
+        try:
+            job.bag = job.services.state.load_object(item.id)
+        except BrokenState as fault:
+            if item.stage != self.first.work_stage:
+                raise
+            admission.log.error("object_unreadable", item=item.id, reason=str(fault))
+        return None
 
-    def is_past(self, step: Step, work_stage: str) -> bool:
-        """Whether an item at `work_stage` has this step behind it."""
-        now = self.by_work_stage(work_stage)
-        return now is not None and self._steps.index(now) > self._steps.index(step)
+    def mark_begun(self, step: Step, item: WorkItem, context: StepContext) -> None:
+        if step.only_forward and forward.changes_known_object(item, context.services.state):
+            item.outcome = w.OUTCOME_CHANGING
+
+    def mark_ended(self, item: WorkItem, job: IngestJob) -> None:
+        if job.institution.identifier:
+            item.object_identifier = object_identifier(job.institution.identifier, item.name)
+        if job.object_id:
+            item.intellectual_object_id = job.object_id
+
+    def outcome_of(self, step: Step, item: WorkItem, fault: BaglineError) -> Outcome:
+        assert isinstance(step, IngestStep)
+        return admission.outcome_of(item, fault, reads_received=step.reads_received)
+
+    def topics_to_tell(self, step: Step, job: IngestJob) -> Sequence[str]:
+        if not isinstance(step, IngestStep) or job.bag is None:
+            return ()
+        return (step.tell_when_done[job.bag.is_reingest],)
 
     def must_go_forward(self, item: WorkItem, registry: Registry) -> bool:
-        """Whether ending the item where it is would leave bytes under digests of others: it may
-        have changed copies of an object that the Registry knows. Asks the Registry."""
-        if item.status == w.STATUS_SUCCESS:
-            return False
-        if item.outcome == w.OUTCOME_CHANGING:
-            return True
+        """It may have changed copies of an object that the Registry knows: ended where it is, it
+        would leave bytes under digests of others."""
         step = self.by_work_stage(item.stage)
-        if item.action != w.ACTION_INGEST or step is None or not step.only_forward:
-            return False
-        institution = registry.institution(item.institution_id)
-        return institution is not None and (
-            registry.intellectual_object(object_identifier(institution.identifier, item.name))
-            is not None
-        )
+        has_stored = step is not None and step.only_forward
+        return forward.must_go_forward(item, registry, has_stored=has_stored)
+
+    def only_forward(self, item: WorkItem) -> str:  # noqa: ARG002
+        return forward.ONLY_FORWARD
+
+    def kept_going(self, item: WorkItem, outcome: Outcome) -> Outcome:
+        return forward.kept_going(item, outcome, self.words.rejected_note)
 
     def may_be_called_off(self, item: WorkItem, registry: Registry) -> bool:
         """Whether a newer bag may end the item: it has stored nothing in preservation yet."""
@@ -136,15 +128,10 @@ class Line:
         has_stored = step is not None and step.only_forward
         return not has_stored and not self.must_go_forward(item, registry)
 
-    def with_step_after(self, name: str, step: Step) -> Line:
-        """The line with one more step, after the one of that name."""
-        place = self._steps.index(self._by_name[name]) + 1
-        return Line((*self._steps[:place], step, *self._steps[place:]))
 
-
-INGEST_LINE = Line(
+INGEST_LINE = IngestLine(
     (
-        Step(
+        IngestStep(
             PreFetch,
             name="pre-fetch",
             topic="ingest01_prefetch",
@@ -155,7 +142,7 @@ INGEST_LINE = Line(
             cancel_if_newer=True,
             waits_for_earlier_bag=True,
         ),
-        Step(
+        IngestStep(
             Validator,
             name="validator",
             topic="ingest02_bag_validation",
@@ -164,7 +151,7 @@ INGEST_LINE = Line(
             reads_received=True,
             cancel_if_newer=True,
         ),
-        Step(
+        IngestStep(
             ReingestManager,
             name="reingest-manager",
             topic="ingest03_reingest_check",
@@ -173,7 +160,7 @@ INGEST_LINE = Line(
             reads_received=True,
             cancel_if_newer=True,
         ),
-        Step(
+        IngestStep(
             StagingUploader,
             name="staging-uploader",
             topic="ingest04_staging",
@@ -183,7 +170,7 @@ INGEST_LINE = Line(
             reads_received=True,
             cancel_if_newer=True,
         ),
-        Step(
+        IngestStep(
             FormatIdentifier,
             name="format-identifier",
             topic="ingest05_format_identification",
@@ -192,7 +179,7 @@ INGEST_LINE = Line(
             reads_received=True,
             cancel_if_newer=True,
         ),
-        Step(
+        IngestStep(
             PreservationUploader,
             name="preservation-uploader",
             topic="ingest06_storage",
@@ -201,7 +188,7 @@ INGEST_LINE = Line(
             retry=PATIENT,
             only_forward=True,
         ),
-        Step(
+        IngestStep(
             PreservationVerifier,
             name="preservation-verifier",
             topic="ingest07_storage_validation",
@@ -210,7 +197,7 @@ INGEST_LINE = Line(
             retry=PATIENT,
             only_forward=True,
         ),
-        Step(
+        IngestStep(
             Recorder,
             name="recorder",
             topic="ingest08_record",
@@ -218,14 +205,15 @@ INGEST_LINE = Line(
             done_note="Finished recording ingest data in Registry",
             only_forward=True,
         ),
-        Step(
+        IngestStep(
             Cleanup,
             name="cleanup",
             topic="ingest09_cleanup",
             work_stage=w.STAGE_CLEANUP,
             done_note="Finished cleanup. Ingest complete.",
             only_forward=True,
-            cleans_up=True,
         ),
     )
 )
+
+ONLY_FORWARD = forward.ONLY_FORWARD

@@ -15,23 +15,24 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from bagline.errors import Gone
+from bagline.lines.ingest.copies import Copy, copies_of, is_stored, record_of
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.preserved import must_be_kept
 from bagline.model.ingest import IngestFile, StorageRecord
 from bagline.model.storage import user_metadata
 from bagline.model.workitem import STAGE_RECEIVE
 from bagline.services.objects.base import Objects, Proof, RangeCopy, Relay, RelayPart, Target
 from bagline.services.state.base import FileEntry
-from bagline.worker.stage import Done, Halt, Job, Outcome, Stage
-from bagline.lines.ingest.copies import Copy, copies_of, is_stored, record_of
-from bagline.lines.ingest.preserved import must_be_kept
+from bagline.worker.stage import Done, Halt, Outcome, Stage
 
 FILES_IN_HAND = 48
 """Small files that are read and put at once."""
 
 
-class PreservationUploader(Stage):
+class PreservationUploader(Stage[IngestJob]):
     name = "preservation"
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         bag = job.object
         job.progress.expect(files=bag.file_count, bytes=bag.size)
         for batch in job.iter_files():
@@ -45,7 +46,7 @@ class PreservationUploader(Stage):
                 return Halt(f"a staged file is gone ({fault})", requeue_at=STAGE_RECEIVE)
         return Done()
 
-    def _store(self, job: Job, wanted: Sequence[Copy]) -> None:
+    def _store(self, job: IngestJob, wanted: Sequence[Copy]) -> None:
         """Copy, prove, record; each store by the way that moves fewest bytes."""
         by_store: dict[Objects, list[Copy]] = defaultdict(list)
         for one in wanted:
@@ -55,7 +56,7 @@ class PreservationUploader(Stage):
             self._relay_small(job, store, [w for w in group if w.file.size < threshold])
             self._copy_large(job, store, [w for w in group if w.file.size >= threshold])
 
-    def _relay_small(self, job: Job, store: Objects, small: Sequence[Copy]) -> None:
+    def _relay_small(self, job: IngestJob, store: Objects, small: Sequence[Copy]) -> None:
         """Each staged body is read once and put for all its targets, many files at once."""
         by_file: dict[str, list[Copy]] = defaultdict(list)
         for one in small:
@@ -73,7 +74,7 @@ class PreservationUploader(Stage):
         together = [wanted for group in by_file.values() for wanted in group]
         self._record(job, together, [proof for some in proofs for proof in some])
 
-    def _relay(self, job: Job, group: Sequence[Copy]) -> Relay:
+    def _relay(self, job: IngestJob, group: Sequence[Copy]) -> Relay:
         file = group[0].file
         return Relay(
             source_bucket=job.settings.buckets.staging,
@@ -87,7 +88,7 @@ class PreservationUploader(Stage):
             ],
         )
 
-    def _copy_large(self, job: Job, store: Objects, large: Sequence[Copy]) -> None:
+    def _copy_large(self, job: IngestJob, store: Objects, large: Sequence[Copy]) -> None:
         """The store copies by itself from staging; another provider's gets the bytes from here."""
         staging = job.services.objects
         wanted = {(one.target.bucket, one.file.uuid): one for one in large}
@@ -99,7 +100,7 @@ class PreservationUploader(Stage):
         for proof in done:
             self._record(job, [wanted[proof.bucket, proof.key]], [proof])
 
-    def _copy(self, job: Job, one: Copy) -> RangeCopy:
+    def _copy(self, job: IngestJob, one: Copy) -> RangeCopy:
         file = one.file
         return RangeCopy(
             source_bucket=job.settings.buckets.staging,
@@ -114,7 +115,7 @@ class PreservationUploader(Stage):
             moved=job.progress.moved,
         )
 
-    def _target(self, job: Job, one: Copy) -> Target:
+    def _target(self, job: IngestJob, one: Copy) -> Target:
         file = one.file
         return Target(
             bucket=one.target.bucket,
@@ -123,7 +124,7 @@ class PreservationUploader(Stage):
             metadata=user_metadata(file, job.institution.identifier, one.target.provider),
         )
 
-    def _record(self, job: Job, some: Sequence[Copy], proofs: Sequence[Proof]) -> None:
+    def _record(self, job: IngestJob, some: Sequence[Copy], proofs: Sequence[Proof]) -> None:
         moment = job.clock()
         changed: dict[str, IngestFile] = {}
         for (file, target, _), proof in zip(some, proofs, strict=True):
@@ -142,10 +143,10 @@ class PreservationUploader(Stage):
         _add_done(job, [file for file in changed.values() if is_stored(job.settings, file)])
 
 
-def _missing(job: Job, entry: FileEntry) -> list[Copy]:
+def _missing(job: IngestJob, entry: FileEntry) -> list[Copy]:
     """The copies that must be made, and are not on record."""
     return [copy for copy in copies_of(job.settings, entry) if record_of(copy) is None]
 
 
-def _add_done(job: Job, files: Sequence[IngestFile]) -> None:
+def _add_done(job: IngestJob, files: Sequence[IngestFile]) -> None:
     job.progress.add(files=len(files), bytes=sum(file.size for file in files))

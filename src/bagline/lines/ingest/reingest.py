@@ -13,12 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bagline.errors import Gone, ProofFailed, Unreadable
-from bagline.model.ingest import IngestFile, IngestObject
-from bagline.model.registry import STATE_ACTIVE, STATE_DELETED, GenericFile, IntellectualObject
-from bagline.model.workitem import STAGE_REINGEST_CHECK
-from bagline.services.objects.base import Proof
-from bagline.services.state.base import FileEntry
-from bagline.worker.stage import Done, Halt, Job, Outcome, Stage
 from bagline.lines.ingest.copies import (
     Copy,
     Ledger,
@@ -30,7 +24,14 @@ from bagline.lines.ingest.copies import (
     stored_anew_event,
     unknown_copies,
 )
+from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import is_preserved
+from bagline.model.ingest import IngestFile, IngestObject
+from bagline.model.registry import STATE_ACTIVE, STATE_DELETED, GenericFile, IntellectualObject
+from bagline.model.workitem import STAGE_REINGEST_CHECK
+from bagline.services.objects.base import Proof
+from bagline.services.state.base import FileEntry
+from bagline.worker.stage import Done, Halt, Outcome, Stage
 
 COMPARED = ("sha512", "sha256", "md5")
 """The first of these that the Registry has decides whether a file changed."""
@@ -38,10 +39,10 @@ SHOWN = 5
 """Of many faults of a kind, so many stand in the note."""
 
 
-class ReingestManager(Stage):
+class ReingestManager(Stage[IngestJob]):
     name = "reingest check"
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         known = job.services.registry.intellectual_object(job.object.identifier)
         if known is None:
             return Done()
@@ -92,7 +93,7 @@ class ReingestManager(Stage):
         file.premis_events = []
         file.needs_save = before.state == STATE_DELETED or _is_changed(file, before)
 
-    def _ask_copies(self, job: Job, entries: Sequence[FileEntry]) -> None:
+    def _ask_copies(self, job: IngestJob, entries: Sequence[FileEntry]) -> None:
         """Save the records, of unchanged files with what their copies were found to be."""
         unchanged = [e for e in entries if not e.file.needs_save and is_preserved(e.file)]
         ledger = Ledger(job, [entry.file for entry in unchanged])
@@ -108,7 +109,7 @@ class ReingestManager(Stage):
         raise_unreadable(answered)
 
 
-def _unproven(job: Job, entry: FileEntry, ledger: Ledger) -> list[Copy]:
+def _unproven(job: IngestJob, entry: FileEntry, ledger: Ledger) -> list[Copy]:
     """The file's copies that no attempt before this one proved; its record is left with the
     proven ones alone."""
     file = entry.file
@@ -119,7 +120,7 @@ def _unproven(job: Job, entry: FileEntry, ledger: Ledger) -> list[Copy]:
     return [copy for copy in copies if copy not in proven]
 
 
-def _store_anew(job: Job, copy: Copy, answer: Gone | ProofFailed) -> None:
+def _store_anew(job: IngestJob, copy: Copy, answer: Gone | ProofFailed) -> None:
     """The uploader puts what has no StorageRecord, under the same UUID; the recorder sends the
     event along once that is done."""
     copy.file.needs_save = True

@@ -7,10 +7,6 @@ etag, size and `verified_at` of each StorageRecord; how each copy was proven.
 from __future__ import annotations
 
 from bagline.errors import BrokenState, Unreadable
-from bagline.model.workitem import STAGE_STORE
-from bagline.services.objects.base import Proof
-from bagline.services.state.base import FileEntry
-from bagline.worker.stage import Done, Halt, Job, Outcome, Stage
 from bagline.lines.ingest.copies import (
     Copy,
     Ledger,
@@ -20,13 +16,18 @@ from bagline.lines.ingest.copies import (
     raise_unreadable,
     record_of,
 )
+from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import must_be_kept
+from bagline.model.workitem import STAGE_STORE
+from bagline.services.objects.base import Proof
+from bagline.services.state.base import FileEntry
+from bagline.worker.stage import Done, Halt, Outcome, Stage
 
 
-class PreservationVerifier(Stage):
+class PreservationVerifier(Stage[IngestJob]):
     name = "verification"
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         bag = job.object
         job.progress.expect(files=bag.file_count, bytes=bag.size)
         faults: list[str] = []
@@ -43,7 +44,7 @@ class PreservationVerifier(Stage):
             )
         return Done()
 
-    def _copies(self, job: Job, entry: FileEntry) -> list[Copy]:
+    def _copies(self, job: IngestJob, entry: FileEntry) -> list[Copy]:
         """Every copy of the file. Raises BrokenState unless all are on its record."""
         copies = copies_of(job.settings, entry)
         lacking = [copy.target.bucket for copy in copies if record_of(copy) is None]
@@ -54,7 +55,7 @@ class PreservationVerifier(Stage):
             )
         return copies
 
-    def _verify(self, job: Job, copies: list[Copy], faults: list[str]) -> None:
+    def _verify(self, job: IngestJob, copies: list[Copy], faults: list[str]) -> None:
         """Prove those that are not yet, and save what is proven; a copy that is not right loses
         its record, so that it is stored again when the item is requeued at Store."""
         ledger = Ledger(job, list({c.file.uuid: c.file for c in copies}.values()))

@@ -22,9 +22,10 @@ class TopicDepth:
 
 
 class Delivery(ABC):
-    """One item handed to this process. Exactly one of ack and requeue ends it."""
+    """One message handed to this process. Exactly one of ack and requeue ends it."""
 
-    item_id: int
+    number: int
+    """Of what, is the line's matter: mostly a work item's id."""
     topic: str
     attempts: int
     """How often this message has been handed out, this time included; from 1."""

@@ -159,12 +159,12 @@ class RedisDelivery(Delivery):
         self,
         queue: RedisQueue,
         topic: str,
-        item_id: int,
+        number: int,
         attempts: int,
         receipt: str,
         ended: Callable[[], None],
     ) -> None:
-        self.topic, self.item_id, self.attempts = topic, item_id, attempts
+        self.topic, self.number, self.attempts = topic, number, attempts
         self._queue, self._receipt, self._ended = queue, receipt, ended
         self._end = threading.Lock()
         self._has_ended = False
@@ -181,7 +181,7 @@ class RedisDelivery(Delivery):
         self._run(scripts.REQUEUE, _milliseconds(delay))
 
     def _run(self, script: str, *args: object) -> None:
-        self._queue.run(script, self.topic, self.item_id, self._receipt, *args)
+        self._queue.run(script, self.topic, self.number, self._receipt, *args)
 
     def _free_place(self) -> None:
         with self._end:

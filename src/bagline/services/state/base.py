@@ -16,6 +16,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject, TarSpan
+from bagline.model.subject import ITEM, Subject
 from bagline.model.times import Timestamp
 from bagline.model.workitem import WorkResult
 
@@ -23,14 +24,23 @@ BATCH_FILES = 200
 """How many file records come at a time, if nobody says otherwise."""
 COMMIT_FILES = 1_000
 """How many file records a single write may carry."""
+RESULT_SECONDS = 30 * 24 * 3600
+"""How long the result of a subject that is no work item outlives the last attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on one item. `token` is random, and names its owner for reapers."""
+    """The right to work on one subject. `token` is random, and names its owner for reapers."""
 
-    item_id: int
+    subject: Subject
     token: str
+
+    @property
+    def item_id(self) -> int:
+        """Raises ValueError where it is about no work item: then there are no such records."""
+        if self.subject.kind != ITEM:
+            raise ValueError(f"{self.subject} is no work item")
+        return self.subject.number
 
 
 class CopyProof(Struct, frozen=True, array_like=True):
@@ -55,9 +65,9 @@ class FileEntry(NamedTuple):
 class State(ABC):
     """Working state of every item. Thread-safe."""
 
-    # -- the right to work on an item
+    # -- the right to work on a subject
     @abstractmethod
-    def take_lease(self, item_id: int, *, owner: str, seconds: float) -> Lease | None:
+    def take_lease(self, subject: Subject, *, owner: str, seconds: float) -> Lease | None:
         """The lease, or None while another stands. `owner` (see `bagline.worker.owner`)
         becomes part of the token."""
 
@@ -74,19 +84,25 @@ class State(ABC):
         """Give it up; nothing happens when it is no longer ours."""
 
     @abstractmethod
-    def lease_owner(self, item_id: int) -> str:
+    def lease_owner(self, subject: Subject) -> str:
         """The owner of the standing lease; "" when there is none."""
 
     @abstractmethod
-    def break_leases(self, is_dead: Callable[[str], bool]) -> list[int]:
-        """Drop the leases whose owner `is_dead` says is dead; returns their items' ids."""
+    def break_leases(self, is_dead: Callable[[str], bool]) -> list[Subject]:
+        """Drop the leases whose owner `is_dead` says is dead; returns what they were about."""
 
-    # -- one object, one result a topic
+    # -- one result a topic
+    @abstractmethod
+    def load_result(self, subject: Subject, topic: str) -> WorkResult | None: ...
+
+    @abstractmethod
+    def save_result(self, lease: Lease, topic: str, result: WorkResult | None) -> None:
+        """Write it, fenced; None removes it. A work item's lies with its other records; that of
+        another subject goes by itself when nobody wrote one for RESULT_SECONDS."""
+
+    # -- one object
     @abstractmethod
     def load_object(self, item_id: int) -> IngestObject | None: ...
-
-    @abstractmethod
-    def load_result(self, item_id: int, topic: str) -> WorkResult | None: ...
 
     # -- files
     @abstractmethod
@@ -172,10 +188,10 @@ class State(ABC):
 
     # -- progress, for people: lost without harm, expires by itself
     @abstractmethod
-    def show_progress(self, item_id: int, progress: bytes) -> None: ...
+    def show_progress(self, subject: Subject, progress: bytes) -> None: ...
 
     @abstractmethod
-    def load_progress(self, item_ids: Sequence[int]) -> dict[int, bytes]: ...
+    def load_progress(self, subjects: Sequence[Subject]) -> dict[Subject, bytes]: ...
 
     @abstractmethod
     def ping(self) -> Mapping[str, str]:

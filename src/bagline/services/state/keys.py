@@ -11,7 +11,8 @@ The hash `<id>` is shared with other implementations. Ours are, for item 7:
     bagline:{7}:proofs      hash; file's UUID → how each of its copies was proven, and when
     bagline:{7}:progress    string; expires
 
-The braces put all of them on the hash's node in a cluster.
+The braces put all of them on the hash's node in a cluster. Of a subject that is no work item
+there are a lease, progress and results by topic, under `bagline:{file:7}:lease` and so on.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import msgspec
 
 from bagline.errors import BrokenState
 from bagline.model.ingest import TarSpan
+from bagline.model.subject import ITEM, Subject
 
 OWN_KINDS = ("object", "members", "spans", "checkpoint", "tally", "proofs")
 """Kinds of keys that hold an item's working state, beside its hash."""
@@ -39,10 +41,20 @@ def own_key(item_id: int, kind: str) -> str:
     return f"bagline:{{{item_id}}}:{kind}"
 
 
-def item_of_own_key(key: bytes) -> int | None:
-    """The item's id in one of our keys; None when the key is not of that form."""
-    digits = key.partition(b"{")[2].partition(b"}")[0]
-    return int(digits) if digits.isdigit() else None
+def subject_key(subject: Subject, kind: str) -> str:
+    """A work item's is that of its other records."""
+    if subject.kind == ITEM:
+        return own_key(subject.number, kind)
+    return f"bagline:{{{subject}}}:{kind}"
+
+
+def subject_of_key(key: bytes) -> Subject | None:
+    """What one of our keys is about; None when the key is not of that form."""
+    inside = key.partition(b"{")[2].partition(b"}")[0].decode("ascii", "replace")
+    kind, colon, digits = inside.rpartition(":")
+    if not digits.isascii() or not digits.isdigit():
+        return None
+    return Subject(kind if colon else ITEM, int(digits))
 
 
 def path_bytes(path: str) -> bytes:

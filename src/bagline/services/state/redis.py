@@ -18,12 +18,14 @@ import msgspec
 from bagline.errors import LeaseLost
 from bagline.model import wire
 from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject
+from bagline.model.subject import ITEM, Subject
 from bagline.model.workitem import WorkResult
 from bagline.services.redis_client import CONNECT_SECONDS, READ_SECONDS, RedisClient
 from bagline.services.state import keys, scripts
 from bagline.services.state.base import (
     BATCH_FILES,
     COMMIT_FILES,
+    RESULT_SECONDS,
     CopyProofs,
     FileEntry,
     Lease,
@@ -54,69 +56,83 @@ class RedisState(State):
             self._add = redis.register_script(scripts.ADD_CHECKSUMS)
             self._restart = redis.register_script(scripts.RESTART)
             self._delete = redis.register_script(scripts.DELETE)
+            self._save_result = redis.register_script(scripts.SAVE_RESULT)
 
     def __repr__(self) -> str:
         return f"RedisState({self._client.where})"
 
-    # -- the right to work on an item
-    def take_lease(self, item_id: int, *, owner: str, seconds: float) -> Lease | None:
+    # -- the right to work on a subject
+    def take_lease(self, subject: Subject, *, owner: str, seconds: float) -> Lease | None:
         token = f"{owner}|{secrets.token_hex(16)}"
-        key = keys.own_key(item_id, "lease")
+        key = keys.subject_key(subject, "lease")
         with self._client.speaking(key) as redis:
             taken = redis.set(key, token, nx=True, px=_milliseconds(seconds))
-        return Lease(item_id, token) if taken else None
+        return Lease(subject, token) if taken else None
 
     def renew_lease(self, lease: Lease, *, seconds: float) -> None:
         self._fenced(self._renew, lease, [], [_milliseconds(seconds)])
 
     def check_lease(self, lease: Lease) -> None:
-        if self._lease_token(lease.item_id) != lease.token:
+        if self._lease_token(lease.subject) != lease.token:
             raise _lost(lease)
 
     def drop_lease(self, lease: Lease) -> None:
-        key = keys.own_key(lease.item_id, "lease")
+        key = keys.subject_key(lease.subject, "lease")
         with self._client.speaking(key):
             self._drop(keys=[key], args=[lease.token])
 
-    def lease_owner(self, item_id: int) -> str:
-        return _owner(self._lease_token(item_id))
+    def lease_owner(self, subject: Subject) -> str:
+        return _owner(self._lease_token(subject))
 
-    def break_leases(self, is_dead: Callable[[str], bool]) -> list[int]:
-        broken_ids = []
-        for item_id in self._leased_items():
-            token = self._lease_token(item_id)
+    def break_leases(self, is_dead: Callable[[str], bool]) -> list[Subject]:
+        broken = []
+        for subject in self._leased():
+            token = self._lease_token(subject)
             if token and is_dead(_owner(token)):
-                key = keys.own_key(item_id, "lease")
+                key = keys.subject_key(subject, "lease")
                 with self._client.speaking(key):
                     if self._drop(keys=[key], args=[token]):
-                        broken_ids.append(item_id)
-        return sorted(broken_ids)
+                        broken.append(subject)
+        return sorted(broken)
 
-    def _leased_items(self) -> set[int]:
-        found: set[int] = set()
+    def _leased(self) -> set[Subject]:
+        found: set[Subject] = set()
         cursor: Any = 0
         while True:
             with self._client.speaking(keys.LEASE_PATTERN) as redis:
                 cursor, names = redis.scan(cursor, match=keys.LEASE_PATTERN, count=SCAN_COUNT)
-            found |= {item for name in names if (item := keys.item_of_own_key(name)) is not None}
+            found |= {about for name in names if (about := keys.subject_of_key(name)) is not None}
             if cursor == 0:
                 return found
 
-    def _lease_token(self, item_id: int) -> str:
-        key = keys.own_key(item_id, "lease")
+    def _lease_token(self, subject: Subject) -> str:
+        key = keys.subject_key(subject, "lease")
         with self._client.speaking(key) as redis:
             token = redis.get(key)
         return token.decode("utf-8", "replace") if token else ""
 
     def _fenced(self, script: Any, lease: Lease, own: Sequence[str], args: Sequence[Any]) -> None:
         """Run the script; raises LeaseLost when its fence held the write off."""
-        lease_key = keys.own_key(lease.item_id, "lease")
-        with self._client.speaking(f"{lease.item_id} and its lease"):
+        lease_key = keys.subject_key(lease.subject, "lease")
+        with self._client.speaking(f"{lease.subject} and its lease"):
             written = script(keys=[lease_key, *own], args=[lease.token, *args])
         if written != 1:
             raise _lost(lease)
 
-    # -- one object, one result a topic
+    # -- one result a topic
+    def load_result(self, subject: Subject, topic: str) -> WorkResult | None:
+        key, field = _result_place(subject, topic)
+        with self._client.speaking(key) as redis:
+            raw = redis.hget(key, field)
+        return None if raw is None else decode_result(raw, subject.number, field)
+
+    def save_result(self, lease: Lease, topic: str, result: WorkResult | None) -> None:
+        key, field = _result_place(lease.subject, topic)
+        raw = wire.encode(result) if result is not None else b""
+        seconds = 0 if lease.subject.kind == ITEM else RESULT_SECONDS
+        self._fenced(self._save_result, lease, [key], [field, raw, seconds])
+
+    # -- one object
     def load_object(self, item_id: int) -> IngestObject | None:
         hint = keys.own_key(item_id, "object")
         with self._client.speaking(f"{item_id} and {hint}") as redis:
@@ -145,12 +161,6 @@ class RedisState(State):
             yield from found.items()
             if cursor == 0:
                 return
-
-    def load_result(self, item_id: int, topic: str) -> WorkResult | None:
-        field = f"workresult:{topic}".encode()
-        with self._client.speaking(str(item_id)) as redis:
-            raw = redis.hget(str(item_id), field)
-        return None if raw is None else decode_result(raw, item_id, field)
 
     # -- files
     def load_files(
@@ -283,18 +293,19 @@ class RedisState(State):
             return bool(redis.exists(*self._keys(item_id)))
 
     # -- progress
-    def show_progress(self, item_id: int, progress: bytes) -> None:
-        key = keys.own_key(item_id, "progress")
+    def show_progress(self, subject: Subject, progress: bytes) -> None:
+        key = keys.subject_key(subject, "progress")
         with self._client.speaking(key) as redis:
             redis.set(key, progress, ex=PROGRESS_SECONDS)
 
-    def load_progress(self, item_ids: Sequence[int]) -> dict[int, bytes]:
+    def load_progress(self, subjects: Sequence[Subject]) -> dict[Subject, bytes]:
         with self._client.speaking("progress") as redis:
             pipeline = redis.pipeline(transaction=False)
-            for item_id in item_ids:
-                pipeline.get(keys.own_key(item_id, "progress"))
+            for subject in subjects:
+                pipeline.get(keys.subject_key(subject, "progress"))
             found = pipeline.execute()
-        return {i: shown for i, shown in zip(item_ids, found, strict=True) if shown is not None}
+        shown = zip(subjects, found, strict=True)
+        return {subject: progress for subject, progress in shown if progress is not None}
 
     def ping(self) -> Mapping[str, str]:
         return self._client.describe()
@@ -313,14 +324,19 @@ def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1_000))
 
 
+def _result_place(subject: Subject, topic: str) -> tuple[str, bytes]:
+    """Key and field: in the item's hash (contract B), or in a hash of the subject's own."""
+    if subject.kind == ITEM:
+        return str(subject.number), f"workresult:{topic}".encode()
+    return keys.subject_key(subject, "results"), topic.encode()
+
+
 def _owner(token: str) -> str:
     return token.rpartition("|")[0]
 
 
 def _lost(lease: Lease) -> LeaseLost:
-    return LeaseLost(
-        f"the lease on work item {lease.item_id} is no longer ours; nothing was written"
-    )
+    return LeaseLost(f"the lease on {lease.subject} is no longer ours; nothing was written")
 
 
 def _identifier(files: Sequence[IngestFile | FileEntry], object: IngestObject | None) -> str:

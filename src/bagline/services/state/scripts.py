@@ -14,6 +14,16 @@ RENEW = _FENCE + "return redis.call('PEXPIRE', KEYS[1], ARGV[2])"
 
 DROP = _FENCE + "return redis.call('DEL', KEYS[1])"
 
+SAVE_RESULT = (
+    _FENCE
+    + """
+if ARGV[3] == '' then redis.call('HDEL', KEYS[2], ARGV[2]); return 1 end
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+if tonumber(ARGV[4]) > 0 then redis.call('EXPIRE', KEYS[2], ARGV[4]) end
+return 1
+"""
+)
+
 COMMIT = (
     _FENCE
     + """

@@ -9,24 +9,25 @@ from __future__ import annotations
 from collections import Counter
 
 from bagline.errors import BrokenState
+from bagline.lines.ingest.copies import Ledger
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.preserved import is_preserved, must_be_kept
+from bagline.lines.ingest.recording.events import object_events
+from bagline.lines.ingest.recording.records import generic_file, intellectual_object
 from bagline.model.ingest import IngestFile, IngestObject
 from bagline.model.registry import GenericFile, IntellectualObject
 from bagline.model.times import is_set
 from bagline.model.workitem import STAGE_REINGEST_CHECK, STAGE_STORE
 from bagline.services.state.base import CopyProofs
-from bagline.worker.stage import Done, Halt, Job, Outcome, Stage
-from bagline.lines.ingest.copies import Ledger
-from bagline.lines.ingest.recording.events import object_events
-from bagline.lines.ingest.recording.records import generic_file, intellectual_object
-from bagline.lines.ingest.preserved import is_preserved, must_be_kept
+from bagline.worker.stage import Done, Halt, Outcome, Stage
 
 UNTOLD = "another worker, in a way it does not tell"
 
 
-class Recorder(Stage):
+class Recorder(Stage[IngestJob]):
     name = "recording"
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         bag = job.object
         job.progress.expect(files=bag.file_count)
         known = self._save_object(job, bag)
@@ -47,7 +48,7 @@ class Recorder(Stage):
         job.commit(object=bag)
         return Done()
 
-    def _save_object(self, job: Job, bag: IngestObject) -> IntellectualObject:
+    def _save_object(self, job: IngestJob, bag: IngestObject) -> IntellectualObject:
         registry = job.services.registry
         if not is_set(bag.saved_to_registry_at):
             job.services.state.check_lease(job.lease)
@@ -62,7 +63,7 @@ class Recorder(Stage):
         return found
 
     def _save_files(
-        self, job: Job, known: IntellectualObject, files: list[IngestFile], ledger: Ledger
+        self, job: IngestJob, known: IntellectualObject, files: list[IngestFile], ledger: Ledger
     ) -> str | None:
         """Save a batch; returns what an operator must know, or None."""
         if not files:
@@ -98,7 +99,7 @@ class Recorder(Stage):
         return None
 
     def _save_events(
-        self, job: Job, bag: IngestObject, known: IntellectualObject, saved_files: int
+        self, job: IngestJob, bag: IngestObject, known: IntellectualObject, saved_files: int
     ) -> None:
         """Object events are made once and kept in Redis until the Registry has them."""
         if not bag.premis_events:

@@ -1,13 +1,16 @@
 """PREMIS events of an ingest (the tables of contract G).
 
-Wording is the wire's: other tools read it. Each event's UUID follows from the item and
-what the event is about, so sending it again adds nothing.
+Each event's UUID follows from the item and what the event is about, so sending it again
+adds nothing.
 """
 
 from __future__ import annotations
 
 from msgspec import structs
 
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.preserved import named_uuid
+from bagline.lines.ingest.recording.wording import OLDER, Tool, Wording, own_wording
 from bagline.model.ingest import (
     SOURCE_INGEST,
     SOURCE_MANIFEST,
@@ -17,62 +20,57 @@ from bagline.model.ingest import (
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import IntellectualObject
 from bagline.model.times import Timestamp
-from bagline.worker.stage import Job
-from bagline.lines.ingest.preserved import named_uuid
 
-LINE = "https://github.com/APTrust/preservation-services"
-S3_CLIENT = "https://github.com/minio/minio-go v7"
-UUID_LIBRARY = "http://github.com/google/uuid"
+
+def wording_of(job: IngestJob) -> Wording:
+    """The wording that the settings ask for."""
+    return OLDER if job.settings.work.older_event_wording else own_wording()
 
 
 def object_events(
-    job: Job, known: IntellectualObject, files: int, *, is_first: bool
+    job: IngestJob, known: IntellectualObject, files: int, *, is_first: bool
 ) -> list[PremisEvent]:
     """Creation and identifier (first ingest only), ingestion, access."""
-    make = _ObjectMaker(job, known)
+    make, words = _ObjectMaker(job, known), wording_of(job)
     first = [
         make.event(
             "creation",
             "Object created",
-            "APTrust preservation services",
+            words.intake,
             "Intellectual object created",
             "Object created, files copied to preservation storage",
-            LINE,
         ),
         make.event(
             "identifier assignment",
             f"Assigned object identifier {known.identifier}",
-            "APTrust preservation services",
+            words.intake,
             known.identifier,
             "Institution domain + tar file name",
-            LINE,
         ),
     ]
     always = [
         make.event(
             "ingestion",
-            "Copied files to perservation storage",
-            "Minio S3 client",
+            words.copied,
+            words.copier,
             f"{files} files copied",
-            "Multipart put using s3 etags",
-            S3_CLIENT,
+            words.how,
         ),
         make.event(
             "access assignment",
             "Assigned object access rights",
-            "APTrust preservation services",
+            words.intake,
             known.access,
             f"Set access to {known.access}",
-            LINE,
         ),
     ]
     return first + always if is_first else always
 
 
-def file_events(job: Job, file: IngestFile, moment: Timestamp) -> list[PremisEvent]:
+def file_events(job: IngestJob, file: IngestFile, moment: Timestamp) -> list[PremisEvent]:
     """Fixity checks, digests, ingestion, replication, identifiers; in that order. Of a file that
     came unchanged, and whose copies were not sound: fixity checks, and each copy stored anew."""
-    made = _Maker(job, file)
+    made, words = _Maker(job, file), wording_of(job)
     events = [made.digest_event(c, "fixity check") for c in _of(file, SOURCE_MANIFEST)]
     if file.premis_events:
         return events + [_dated(event, file) for event in file.premis_events]
@@ -83,10 +81,9 @@ def file_events(job: Job, file: IngestFile, moment: Timestamp) -> list[PremisEve
             "ingestion",
             stored[0].stored_at,
             f"Completed copy to preservation storage ({file.uuid})",
-            "preservation-services + Minio S3 client",
+            words.file_copier,
             f"md5:{file.calculated('md5')}",
-            "Put using md5 checksum",
-            S3_CLIENT,
+            words.file_how,
         )
     )
     for record in stored[1:2]:
@@ -95,10 +92,9 @@ def file_events(job: Job, file: IngestFile, moment: Timestamp) -> list[PremisEve
                 "replication",
                 record.stored_at,
                 "Copied to replication storage and assigned replication URL identifier",
-                "Go uuid library + Minio S3 library",
+                words.url_names,
                 record.url,
                 "Replicated to secondary storage",
-                UUID_LIBRARY,
             )
         )
     if not file.is_reingest:
@@ -107,10 +103,9 @@ def file_events(job: Job, file: IngestFile, moment: Timestamp) -> list[PremisEve
                 "identifier assignment",
                 moment,
                 "Assigned new institution.bag/path identifier",
-                "APTrust exchange/ingest processor",
+                words.path_names,
                 file.identifier,
                 "Assigned bag/filepath identifier",
-                LINE,
                 about="path",
             )
         )
@@ -119,10 +114,9 @@ def file_events(job: Job, file: IngestFile, moment: Timestamp) -> list[PremisEve
                 "identifier assignment",
                 moment,
                 "Assigned new storage URL identifier",
-                "Go uuid library + Minio S3 library",
+                words.url_names,
                 stored[0].url,
                 "Assigned url identifier",
-                UUID_LIBRARY,
                 about="url",
             )
         )
@@ -142,13 +136,13 @@ def _of(file: IngestFile, source: str) -> list[IngestChecksum]:
 class _ObjectMaker:
     """Makes the events of one object, all of one moment."""
 
-    def __init__(self, job: Job, known: IntellectualObject) -> None:
+    def __init__(self, job: IngestJob, known: IntellectualObject) -> None:
         self._item_id = job.item.id
         self._known = known
         self._moment = job.clock()
 
     def event(
-        self, kind: str, detail: str, object: str, outcome: str, information: str, agent: str
+        self, kind: str, detail: str, tool: Tool, outcome: str, information: str
     ) -> PremisEvent:
         known = self._known
         return PremisEvent(
@@ -156,10 +150,10 @@ class _ObjectMaker:
             event_type=kind,
             date_time=self._moment,
             detail=detail,
-            object=object,
+            object=tool.object,
             outcome_detail=outcome,
             outcome_information=information,
-            agent=agent,
+            agent=tool.agent,
             institution_id=known.institution_id,
             intellectual_object_id=known.id,
             intellectual_object_identifier=known.identifier,
@@ -169,19 +163,19 @@ class _ObjectMaker:
 class _Maker:
     """Makes the events of one file."""
 
-    def __init__(self, job: Job, file: IngestFile) -> None:
+    def __init__(self, job: IngestJob, file: IngestFile) -> None:
         self._item_id = job.item.id
         self._file = file
+        self._words = wording_of(job)
 
     def event(
         self,
         kind: str,
         moment: Timestamp,
         detail: str,
-        object: str,
+        tool: Tool,
         outcome: str,
         information: str,
-        agent: str,
         *,
         about: str = "",
     ) -> PremisEvent:
@@ -190,10 +184,10 @@ class _Maker:
             event_type=kind,
             date_time=moment,
             detail=detail,
-            object=object,
+            object=tool.object,
             outcome_detail=outcome,
             outcome_information=information,
-            agent=agent,
+            agent=tool.agent,
             institution_id=self._file.institution_id,
             intellectual_object_id=self._file.intellectual_object_id,
             generic_file_identifier=self._file.identifier,
@@ -201,14 +195,14 @@ class _Maker:
 
     def digest_event(self, checksum: IngestChecksum, kind: str) -> PremisEvent:
         is_check = kind == "fixity check"
-        package = "sha256" if checksum.algorithm == "sha256" else "md5"
+        # The older system names no other two packages.
+        named = "sha256" if checksum.algorithm == "sha256" else "md5"
         return self.event(
             kind,
             checksum.datetime,
             "Fixity check against registered hash" if is_check else "Calculated fixity value",
-            f"Go language crypto/{package}",
+            self._words.digest_tool(named if self._words is OLDER else checksum.algorithm),
             f"{checksum.algorithm}:{checksum.digest}",
             "Fixity matches" if is_check else "Calculated fixity value",
-            f"http://golang.org/pkg/crypto/{package}/",
             about=checksum.algorithm,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bagline.bagit.profiles import effective_identifier
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.recording.events import file_events
 from bagline.model.ingest import SOURCE_INGEST, IngestFile, IngestObject, StorageRecord, bag_name
 from bagline.model.registry import (
     Checksum,
@@ -14,8 +16,6 @@ from bagline.model.registry import (
 )
 from bagline.model.times import Timestamp
 from bagline.services.state.base import CopyProofs
-from bagline.worker.stage import Job
-from bagline.lines.ingest.recording.events import file_events
 
 BAG_INFO = "bag-info.txt"
 APTRUST_INFO = "aptrust-info.txt"
@@ -56,7 +56,11 @@ def intellectual_object(bag: IngestObject) -> IntellectualObject:
 
 
 def generic_file(
-    job: Job, file: IngestFile, known: IntellectualObject, moment: Timestamp, proofs: CopyProofs
+    job: IngestJob,
+    file: IngestFile,
+    known: IntellectualObject,
+    moment: Timestamp,
+    proofs: CopyProofs,
 ) -> GenericFile:
     """The file with the four calculated checksums, its copies and how they were proven, and its
     events. A file that was unchanged, and only got copies anew, has its checksums on record."""

@@ -17,23 +17,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
 
+from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.staging.places import is_sparse, placed_files, span_of
+from bagline.lines.ingest.staging.sparse import expanded
+from bagline.lines.ingest.staging.windows import WINDOW_FILES, WINDOWS, windows_of
 from bagline.model.ingest import IngestFile
 from bagline.model.storage import user_metadata
 from bagline.model.times import is_set
 from bagline.services.objects.base import Check, Proof, RangeCopy, Relay, RelayPart, Target
 from bagline.services.state.base import FileEntry
-from bagline.worker.stage import Done, Job, Outcome, Stage, expect_count
-from bagline.lines.ingest.staging.places import is_sparse, placed_files, span_of
-from bagline.lines.ingest.staging.sparse import expanded
-from bagline.lines.ingest.staging.windows import WINDOW_FILES, WINDOWS, windows_of
+from bagline.worker.stage import Done, Outcome, Stage, expect_count
 
 SMALL, LARGE, SPARSE = "small", "large", "sparse"
 
 
-class StagingUploader(Stage):
+class StagingUploader(Stage[IngestJob]):
     name = "staging"
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         bag = job.object
         job.progress.expect(files=bag.file_count, bytes=bag.size)
         _check_room(job)
@@ -44,7 +45,7 @@ class StagingUploader(Stage):
         return Done()
 
 
-def _check_room(job: Job) -> None:
+def _check_room(job: IngestJob) -> None:
     """Hard links and sparse files are stored whole: a small tar may ask for a large disk. Raises
     Refused before the first of them is stored."""
     if job.check_room is None or is_set(job.object.copied_to_staging_at):
@@ -62,7 +63,7 @@ def _check_room(job: Job) -> None:
 class _Pass:
     """One pass over the files of a bag: each is staged, and marked when it is proven."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: IngestJob) -> None:
         self._job = job
         self._counted = 0
         self._large: list[FileEntry] = []

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
-from bagline.bagit.tar.member import Member, MemberKind
 from bagline.bagit.tar.framing import TarReader
+from bagline.bagit.tar.member import Member, MemberKind
 from bagline.errors import BrokenState, Unreachable
+from bagline.lines.ingest.job import IngestJob
 from bagline.model.ingest import TarSpan
 from bagline.services.state.base import BATCH_FILES, FileEntry
-from bagline.worker.stage import Job
 
 LEAST_BYTES = 64 * 1024
 """Of the first read after a payload that was skipped."""
@@ -39,7 +39,7 @@ def is_sparse(entry: FileEntry) -> bool:
     return bool(span.stretches) or span.stored_bytes != entry.file.size
 
 
-def placed_files(job: Job) -> Iterator[list[FileEntry]]:
+def placed_files(job: IngestJob) -> Iterator[list[FileEntry]]:
     """Every file of the bag with its span, in tar order, in batches, in bounded memory.
 
     Raises what reading the tar raises; Unreachable where Redis has no record of a file
@@ -52,7 +52,7 @@ def placed_files(job: Job) -> Iterator[list[FileEntry]]:
     return chain([first], batches)
 
 
-def _walked(job: Job) -> Iterator[list[FileEntry]]:
+def _walked(job: IngestJob) -> Iterator[list[FileEntry]]:
     """Files as older services see them: all regular ones, by their name below its first part.
 
     They know neither hard links nor sparse files of old GNU tars: those have no record.

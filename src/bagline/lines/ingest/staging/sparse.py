@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bagline.services.state.base import FileEntry
-from bagline.worker.stage import Job
+from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.staging.places import span_of
+from bagline.services.state.base import FileEntry
 
 _ZEROS = bytes(1024 * 1024)
 
 
-def expanded(job: Job, entry: FileEntry) -> Iterator[bytes]:
+def expanded(job: IngestJob, entry: FileEntry) -> Iterator[bytes]:
     """All of them, in order. The stage may be stopped between two chunks."""
     bag, span = job.object, span_of(entry)
     source, at = span.data_offset, 0
@@ -27,7 +27,7 @@ def expanded(job: Job, entry: FileEntry) -> Iterator[bytes]:
     yield from _zeros(job, entry.file.size - at)
 
 
-def _zeros(job: Job, count: int) -> Iterator[bytes]:
+def _zeros(job: IngestJob, count: int) -> Iterator[bytes]:
     while count > 0:
         job.progress.moved()
         job.pause_point()

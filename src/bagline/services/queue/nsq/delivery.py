@@ -40,12 +40,12 @@ class NsqDelivery(Delivery):
         message: Any,
         *,
         topic: str,
-        item_id: int,
+        number: int,
         keep_seconds: float,
         on_end: Callable[[NsqDelivery], None],
     ) -> None:
         """On the loop's thread."""
-        self.topic, self.item_id = topic, item_id
+        self.topic, self.number = topic, number
         self.attempts = int(message.attempts)
         self.connection: Connection | None = connection
         """None once the message is not ours: ended, parked, or its connection closed."""
@@ -136,7 +136,7 @@ class NsqDelivery(Delivery):
 
     def _park(self) -> None:
         delay = min(self._limits.message, LONGEST_PARKING)
-        log.info("message_parked", item=self.item_id, topic=self.topic, seconds=delay)
+        log.info("message_parked", item=self.number, topic=self.topic, seconds=delay)
         if self.connection is not None:
             self.connection.requeue(self._message, delay)
         self.lose()

@@ -214,7 +214,7 @@ class Reader:
             connection,
             message,
             topic=self._topic,
-            item_id=item_id,
+            number=item_id,
             keep_seconds=self._options.keep_seconds,
             on_end=self._ended,
         )

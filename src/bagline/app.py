@@ -1,0 +1,304 @@
+"""A Bagline that is connected: settings in, bags in, workers. The commands, the benches, the
+tests and Python programs all go through it."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from bagline.config import MIB, Settings, load_settings
+from bagline.duty import Duty
+from bagline.embedded import Engines, check_room, running_engines
+from bagline.errors import Misconfigured, Refused, Unreachable
+from bagline.lines.ingest.bucket_reader import BucketReader
+from bagline.lines.ingest.line import INGEST_LINE, IngestLine
+from bagline.model.registry import Institution
+from bagline.model.workitem import ACTION_INGEST, STATUS_SUSPENDED, WorkItem
+from bagline.services.bundle import Services
+from bagline.services.objects.base import Target
+from bagline.services.registry.base import WorkItemFilter
+from bagline.wiring import (
+    LINES,
+    build_services,
+    embedded_settings,
+    make_data_dir,
+    shortage_of,
+)
+from bagline.worker.line import Line, Lines, Step
+from bagline.worker.meter import Meter
+from bagline.worker.owner import this_process
+from bagline.worker.processes import WorkerProcesses
+from bagline.worker.reconciler import Reconciler
+from bagline.worker.run import RECONCILER, Health, reconciling, running_line, serve
+from bagline.worker.threads import Worker
+
+INSTITUTION_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){0,38}[a-z0-9]")
+"""It becomes part of bucket names, and of every identifier of the institution's objects."""
+READ_BYTES = 8 * MIB
+READER_SECONDS = 15.0
+"""How long the bucket reader may take to find a bag."""
+LOOK_SECONDS = 0.2
+
+
+class App:
+    """Services that are connected, and the settings they were built from.
+
+        with App.open() as app, app.working():
+            (ended,) = app.wait([app.ingest(Path("letters.tar"), "test.edu")])
+
+    Methods raise Unreachable, Refused or Misconfigured, as the services do.
+    """
+
+    def __init__(
+        self, settings: Settings, services: Services, lines: Lines | Sequence[Line] = LINES
+    ) -> None:
+        self.settings = settings
+        self.services = services
+        self.lines = lines if isinstance(lines, Lines) else Lines(lines)
+
+    # -- opened
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings | None = None, lines: Lines = LINES) -> Iterator[Self]:
+        """Connect to everything; starts or joins the embedded engines where there are no others.
+        None: the settings of the environment and of the settings file."""
+        settings = load_settings() if settings is None else settings
+        if not settings.is_embedded:
+            with cls(settings, build_services(settings), lines) as app:
+                yield app
+            return
+        make_data_dir(settings)
+        with Engines(settings.data_dir) as addresses:
+            local = embedded_settings(settings, addresses)
+            with cls(local, build_services(local), lines) as app:
+                app._prepare_buckets()
+                yield app
+
+    @classmethod
+    @contextmanager
+    def open_running(cls, settings: Settings) -> Iterator[Self | None]:
+        """As it runs, without starting anything; None when its engines are down."""
+        if settings.is_embedded:
+            addresses = running_engines(settings.data_dir)
+            if addresses is None:
+                yield None
+                return
+            settings = embedded_settings(settings, addresses)
+        with cls(settings, build_services(settings)) as app:
+            yield app
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.services.close()
+
+    def _prepare_buckets(self) -> None:
+        wanted = [self.settings.buckets.staging]
+        for option in self.settings.storage_options:
+            wanted += [target.bucket for target in option.targets]
+        for bucket in dict.fromkeys(wanted):
+            self.services.objects.ensure_bucket(bucket)
+
+    # -- who works
+
+    def worker(
+        self, steps: Iterable[Step] = (), *, threads_each: int = 1, meter: Meter | None = None
+    ) -> Worker:
+        """On these steps; on those of every line where none are named. `run` it on a thread."""
+        return Worker(
+            self.lines,
+            list(steps) or self.lines.steps(),
+            self.services,
+            self.settings,
+            owner=this_process(),
+            threads_each=threads_each,
+            meter=meter,
+            shortage=self.shortage,
+            check_room=self._check_room_for_copies if self.settings.is_embedded else None,
+        )
+
+    @contextmanager
+    def working(self, steps: Iterable[Step] = ()) -> Iterator[Worker]:
+        """A worker on a thread of this process, until the block ends: then it drains."""
+        worker = self.worker(steps)
+        duty = Duty("worker", worker.run).start()
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            duty.join(self.settings.work.drain_seconds)
+
+    def serve(
+        self,
+        steps: Sequence[Step],
+        roles: Sequence[str],
+        stop: threading.Event,
+        *,
+        threads_each: int = 1,
+    ) -> bool:
+        """Be a worker process: the steps and `ROLES` until `stop`, with health and metrics where
+        the settings name a port. Whether everything drained in time."""
+        topics = [step.topic for step in steps]
+        every = [step.topic for step in self.lines.steps()]
+        health = Health(self.settings, self.services, topics, every, self.shortage)
+        worker = None
+        if steps:
+            worker = self.worker(steps, threads_each=threads_each, meter=health.meter)
+        return serve(worker, [self.role(name, stop) for name in roles], health, stop)
+
+    def role(self, name: str, stop: threading.Event) -> Duty:
+        """What is done every few seconds until `stop`: one of `ROLES`."""
+        if name == RECONCILER:
+            return reconciling(self.reconciler(), self.settings, stop)
+        seconds = self.settings.work.poll_seconds
+        return Duty(name, self.bucket_reader().poll, stop=stop, every=seconds, at_once=True)
+
+    @contextmanager
+    def running_line(
+        self, config: Path | None = None, *, processes: int | None = None
+    ) -> Iterator[WorkerProcesses]:
+        """Worker processes for every stage, and a reconciler. `config`: the settings file that
+        the processes read too. Raises WorkersRunElsewhere."""
+        data_dir = self.settings.data_dir
+        argv = ["worker", "all", "--watch-parent", "--data-dir", str(data_dir)]
+        if config is not None:
+            argv += ["--config", str(config.absolute())]
+        with running_line(
+            self.settings, self.reconciler(), self.shortage, argv, processes=processes
+        ) as workers:
+            yield workers
+
+    def _check_room_for_copies(self, file_bytes: int) -> None:
+        """Of a bag that lies in receiving already: the files in staging and both copies."""
+        check_room(self.settings.data_dir, file_bytes * 3 // 4)
+
+    def reconciler(self) -> Reconciler:
+        return Reconciler(self.lines, self.services, self.settings)
+
+    @property
+    def ingest_line(self) -> IngestLine:
+        """The line that bags travel into preservation."""
+        return next((line for line in self.lines if isinstance(line, IngestLine)), INGEST_LINE)
+
+    def bucket_reader(self) -> BucketReader:
+        settings, registry, line = self.settings, self.services.registry, self.ingest_line
+
+        def has_room(size: int) -> None:
+            if settings.is_embedded:
+                check_room(settings.data_dir, size)
+
+        return BucketReader(
+            self.services,
+            settings,
+            line.first.topic,
+            check_room=has_room,
+            may_be_called_off=lambda item: line.may_be_called_off(item, registry),
+            cleanup_topic=line.cleanup.topic,
+        )
+
+    def shortage(self) -> str:
+        """What to say while the disk of this machine's engines is full; "" while it is not."""
+        return shortage_of(self.settings)
+
+    # -- bags in
+
+    def ensure_institution(self, identifier: str) -> Institution:
+        """The institution and its buckets; made when this machine brings its own engines.
+
+        Raises Misconfigured when the Registry does not know it and is not ours to fill.
+        """
+        registry = self.services.registry
+        known = registry.institution(identifier)
+        if known is None:
+            if not INSTITUTION_NAME.fullmatch(identifier):
+                raise Misconfigured(
+                    f"{identifier!r} cannot name an institution: use its domain, such as test.edu "
+                    "(lower-case letters, digits, dots and dashes, at most 40)"
+                )
+            if not self.settings.is_embedded:
+                raise Misconfigured(
+                    f"the Registry knows no institution {identifier!r}: add it there first"
+                )
+            buckets = self.settings.buckets
+            known = registry.save_institution(
+                Institution(
+                    identifier=identifier,
+                    name=identifier,
+                    receiving_bucket=buckets.receiving.format(institution=identifier),
+                    restore_bucket=buckets.restore.format(institution=identifier),
+                )
+            )
+        if self.settings.is_embedded:
+            self.services.objects.ensure_bucket(known.receiving_bucket)
+        return known
+
+    def ingest(self, bag: Path, institution: str, *, reader_runs: bool = False) -> WorkItem:
+        """Put the bag where the depositor puts theirs, and its work item on the line.
+
+        Where a bucket reader runs beside us (`reader_runs`), making the item is its part,
+        unless it would pass the bag over: then it was asked for by name, and is made here. An
+        older version that is being stored is waited for. Raises Refused where that one waits for
+        an operator.
+        """
+        depositor = self.ensure_institution(institution)
+        key = bag.name if bag.name.endswith(".tar") else f"{bag.name}.tar"
+        bucket = depositor.receiving_bucket
+        target = Target(bucket=bucket, key=key, content_type="application/x-tar")
+        objects, registry = self.services.objects, self.services.registry
+        objects.put_stream(target, _chunks(bag), size=bag.stat().st_size, sha256="")
+        received = objects.head(bucket, key)
+        wanted = WorkItemFilter(
+            institution_id=depositor.id, name=key, etag=received.etag, action=ACTION_INGEST
+        )
+        reader = self.bucket_reader()
+        waits_for_reader = reader_runs and not reader.is_known(depositor, received)
+        deadline = time.monotonic() + READER_SECONDS
+        while True:
+            for item in registry.work_items(wanted, limit=1):
+                if not item.is_completed:
+                    return item  # the reader's, or that of an earlier run that was interrupted
+            if not waits_for_reader or time.monotonic() > deadline:
+                item = reader.make_item(depositor, received)
+                if item.etag == received.etag:
+                    return item
+                _check_older(item)
+            time.sleep(LOOK_SECONDS / 2)
+
+    def wait(self, items: Sequence[WorkItem], *, seconds: float | None = None) -> list[WorkItem]:
+        """The items as they ended, or as they wait for an operator. Raises Unreachable after
+        `seconds` without that."""
+        over = threading.Event()
+        deadline = None if seconds is None else time.monotonic() + seconds
+        ended: dict[int, WorkItem] = {}
+        while True:
+            for item in items:
+                found = self.services.registry.work_item(item.id)
+                if found and (found.is_completed or found.status == STATUS_SUSPENDED):
+                    ended[item.id] = found
+            left = [item.id for item in items if item.id not in ended]
+            if not left:
+                return [ended[item.id] for item in items]
+            if deadline is not None and time.monotonic() > deadline:
+                raise Unreachable(f"work items {left} had not ended after {seconds} s")
+            over.wait(LOOK_SECONDS)
+
+
+def _check_older(item: WorkItem) -> None:
+    if item.status == STATUS_SUSPENDED:
+        raise Refused(
+            f"an older version of {item.name} (work item {item.id}) has begun to be stored, and "
+            f"waits for an operator (bagline show {item.id}): end it, then ingest this one again"
+        )
+
+
+def _chunks(bag: Path) -> Iterator[bytes]:
+    with bag.open("rb") as source:
+        while chunk := source.read(READ_BYTES):
+            yield chunk

@@ -606,13 +606,19 @@ class ProblemLog:
     def add(self, problem: Problem) -> None:
         self._counts[problem.code] += 1
         most = self._limit if len(self.listed) < LISTED_IN_ALL else LISTED_AT_LEAST
-        if self._counts[problem.code] <= most:
+        if self._kept[problem.code] < most:
             self.listed.append(problem)
             self._kept[problem.code] += 1
 
     def extend(self, problems: Iterable[Problem]) -> None:
         for problem in problems:
             self.add(problem)
+
+    def merge(self, other: ProblemLog) -> None:
+        """Add all that another log collected, what it only counted too."""
+        self.extend(other.listed)
+        for code, count in other._counts.items():
+            self._counts[code] += count - other._kept[code]
 
     def count_unlisted(self, kind: Kind, count: int) -> None:
         """Count so many more of a kind whose Problems were not made one by one."""
@@ -625,10 +631,10 @@ class ProblemLog:
         return dict(self._counts)
 
     def restore(self, listed: Iterable[Problem], counts: dict[str, int]) -> None:
-        """Go on from what an earlier log had collected."""
+        """Go on from what an earlier log had collected; without `counts`, from what it lists."""
         self.listed = list(listed)
-        self._counts = Counter(counts)
         self._kept = Counter(problem.code for problem in self.listed)
+        self._counts = Counter(counts or self._kept)
 
     def all(self) -> list[Problem]:
         """What was listed, then one Problem for each kind that had more than that."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import reduce
 from pathlib import Path
 
 import pytest
 
-from bagline.bagit.profiles import load_profile
+from bagline.bagit.profiles import Profile, load_profile
 from bagline.embedded import EngineAddresses
-from conformance.codes import CODES
+from bagline.units import MIB
+from conformance.codes import CODES, STRICT
 from conformance.kinds import CASES, Case, bag_of
 from support.bags import BagBuilder, valid_bag
 from support.line import LineUnderTest, line_under_test
@@ -25,6 +27,15 @@ def line(
 ) -> Iterator[LineUnderTest]:
     with line_under_test(engines, tmp_path_factory.mktemp("verdicts")) as line:
         yield line
+
+
+def lines(digest_bytes: int, numbers: Iterable[int]) -> bytes:
+    """Manifest lines of `data/1 …`, all with one digest."""
+    return b"\n".join(b"ab" * digest_bytes + b"  data/%d" % number for number in numbers)
+
+
+def many_files() -> BagBuilder:
+    return reduce(lambda bag, n: bag.payload(str(n), b""), range(1_200), valid_bag())
 
 
 SEEN = {
@@ -75,6 +86,55 @@ SEEN = {
         "manifest-md5.txt",
         b"\n".join(b"ab" * 16 + b"  data/%d" % n for n in range(2_000)),
     ),
+    "more missing files than are listed, in two manifests": valid_bag()
+    .manifest_line("manifest-md5.txt", lines(16, range(1_500)))
+    .manifest_line("manifest-sha256.txt", lines(32, range(700, 2_200))),
+    "more wrong digests than are listed, last files first": many_files()
+    .manifest("sha256")
+    .tag_file("manifest-md5.txt", lines(16, range(1_199, -1, -1))),
+    "more repeated lines than are listed": many_files().manifest_line(
+        "manifest-md5.txt", lines(16, [*range(1_200), *range(1_199, 0, -1), 7, 7])
+    ),
+    "more files twice in a manifest of another algorithm than are listed": many_files()
+    .manifest("md5", "sha3256")
+    .manifest_line("manifest-sha3256.txt", lines(32, range(1_200))),
+    "a manifest of another algorithm in two spellings": valid_bag()
+    .manifest("md5")
+    .tag_file("manifest-sha3256.txt", b"ab" * 32 + b"  data/empty\n" + b"ab" * 32 + b"  data/x\n")
+    .tag_file("manifest-SHA3256.txt", b"cd" * 32 + b"  data/empty\n" + b"ab" * 32 + b"  data/x\n"),
+    "a missing file three times in a manifest": valid_bag().manifest_line(
+        "manifest-md5.txt", b"\n".join(d * 16 + b"  data/gone" for d in (b"ab", b"ab", b"cd"))
+    ),
+    "a missing file in two normal forms": valid_bag()
+    .manifest_line("manifest-md5.txt", b"ab" * 16 + "  data/\u00e9".encode())
+    .manifest_line("manifest-sha256.txt", b"ab" * 32 + "  data/e\u0301".encode()),
+    "a missing file with a name of 5,000 letters": valid_bag().manifest_line(
+        "manifest-md5.txt", b"ab" * 16 + b"  data/" + b"x/" * 2_500 + b"x"
+    ),
+    "a listed symlink whose name is not UTF-8": valid_bag()
+    .symlink("data/caf\udce9", "x")
+    .manifest_line("manifest-md5.txt", b"ab" * 16 + b"  data/caf\xe9"),
+    "a listed file whose name is not UTF-8": valid_bag(profile="none").payload("caf\udce9"),
+    "more tag files than are read, and a package-info.txt": reduce(
+        lambda bag, n: bag.tag_file(f"notes/{n:04d}.txt", b"A: b\nc\n"), range(1_100), valid_bag()
+    ).tag_file("package-info.txt", b"A: b\nno colon\n"),
+    "tag files of more bytes than are read": reduce(
+        lambda bag, n: bag.tag_file(f"{n}.txt", b"A: b\n" * 600_000), range(6), valid_bag()
+    ).tag_file("small.txt", b"A: b\nc\n"),
+    "an old bag without manifest lines but in another algorithm": valid_bag(profile="none")
+    .version("0.95")
+    .manifest("md5", "sha3256")
+    .unlisted("data/empty", "md5"),
+    "a package-info.txt whose Payload-Oxum differs": valid_bag(profile="none")
+    .version("0.95")
+    .tag_file("package-info.txt", b"Payload-Oxum: 1.1\n"),
+    "a Payload-Oxum that differs": valid_bag().tag("bag-info.txt", "Payload-Oxum", "1.1"),
+    "an encoding that is none": valid_bag()
+    .tag_file("bagit.txt", b"BagIt-Version: 1.0\nTag-File-Character-Encoding: klingon\n")
+    .tag_file("notes.txt", b"A: \xff\n"),
+    "no encoding, and a manifest that cannot be read": valid_bag(profile="none")
+    .without_tag("bagit.txt", "Tag-File-Character-Encoding")
+    .tag_file("manifest-sha1.txt", b"\xff\xfe\x00\xd8\x00\x00"),
     "a profile that nobody knows": valid_bag().tag(
         "bag-info.txt", "BagIt-Profile-Identifier", "https://example.org/profile.json"
     ),
@@ -87,9 +147,30 @@ SEEN = {
 
 
 @pytest.mark.parametrize("what", SEEN)
-def test_bags_that_once_had_two_verdicts(what: str, line: LineUnderTest) -> None:
+@pytest.mark.parametrize("profile", [None, STRICT], ids=["own", "strict"])
+def test_bags_that_once_had_two_verdicts(
+    what: str, profile: Profile | None, line: LineUnderTest
+) -> None:
     raw = SEEN[what].tar()
-    assert by_line(line, raw) == by_check(raw)
+    assert by_line(line, raw, profile) == by_check(raw, profile)
+
+
+@pytest.mark.parametrize("what", SEEN)
+def test_a_verdict_is_the_same_when_another_worker_goes_on(what: str, line: LineUnderTest) -> None:
+    raw = SEEN[what].tar()
+    assert by_line(line, raw, stopped=True) == by_check(raw)
+
+
+def test_a_bag_of_many_chunks_is_judged_the_same_when_another_worker_goes_on(
+    line: LineUnderTest,
+) -> None:
+    """It has faults, tag files and links on both sides of the place where the first stopped."""
+    bag = valid_bag().tag_file("a.txt", b"A: b\nc\n").hard_link("b.txt", "a.txt")
+    for number in range(4):
+        bag.payload(f"{number}.bin", bytes([number]) * 6 * MIB)
+    bag.wrong_digest("data/0.bin").symlink("data/s", "x").tag_file("z.txt", b"A: b\nc\n")
+    raw = bag.hard_link("y.txt", "a.txt").tar()
+    assert by_line(line, raw, stopped=True) == by_check(raw)
 
 
 @pytest.mark.parametrize("code", CODES)

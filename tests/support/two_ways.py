@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from contextlib import suppress
 
 from bagline.bagit.check import check_bag
 from bagline.bagit.profiles import Profile
-from bagline.errors import BagRejected
+from bagline.errors import BagRejected, Draining
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.prefetch import PreFetch
 from bagline.lines.ingest.validator import Validator
@@ -36,9 +37,17 @@ def by_check(raw: bytes, profile: Profile | None = None, name: str = "bag") -> S
 
 
 def by_line(
-    line: LineUnderTest, raw: bytes, profile: Profile | None = None, name: str = "bag"
+    line: LineUnderTest,
+    raw: bytes,
+    profile: Profile | None = None,
+    name: str = "bag",
+    *,
+    stopped: bool = False,
 ) -> Said:
-    """What pre-fetch and validator say of it, with the engines they always work with."""
+    """What pre-fetch and validator say of it, with the engines they always work with.
+
+    `stopped`: pre-fetch is stopped after the first bytes, and another goes on.
+    """
     bucket, key = line.institution.receiving_bucket, f"{name}.tar"
     line.services.objects.put(Body(Target(bucket=bucket, key=key), raw))
     found = line.received(key)
@@ -55,6 +64,9 @@ def by_line(
         )
     )
     try:
+        if stopped:
+            with suppress(Draining):
+                _run(line, item, stages(profile)[0], stopped=True)
         for stage in stages(profile):
             ended = _run(line, item, stage)
             if ended is not None:
@@ -70,7 +82,9 @@ def stages(profile: Profile | None) -> list[Stage]:
     return [PreFetch(profile_of=lambda _: profile), Validator(profile_of=lambda _: profile)]
 
 
-def _run(line: LineUnderTest, item: WorkItem, stage: Stage) -> list[Problem] | None:
+def _run(
+    line: LineUnderTest, item: WorkItem, stage: Stage, *, stopped: bool = False
+) -> list[Problem] | None:
     """The Problems the stage rejects the bag for; None when the bag may go on."""
     state = line.services.state
     lease = state.take_lease(item_subject(item.id), owner="two-ways", seconds=60)
@@ -84,6 +98,7 @@ def _run(line: LineUnderTest, item: WorkItem, stage: Stage) -> list[Problem] | N
             services=line.services,
             settings=line.settings,
             progress=Progress(stage.name, lambda _: None),
+            stopping=lambda: stopped,
         )
         try:
             outcome = stage.run(job)

@@ -7,33 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
-from bagline import problems
-from bagline.bagit.digests import LENGTHS
-from bagline.bagit.inventory import Listings, TagFileNames
-from bagline.bagit.manifests import ManifestParser, case_key, case_problem, match_warning
-from bagline.bagit.paths import (
-    BAGIT_TXT,
-    FETCH_TXT,
-    Role,
-    manifest_algorithm,
-)
+from bagline.bagit.columns import Columns, TagFileNames
+from bagline.bagit.inventory import BagFacts, FileFacts
+from bagline.bagit.judge import judge
+from bagline.bagit.manifests import match_warning, parsers_of
+from bagline.bagit.paths import FETCH_TXT, Role, manifest_algorithm, role_of
 from bagline.bagit.profiles import Profile, profile_for, profile_identifier
 from bagline.bagit.scan.one_pass import BagScan, ByteSink, ScannedFile
+from bagline.bagit.tagfiles import TagChoice, read_tags
 from bagline.bagit.tar.stream import Chunk
-from bagline.bagit.tagfiles import (
-    READ_FIRST,
-    TAG_FILE_BYTES,
-    TagReading,
-    looks_like_tag_file,
-    parse_bagit_txt,
-)
-from bagline.bagit.judge import BagFacts, bag_problems, file_problems
 from bagline.errors import BagRejected
-from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST, Tag
+from bagline.model.ingest import Tag
 from bagline.problems import Problem, ProblemLog, has_errors
-
-KIB = 1024
-MIB = 1024 * KIB
+from bagline.units import KIB
 
 SPOOL_BYTES = 256 * KIB
 """A manifest or tag file above this size waits in a temporary file until the scan has ended."""
@@ -141,7 +127,7 @@ class _Kept:
 
 
 class _Check:
-    """One check: first everything is read, then it is judged."""
+    """One check, and its Inventory: first everything is read, then it is judged."""
 
     def __init__(
         self,
@@ -151,33 +137,51 @@ class _Check:
         tell: OnProgress,
     ) -> None:
         self.report = CheckReport()
+        self.log = ProblemLog()
+        self.facts = BagFacts(version="", encoding="", manifests=[], tag_manifests=[], tags=[])
         self._tell = tell
         self._profile = profile
         self._bag_name = bag_name
         self._format_of = format_of
-        self._listings = Listings()
-        self._log = ProblemLog()
-        self._manifests: dict[str, _Kept] = {}
+        self._columns = Columns(self.log)
+        self._choice = TagChoice()
         self._bodies: dict[str, _Kept] = {}
-        self._reading = TagReading()
-        self._all_manifests: dict[str, Role] = {}
-        self._has_fetch_txt = False
-        self._special: dict[str, str] = {}
+        self._manifests: dict[str, bool] = {}
+        """Path → whether it can be read: a hard link cannot."""
 
     def close(self) -> None:
-        for kept in (*self._manifests.values(), *self._bodies.values()):
+        for kept in self._bodies.values():
             kept.file.close()
 
     # Reading
 
     def read(self, chunks: Iterable[Chunk], length: int | None) -> None:
+        """Fill the inventory: files, then tags, then manifest lines."""
         chunks = self._telling(chunks, READING, length)
-        scan = BagScan(chunks, length=length, tap=self._tap, index=self._listings.index)
+        scan = BagScan(chunks, length=length, tap=self._tap, index=self._columns.index)
         for file in scan.files():
             self._count(file)
-        self._log.extend(scan.problems)
-        self._special = dict(scan.special_entries)
-        self.report.top_directory = scan.top_directory or ""
+        self.log.merge(scan.log)
+        report, names = self.report, TagFileNames(self._columns, linked=False)
+        report.top_directory = scan.top_directory or ""
+        found = read_tags(names, self._size, self._body)
+        self.log.merge(found.problems)
+        self.facts = BagFacts(
+            version=found.version,
+            encoding=found.encoding,
+            manifests=self._algorithms(Role.MANIFEST),
+            tag_manifests=self._algorithms(Role.TAG_MANIFEST),
+            tags=found.tags,
+            has_fetch_txt=self._columns.index.find(FETCH_TXT) is not None,
+            files=report.files,
+            payload_files=report.payload_files,
+            payload_bytes=report.payload_bytes,
+            tag_files=TagFileNames(self._columns),
+            special_entries=dict(scan.special_entries),
+            bag_name=self._bag_name,
+            top_directory=report.top_directory,
+        )
+        self._read_manifests()
 
     def _telling(
         self, chunks: Iterable[Chunk], phase: str, total: int | None, done: int = 0
@@ -188,116 +192,71 @@ class _Check:
             self._tell(Where(phase, done, total, self.report.files))
 
     def _tap(self, path: str, role: Role, size: int) -> ByteSink | None:
-        if role is Role.PAYLOAD:
-            return None
-        if role is not Role.TAG:
-            if manifest_algorithm(path) not in LENGTHS:
-                return None
-            kept = self._manifests[path] = _Kept()
-            return kept
-        if path == FETCH_TXT or not self._reading.wants(path, size):
-            if path in READ_FIRST:
-                limit = TAG_FILE_BYTES
-                self._log.add(problems.TAG_FILE_TOO_LARGE.about(path, size=size, limit=limit))
+        if role is Role.PAYLOAD or (role is Role.TAG and not self._choice.wants(path, size)):
             return None
         kept = self._bodies[path] = _Kept()
         return kept
 
     def _count(self, file: ScannedFile) -> None:
         report = self.report
-        self._listings.add_file(file.path, file.role)
+        self._columns.add_file(file.path, file.role, is_linked=file.is_linked)
         report.files += 1
         report.bytes += file.size
         if file.role is Role.PAYLOAD:
             report.payload_files += 1
             report.payload_bytes += file.size
         elif file.role is not Role.TAG:
-            self._all_manifests[file.path] = file.role
-        elif file.path == FETCH_TXT:
-            self._has_fetch_txt = True
+            self._manifests[file.path] = not file.is_linked
         if self._format_of is not None:
             counts = report.formats.setdefault(self._format_of(file.path), [0, 0])
             counts[0] += 1
             counts[1] += file.size
 
-    # Judging
-
-    def judge(self) -> None:
-        """Fill the report's problems: of the tar, the tag files, the bag, the files."""
-        if self.report.files:
-            facts = self._facts()
-            self.report.version = facts.version
-            self.report.tags = list(facts.tags)
-            self.report.manifests = sorted(facts.manifests)
-            profile = self._profile or profile_for(profile_identifier(facts.tags))
-            self.report.profile = profile.name
-            self._merge_manifests(facts)
-            self._log.extend(bag_problems(facts, profile))
-            usual = [name.lower() for name in facts.manifests]
-            for number, file in enumerate(self._listings.facts(usual=usual)):
-                if number % TOLD_FILES == 0:
-                    self._tell(Where(JUDGING, number, self.report.files, self.report.files))
-                self._log.extend(file_problems(file, facts, profile))
-            self._log.extend(self._case_problems())
-        for kind, count in self._listings.unkept.items():
-            self._log.count_unlisted(kind, count)
-        self.report.problems = self._log.all()
-
-    def _facts(self) -> BagFacts:
-        declared = parse_bagit_txt(self._body(BAGIT_TXT))
-        self._log.extend(declared.problems)
-        tags = list(declared.tags)
-        others = [path for path in self._bodies if path not in READ_FIRST]
-        for path in [*READ_FIRST[1:], *others]:
-            body = self._body(path)
-            if body and (path in READ_FIRST or looks_like_tag_file(path, body)):
-                found, faults = self._reading.read(path, body, declared.encoding or "UTF-8")
-                tags += found
-                self._log.extend(faults)
-        self._log.extend(self._reading.problems())
-        return BagFacts(
-            version=declared.version,
-            encoding=declared.encoding,
-            manifests=self._algorithms(Role.MANIFEST),
-            tag_manifests=self._algorithms(Role.TAG_MANIFEST),
-            tags=tags,
-            has_fetch_txt=self._has_fetch_txt,
-            payload_files=self.report.payload_files,
-            payload_bytes=self.report.payload_bytes,
-            tag_files=TagFileNames(self._listings),
-            special_entries=self._special,
-            bag_name=self._bag_name,
-            top_directory=self.report.top_directory,
-        )
+    def _size(self, path: str) -> int:
+        row = self._columns.index.find(path)
+        return self._columns.index.size(row) if row is not None else 0
 
     def _body(self, path: str) -> bytes:
         kept = self._bodies.get(path)
         return kept.whole() if kept is not None else b""
 
     def _algorithms(self, role: Role) -> list[str]:
-        return [manifest_algorithm(p) for p, found in self._all_manifests.items() if found is role]
+        return [manifest_algorithm(path) for path in self._manifests if role_of(path) is role]
 
-    def _merge_manifests(self, facts: BagFacts) -> None:
-        total = sum(kept.size for kept in self._manifests.values())
-        done = 0
-        for path, kept in self._manifests.items():
-            parser = ManifestParser(path, encoding=facts.encoding or "UTF-8", version=facts.version)
-            source = SOURCE_MANIFEST if parser.role is Role.MANIFEST else SOURCE_TAG_MANIFEST
-            column = self._listings.open_manifest(parser.algorithm, source)
+    def _read_manifests(self) -> None:
+        facts = self.facts
+        paths = [path for path, can_be_read in self._manifests.items() if can_be_read]
+        total, done = sum(self._bodies[path].size for path in paths), 0
+        for parser in parsers_of(paths, encoding=facts.encoding, version=facts.version):
+            kept = self._bodies[parser.path]
+            self._columns.open_manifest(parser.algorithm, parser.source)
             for entry in parser.entries(self._telling(kept.chunks(), MANIFESTS, total, done)):
-                found = self._listings.add_entry(column, entry)
+                found = self._columns.add_entry(entry)
                 if found is not None and found != entry.raw_path:
-                    self._log.extend(match_warning(path, entry, found))
-            self._log.extend(parser.problems)
+                    self.log.extend(match_warning(parser.path, entry, found))
+            self.log.merge(parser.log)
             done += kept.size
 
-    def _case_problems(self) -> Iterator[Problem]:
-        """Of missing files: which ones are there under a name in another case."""
-        wanted = {case_key(path): path for path in self._listings.missing()}
-        if not wanted:
-            return
-        for path in self._listings.paths():
-            missing = wanted.get(case_key(path))
-            problem = case_problem(missing, path) if missing is not None else None
-            if problem is not None:
-                yield problem
+    # Judging
+
+    def judge(self) -> None:
+        """Fill the report."""
+        report, facts = self.report, self.facts
+        if report.files:
+            report.version = facts.version
+            report.tags = list(facts.tags)
+            report.manifests = sorted(facts.manifests)
+            self._profile = self._profile or profile_for(profile_identifier(facts.tags))
+            report.profile = self._profile.name
+        report.problems = judge(self, self._profile or profile_for(""))
+
+    def files(self) -> Iterator[FileFacts]:
+        """What the columns tell."""
+        report = self.report
+        for number, file in enumerate(self._columns.files(self.facts.manifests)):
+            if number % TOLD_FILES == 0:
+                self._tell(Where(JUDGING, number, report.files, report.files))
+            yield file
+
+    def paths(self) -> Iterator[str]:
+        return self._columns.paths()

@@ -1,230 +1,111 @@
-"""What a check remembers of files and manifests: columns of bytes instead of objects."""
+"""What one pass over a bag found, and what judging it needs to know: facts, no verdict.
+
+`check` keeps an Inventory in columns in memory, the line in records in Redis; `judge` asks
+both the same.
+"""
 
 from __future__ import annotations
 
-import re
-from array import array
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from bagline import problems
-from bagline.bagit.digests import SLICES
-from bagline.bagit.scan.index import FileIndex
-from bagline.bagit.manifests import ManifestEntry
-from bagline.bagit.paths import FETCH_TXT, Role, role_of
-from bagline.bagit.judge import FileFacts
-from bagline.model.ingest import SOURCE_MANIFEST
-from bagline.problems import LISTED_PER_KIND, Kind, shown
+from bagline.bagit.paths import Role
+from bagline.model.ingest import Tag
+from bagline.problems import ProblemLog, shown
 
-_ROLES = tuple(Role)
-_PAYLOAD = _ROLES.index(Role.PAYLOAD)
-_ROLE_NUMBERS = {role: number for number, role in enumerate(_ROLES)}
-_PLAIN_NAME = re.compile(rb"[ -\[\]-~]+").fullmatch
+TAR = "application/tar"
 
-Listing = tuple[str, str, str]
-"""(algorithm, hex digest, source), as in FileFacts."""
-
-
-ABSENT, RIGHT, WRONG = 0, 1, 2
-"""What a manifest says of a file: nothing, its digest, another digest."""
-UNKEPT = "(another)"
-"""Stands for a wrong digest that was one too many to keep."""
 LONGEST_KEPT = 4_096
 """Characters of a listed path that is kept as it is; of a longer one its ends are."""
 
+Listing = tuple[str, str, str]
+"""A manifest line about a file: (algorithm, hex digest, SOURCE_MANIFEST or
+SOURCE_TAG_MANIFEST)."""
 
-class ManifestColumn:
-    """What manifests of one algorithm say of each row: a byte a row, and the digests that are
-    not the file's, LISTED_PER_KIND of them."""
-
-    __slots__ = ("algorithm", "following", "place", "said", "source", "wrong")
-
-    def __init__(self, algorithm: str, source: str, rows: int) -> None:
-        self.algorithm = algorithm
-        self.source = source
-        self.following = 0
-        self.place = SLICES[algorithm]
-        self.said = bytearray(rows)
-        self.wrong: dict[int, str] = {}
+Repeat = tuple[str, str, bool]
+"""More than one line of a file in manifests of one kind: (algorithm, source, whether their
+digests differ)."""
 
 
-class Listings:
-    """Files as the scan yields them, then manifest lines, then FileFacts of both.
+@dataclass(slots=True, kw_only=True)
+class BagFacts:
+    """What there is to know of a bag as a whole.
 
-    A file costs its path, 10 bytes, and a byte for each algorithm's manifests, beside
-    FileIndex's 190. Of files that are listed and missing, of wrong digests and of repeated
-    lines LISTED_PER_KIND are kept; `unkept` counts the others, by kind of Problem.
+    `manifests` and `tag_manifests` are algorithms as their files' names give them, in
+    any case; `files` and the payload's counts are those of the tar;
+    `tag_files` the paths of tag files that are there; `special_entries` path → kind of
+    what was skipped in the tar. `bag_name` and `top_directory`: "" when not to be compared.
     """
 
-    def __init__(self) -> None:
-        self.index = FileIndex()
-        self.unkept: Counter[Kind] = Counter()
-        self._paths = bytearray()
-        self._ends = array("Q")
-        self._roles = bytearray()
-        self._columns: list[ManifestColumn] = []
-        self._missing: dict[str, list[Listing]] = {}
-        self._repeats: dict[int, list[Listing]] = {}
-        self._same = self._different = 0
+    version: str
+    encoding: str
+    manifests: Sequence[str]
+    tag_manifests: Sequence[str]
+    tags: Sequence[Tag]
+    has_fetch_txt: bool = False
+    files: int = 0
+    payload_files: int = 0
+    payload_bytes: int = 0
+    tag_files: Collection[str] = ()
+    serialization: str = TAR
+    special_entries: Mapping[str, str] = field(default_factory=dict)
+    bag_name: str = ""
+    top_directory: str = ""
 
-    def add_file(self, path: str, role: Role) -> None:
-        """The next file of the scan that fills `index`."""
-        self._paths += path.encode("utf-8", "surrogateescape")
-        self._ends.append(len(self._paths))
-        self._roles.append(_ROLE_NUMBERS[role])
 
-    def __len__(self) -> int:
-        return len(self._ends)
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file that the tar holds or a manifest lists.
 
-    def path(self, row: int) -> str:
-        start = self._ends[row - 1] if row else 0
-        return self._paths[start : self._ends[row]].decode("utf-8", "surrogateescape")
+    `calculated`: algorithm → lower-case hex, empty when the tar lacks the file. `listed`:
+    its manifest lines; of several of one kind those with a wrong digest count.
+    """
 
-    def open_manifest(self, algorithm: str, source: str) -> ManifestColumn:
-        """The column for a manifest whose entries follow; all files must have been added."""
-        for column in self._columns:
-            if (column.algorithm, column.source) == (algorithm, source):
-                column.following = 0
-                return column
-        column = ManifestColumn(algorithm, source, len(self))
-        self._columns.append(column)
-        return column
+    path: str
+    role: Role
+    calculated: Mapping[str, str]
+    listed: Sequence[Listing]
+    repeated: Sequence[Repeat] = ()
 
-    def add_entry(self, column: ManifestColumn, entry: ManifestEntry) -> str | None:
-        """Put a manifest line to its file. Returns the path it was found under, or None."""
-        following = column.following  # manifests mostly list files in the order of the tar
-        if following < len(self._ends) and self._is_at(following, entry.candidates[0]):
-            self._list(column, following, entry)
-            return entry.candidates[0]
-        for candidate in entry.candidates:
-            row = self.index.find(candidate)
-            if row is not None:
-                self._list(column, row, entry)
-                return candidate
-        self._add_missing(column, entry)
-        return None
 
-    def _is_at(self, row: int, path: str) -> bool:
-        start = self._ends[row - 1] if row else 0
-        return self._paths[start : self._ends[row]] == path.encode("utf-8", "surrogateescape")
+class Inventory(Protocol):
+    """What one pass found. Nothing is taken out of it: it may be judged again."""
 
-    def _list(self, column: ManifestColumn, row: int, entry: ManifestEntry) -> None:
-        column.following = row + 1
-        before = column.said[row]
-        right = self.index.digests(row)[column.place].hex() == entry.digest
-        if before == ABSENT:
-            column.said[row] = RIGHT if right else WRONG
-            if not right:
-                self._keep_wrong(column, row, entry.digest)
-            return
-        # A second line with the same digest is a warning, of which some are enough; one
-        # with another digest rejects the bag and may not be lost among those.
-        is_same = right if before == RIGHT else column.wrong.get(row) == entry.digest
-        if is_same:
-            self._same += 1
-            is_kept = self._same <= LISTED_PER_KIND
-        else:
-            self._different += 1
-            is_kept = self._different <= LISTED_PER_KIND
-            if not is_kept:
-                self.unkept[problems.LISTED_TWICE_DIFFERENTLY] += 1
-        if is_kept:
-            self._repeats.setdefault(row, []).append(
-                (column.algorithm, entry.digest, column.source)
-            )
+    @property
+    def facts(self) -> BagFacts:
+        """Counts and `tag_files` are complete once `files` has ended."""
+        ...
 
-    def _keep_wrong(self, column: ManifestColumn, row: int, digest: str) -> None:
-        if len(column.wrong) < LISTED_PER_KIND:
-            column.wrong[row] = digest
+    @property
+    def log(self) -> ProblemLog:
+        """What reading the tar, its tag files and its manifests found wrong."""
+        ...
 
-    def _add_missing(self, column: ManifestColumn, entry: ManifestEntry) -> None:
-        path = entry.candidates[0]
-        if len(path) > LONGEST_KEPT:
-            path = shown(path, LONGEST_KEPT)
-        known = self._missing.get(path)
-        if known is None:
-            if len(self._missing) >= LISTED_PER_KIND:
-                self.unkept[problems.FILE_MISSING] += 1
-                return
-            known = self._missing[path] = []
-        if len(known) < 2 * len(self._columns):
-            known.append((column.algorithm, entry.digest, column.source))
-
-    def missing(self) -> list[str]:
-        """The kept paths that manifests list and the bag lacks."""
-        return list(self._missing)
+    def files(self) -> Iterator[FileFacts]:
+        """Files in tar order, then those that are only listed. May leave out files of which
+        no rule has anything to say."""
+        ...
 
     def paths(self) -> Iterator[str]:
-        """The paths of all files, in the order of the tar."""
-        return (self.path(row) for row in range(len(self)))
-
-    def facts(self, *, usual: Sequence[str] = ()) -> Iterator[FileFacts]:
-        """Every file in the order of the tar, then those that are only listed.
-
-        `calculated` holds the algorithms that a manifest of the bag needs. With `usual`,
-        the algorithms of the payload manifests, those are left out that no rule has
-        anything to say of: see `_is_usual`.
-        """
-        columns = self._payload_columns(usual)
-        for row in range(len(self)):
-            if columns and self._is_usual(row, columns):
-                continue
-            listed = self._listed(row)
-            raw = self.index.digests(row)
-            wanted = {algorithm for algorithm, _, _ in listed} or {"sha256"}
-            calculated = {algorithm: raw[SLICES[algorithm]].hex() for algorithm in wanted}
-            role = _ROLES[self._roles[row]]
-            yield FileFacts(self.path(row), role, self.index.size(row), calculated, listed)
-        for path, listed in self._missing.items():
-            yield FileFacts(path, role_of(path), 0, {}, listed)
-
-    def _payload_columns(self, algorithms: Sequence[str]) -> list[ManifestColumn]:
-        """The columns of these algorithms; none unless each has exactly one."""
-        columns = [c for c in self._columns if c.source == SOURCE_MANIFEST]
-        fits = sorted(c.algorithm for c in columns) == sorted(set(algorithms))
-        return columns if fits else []
-
-    def _is_usual(self, row: int, columns: Sequence[ManifestColumn]) -> bool:
-        """A payload file with a plain name, once in every payload manifest, rightly."""
-        if self._roles[row] != _PAYLOAD or row in self._repeats:
-            return False
-        start, end = self._ends[row - 1] if row else 0, self._ends[row]
-        if not _PLAIN_NAME(self._paths, start, end):
-            return False
-        return all(column.said[row] == RIGHT for column in columns)
-
-    def _listed(self, row: int) -> list[Listing]:
-        listed: list[Listing] = []
-        for column in self._columns:
-            if column.said[row] == RIGHT:
-                digest = self.index.digests(row)[column.place].hex()
-                listed.append((column.algorithm, digest, column.source))
-            elif column.said[row] == WRONG:
-                digest = column.wrong.get(row, UNKEPT)
-                listed.append((column.algorithm, digest, column.source))
-        return listed + self._repeats.get(row, []) if self._repeats else listed
-
-    def role(self, row: int) -> Role:
-        return _ROLES[self._roles[row]]
+        """The paths of all files that the tar holds."""
+        ...
 
 
-class TagFileNames(Collection[str]):
-    """The paths of a bag's tag files; fetch.txt is none of them."""
+def repeats(listed: Sequence[Listing]) -> list[Repeat]:
+    """Which of these lines of a file are more than one of a kind."""
+    if len(listed) < 2:
+        return []
+    digests: dict[tuple[str, str], list[str]] = {}
+    for algorithm, digest, source in listed:
+        digests.setdefault((algorithm.lower(), source), []).append(digest.lower())
+    return [
+        (algorithm, source, len(set(found)) > 1)
+        for (algorithm, source), found in digests.items()
+        if len(found) > 1
+    ]
 
-    def __init__(self, listings: Listings) -> None:
-        self._listings = listings
 
-    def __contains__(self, path: object) -> bool:
-        if not isinstance(path, str) or path == FETCH_TXT:
-            return False
-        row = self._listings.index.find(path)
-        return row is not None and self._listings.role(row) is Role.TAG
-
-    def __iter__(self) -> Iterator[str]:
-        listings = self._listings
-        for row in range(len(listings)):
-            if listings.role(row) is Role.TAG and (path := listings.path(row)) != FETCH_TXT:
-                yield path
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+def kept_path(path: str) -> str:
+    """The path of a file that is only listed, no longer than somebody can want to see it."""
+    return path if len(path) <= LONGEST_KEPT else shown(path, LONGEST_KEPT)

@@ -1,26 +1,27 @@
 """What makes a bag valid: RFC 8493 and a profile, all problems at once, in a stable order.
 
-Pure rules over facts. `bagline check` gathers the facts in memory, the validator stage
-from Redis; both ask the same two functions.
+Pure rules over an Inventory. `bagline check` fills one in memory, pre-fetch one in Redis;
+nobody but `judge` decides. (What is wrong with a tag file or a manifest by itself, its reader
+says: `tagfiles.read_tags`, `manifests.ManifestParser`.)
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from bagline import problems
 from bagline.bagit.digests import LENGTHS
-from bagline.bagit.paths import BAG_INFO, BAGIT_TXT, FETCH_TXT, Role
+from bagline.bagit.inventory import BagFacts, FileFacts, Inventory
+from bagline.bagit.manifests import case_key, case_problem
+from bagline.bagit.paths import BAG_INFO, BAGIT_TXT, FETCH_TXT, PACKAGE_INFO, Role
 from bagline.bagit.profiles import Profile, TagRule, is_known, profile_identifier
-from bagline.bagit.tagfiles import PACKAGE_INFO, VERSION_TAG, version_number
-from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST, Tag
-from bagline.problems import ERROR, WARNING, Problem
-
-TAR = "application/tar"
+from bagline.bagit.tagfiles import VERSION_TAG, version_number
+from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST
+from bagline.problems import ERROR, LISTED_PER_KIND, WARNING, Problem, ProblemLog
 
 _OXUM = re.compile(r"(\d{1,20})\.(\d{1,20})")
 # How a control character looks once somebody has escaped it into a name.
@@ -29,44 +30,42 @@ _NO_BREAK_SPACE = "\u00a0"
 _FILE_PREFIX = {SOURCE_MANIFEST: "manifest-", SOURCE_TAG_MANIFEST: "tagmanifest-"}
 
 
-@dataclass(slots=True, kw_only=True)
-class BagFacts:
-    """What there is to know of a bag as a whole; the counts may be added up in it.
-
-    `manifests` and `tag_manifests` are algorithms as their files' names give them, in
-    any case;
-    `tag_files` the paths of tag files that are there; `special_entries` path → kind of
-    what was skipped in the tar. `bag_name` and `top_directory`: "" when not to be compared.
-    """
-
-    version: str
-    encoding: str
-    manifests: Sequence[str]
-    tag_manifests: Sequence[str]
-    tags: Sequence[Tag]
-    has_fetch_txt: bool = False
-    payload_files: int = 0
-    payload_bytes: int = 0
-    tag_files: Collection[str] = ()
-    serialization: str = TAR
-    special_entries: Mapping[str, str] = field(default_factory=dict)
-    bag_name: str = ""
-    top_directory: str = ""
-
-
 @dataclass(frozen=True, slots=True)
-class FileFacts:
-    """A file that the tar holds or a manifest lists.
+class Policy:
+    """What the house decides, not the profile."""
 
-    `calculated`: algorithm → lower-case hex, empty when the tar lacks the file.
-    `listed`: (algorithm, hex, SOURCE_MANIFEST or SOURCE_TAG_MANIFEST) a manifest line.
+    oxum_severity: str = ERROR
+
+
+def judge(inventory: Inventory, profile: Profile, policy: Policy | None = None) -> list[Problem]:
+    """Everything wrong with the bag: what reading found, then the bag as a whole, its files,
+    and missing files that are there in another case. Of a bag without files only the first.
     """
+    log, of_files = ProblemLog(), ProblemLog()
+    log.merge(inventory.log)
+    facts = inventory.facts
+    missing: list[str] = []
+    for file in inventory.files():
+        of_files.extend(file_problems(file, facts, profile))
+        if not file.calculated and len(missing) < LISTED_PER_KIND:
+            missing.append(file.path)
+    facts = inventory.facts
+    if facts.files:
+        policy = policy or Policy()
+        log.extend(bag_problems(facts, profile, oxum_severity=policy.oxum_severity))
+        log.merge(of_files)
+        log.extend(_differing_in_case(missing, inventory))
+    return list(dict.fromkeys(log.all()))
 
-    path: str
-    role: Role
-    size: int
-    calculated: Mapping[str, str]
-    listed: Sequence[tuple[str, str, str]]
+
+def _differing_in_case(missing: list[str], inventory: Inventory) -> Iterator[Problem]:
+    """Of missing files: which ones are there in another case, the likeliest mistake."""
+    wanted = {case_key(path): path for path in missing}
+    for path in inventory.paths() if wanted else ():
+        listed = wanted.get(case_key(path))
+        problem = case_problem(listed, path) if listed is not None else None
+        if problem is not None:
+            yield problem
 
 
 def bag_problems(facts: BagFacts, profile: Profile, *, oxum_severity: str = ERROR) -> list[Problem]:
@@ -159,6 +158,8 @@ def _tags(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
 
 def _tag(rule: TagRule, values: list[str], has_file: bool) -> Iterator[Problem]:
     hint = f" Allowed are: {_list(rule.values)}." if rule.values else ""
+    if not values and rule.default:
+        return
     if rule.required and not values:
         hint = hint if has_file else f"{hint} The file {rule.tag_file} itself is missing."
         yield problems.TAG_MISSING.about(rule.tag_file, tag=rule.name, hint=hint)
@@ -214,8 +215,9 @@ def file_problems(file: FileFacts, facts: BagFacts, profile: Profile) -> Iterato
         yield from _listings(file, facts, profile)
     elif file.listed:
         yield _missing(file, facts)
-    if len(file.listed) > 1:
-        yield from _repeats(file)
+    for algorithm, source, differs in file.repeated:
+        kind = problems.LISTED_TWICE_DIFFERENTLY if differs else problems.LISTED_TWICE
+        yield kind.about(file.path, manifest=_file_name(algorithm, source))
     for algorithm, digest, source in file.listed:
         calculated = file.calculated.get(algorithm.lower())
         if calculated is not None and calculated != digest.lower():
@@ -274,18 +276,6 @@ def _missing(file: FileFacts, facts: BagFacts) -> Problem:
     if entry:
         return problems.LISTED_SPECIAL.about(file.path, manifest=_list(names), entry=entry)
     return problems.FILE_MISSING.about(file.path, manifest=_list(names))
-
-
-def _repeats(file: FileFacts) -> Iterator[Problem]:
-    digests: dict[tuple[str, str], list[str]] = {}
-    for algorithm, digest, source in file.listed:
-        digests.setdefault((algorithm.lower(), source), []).append(digest.lower())
-    for (algorithm, source), found in digests.items():
-        if len(found) > 1:
-            kind = problems.LISTED_TWICE
-            if len(set(found)) > 1:
-                kind = problems.LISTED_TWICE_DIFFERENTLY
-            yield kind.about(file.path, manifest=_file_name(algorithm, source))
 
 
 def _file_name(algorithm: str, source: str) -> str:

@@ -17,9 +17,11 @@ from bagline.bagit.digests import LENGTHS
 from bagline.bagit.encodings import UTF_8, effective_encoding
 from bagline.bagit.paths import Role, manifest_algorithm, role_of, unsafe_reason
 from bagline.bagit.tar.stream import Chunk
+from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST
 from bagline.problems import Problem, ProblemLog
+from bagline.units import MIB, path_text
 
-LINE_BYTES = 1024 * 1024
+LINE_BYTES = 1 * MIB
 """Longest line that is read."""
 
 _PERCENT = re.compile("%(0[AaDd]|25)")
@@ -28,6 +30,16 @@ _DECODED = {"0a": "\n", "0d": "\r", "25": "%"}
 _USUAL = rb"([0-9a-f]{%d})  (data(?:/[\w-][\w. -]*)+)"
 _LINE = rb"[ \t]*([^ \t]+)[ \t]+([^ \t].*)"
 _HEX = re.compile(rb"[0-9A-Fa-f]+")
+
+
+def parsers_of(paths: Iterable[str], *, encoding: str, version: str) -> list[ManifestParser]:
+    """How a bag's manifests are read that stand at these paths: those of one kind, which may
+    be spelled in several ways, one after another."""
+    kinds: dict[tuple[str, str], list[ManifestParser]] = {}
+    for path in paths:
+        parser = ManifestParser(path, encoding=encoding, version=version)
+        kinds.setdefault((parser.source, parser.algorithm), []).append(parser)
+    return [parser for parsers in kinds.values() for parser in parsers]
 
 
 class ManifestEntry(Struct, frozen=True, gc=False):
@@ -48,8 +60,7 @@ class ManifestParser:
 
     `algorithm`: the path's name gives it when left out. `encoding` is what bagit.txt
     declares; `version` the bag's BagIt version: from 1.0 on `%0A %0D %25` in a path are
-    escapes first and literal second, before 1.0 the reverse. `problems` grows as lines
-    are read, bounded as ProblemLog is.
+    escapes first and literal second, before 1.0 the reverse. `log` grows as lines are read.
     """
 
     def __init__(
@@ -65,7 +76,7 @@ class ManifestParser:
         self._usual: re.Pattern[bytes] | None = None
         if self._digest_hex and self.role is Role.MANIFEST:
             self._usual = re.compile(_USUAL % self._digest_hex)
-        self._log = ProblemLog()
+        self.log = ProblemLog()
         self._line = 0
         self._rest = b""
         self._started = False
@@ -76,8 +87,13 @@ class ManifestParser:
         self._encoding = UTF_8
 
     @property
+    def source(self) -> str:
+        """What the checksums of its lines are said to come from."""
+        return SOURCE_MANIFEST if self.role is Role.MANIFEST else SOURCE_TAG_MANIFEST
+
+    @property
     def problems(self) -> list[Problem]:
-        return self._log.all()
+        return self.log.all()
 
     def entries(self, chunks: Iterable[Chunk]) -> Iterator[ManifestEntry]:
         """The entries of the whole manifest. Problems are complete when it ends."""
@@ -145,7 +161,7 @@ class ManifestParser:
                 if entry is not None:
                     entries.append(entry)
         if self._stopped:
-            self._log.add(
+            self.log.add(
                 problems.MANIFEST_UNDECODABLE.about(
                     self.path, encoding=self._declared, line=self._line + 1
                 )
@@ -176,15 +192,13 @@ class ManifestParser:
         if len(digest) != (self._digest_hex or len(digest)) or not _HEX.fullmatch(digest):
             self._bad_digest(digest)
             return None
-        path = raw.decode("utf-8", "surrogateescape")
+        path = path_text(raw)
         plain = _plain(path)
         if not self._is_allowed(path, plain):
             return None
         if path[0] in "*." and not self._is_tools_form and path.startswith(("*", "./")):
             self._is_tools_form = True
-            self._log.add(
-                problems.CHECKSUM_TOOL_FORM.about(self.path, line=self._line, listed=path)
-            )
+            self.log.add(problems.CHECKSUM_TOOL_FORM.about(self.path, line=self._line, listed=path))
         return ManifestEntry(
             path, digest.decode().lower(), self._candidates(path, plain), self._line
         )
@@ -195,14 +209,14 @@ class ManifestParser:
             problem = problems.UNSAFE_LISTED_PATH.about(
                 self.path, line=self._line, path=path, reason=reason
             )
-            self._log.add(problem)
+            self.log.add(problem)
             return False
         reason = self._wrong_manifest(plain)
         if reason:
             problem = problems.WRONG_MANIFEST.about(
                 self.path, line=self._line, path=path, reason=reason
             )
-            self._log.add(problem)
+            self.log.add(problem)
         return not reason
 
     def _wrong_manifest(self, plain: str) -> str:
@@ -232,7 +246,7 @@ class ManifestParser:
         return tuple(dict.fromkeys(spellings))
 
     def _bad_line(self, line: int, reason: str) -> None:
-        self._log.add(problems.BAD_MANIFEST_LINE.about(self.path, line=line, reason=reason))
+        self.log.add(problems.BAD_MANIFEST_LINE.about(self.path, line=line, reason=reason))
 
     def _bad_digest(self, digest: bytes) -> None:
         reason = "it has other characters than 0-9 and a-f"
@@ -241,12 +255,12 @@ class ManifestParser:
         problem = problems.BAD_DIGEST.about(
             self.path,
             line=self._line,
-            digest=digest.decode("utf-8", "surrogateescape"),
+            digest=path_text(digest),
             algorithm=self.algorithm,
             reason=reason,
             length=self._digest_hex or "an even number of",
         )
-        self._log.add(problem)
+        self.log.add(problem)
 
 
 def _encodable(decoder: codecs.IncrementalDecoder, chunk: bytes) -> Iterator[bytes]:
@@ -283,7 +297,7 @@ def _as_raw_bytes(path: str, encoding: str) -> str:
         raw = path.encode(encoding)
     except UnicodeEncodeError:
         return path
-    spelling = raw.decode("utf-8", "surrogateescape")
+    spelling = path_text(raw)
     # UTF-16 and the like have zeros, slashes and dots inside other characters.
     return path if "\0" in spelling or unsafe_reason(spelling) else spelling
 

@@ -8,12 +8,18 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+from bagline.units import path_bytes
+
 BAGIT_TXT = "bagit.txt"
 BAG_INFO = "bag-info.txt"
 APTRUST_INFO = "aptrust-info.txt"
 FETCH_TXT = "fetch.txt"
 
+PACKAGE_INFO = "package-info.txt"
+"""What bag-info.txt was called before BagIt 0.96."""
+
 MAIN_TAG_FILES = (BAGIT_TXT, BAG_INFO, APTRUST_INFO)
+JUDGED_TAG_FILES = (*MAIN_TAG_FILES, PACKAGE_INFO)
 """The tag files that a bag is judged by."""
 
 # Names of algorithms are letters and digits (RFC 8493, section 2.4); some write sha-256.
@@ -111,7 +117,6 @@ def is_utf8(path: str) -> bool:
 
 def has_long_part(path: str) -> bool:
     """Whether a part of the path is longer than most file systems can hold."""
-    return len(path.encode("utf-8", "surrogateescape")) > _LONGEST_PART_BYTES and any(
-        len(part.encode("utf-8", "surrogateescape")) > _LONGEST_PART_BYTES
-        for part in path.split("/")
+    return len(raw := path_bytes(path)) > _LONGEST_PART_BYTES and any(
+        len(part) > _LONGEST_PART_BYTES for part in raw.split(b"/")
     )

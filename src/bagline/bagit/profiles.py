@@ -2,14 +2,15 @@
 
 The built-in ones lie beside this module in `profiles/`. Keys that begin with
 `Bagline-` say what the format has no words for: rules for tags outside bag-info.txt,
-which tag names the storage option, and what is only a warning.
+which tag names the storage option, what is assumed where a bag says nothing, and what
+is only a warning.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -20,17 +21,17 @@ from msgspec import Struct
 from bagline.bagit.paths import BAG_INFO, BAGIT_TXT
 from bagline.errors import Misconfigured
 from bagline.model.ingest import Tag
+from bagline.units import MIB
 
 BUILT_IN = ("aptrust", "btr", "none")
 PROFILE_TAG = "BagIt-Profile-Identifier"
-DEFAULT_STORAGE_OPTION = "Standard"
 DEFAULT_PROFILE_IDENTIFIER = (
     "https://raw.githubusercontent.com/APTrust/preservation-services"
     "/master/profiles/aptrust-v2.3.json"
 )
 """What is recorded for a bag that names no profile."""
 
-PROFILE_BYTES = 1024 * 1024
+PROFILE_BYTES = 1 * MIB
 """Longest profile that is read; the longest that is known has 20,000 bytes."""
 PROFILE_RULES = 5_000
 
@@ -40,13 +41,15 @@ _APTRUST = re.compile(r"aptrust[^/]*(\.json)?$", re.IGNORECASE)
 
 
 class TagRule(Struct, frozen=True):
-    """What a tag of one tag file must be. Values compare without regard to case."""
+    """What a tag of one tag file must be. Values compare without regard to case. A bag that
+    lacks a tag with a `default` is taken to have it."""
 
     tag_file: str
     name: str
     required: bool = False
     values: tuple[str, ...] = ()
     repeatable: bool = True
+    default: str = ""
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -65,6 +68,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     tag_files_allowed: tuple[str, ...] | None = None
     rules: tuple[TagRule, ...] = ()
     storage_tag: tuple[str, str] = ("", "")
+    storage_default: str = ""
     control_characters_warn: bool = False
     unlisted_manifests_warn: bool = False
 
@@ -126,6 +130,7 @@ def _profile(name: str, document: Mapping[str, Any]) -> Profile:
         tag_files_allowed=_names(document, "Tag-Files-Allowed"),
         rules=_bounded(tuple(islice(_rules(document), PROFILE_RULES + 1))),
         storage_tag=(storage.get("tag-file", ""), storage.get("tag", "")),
+        storage_default=storage.get("default", ""),
         control_characters_warn=document.get("Bagline-Control-Characters-In-Names") == "warn",
         unlisted_manifests_warn=document.get("Bagline-Unlisted-Manifests") == "warn-before-1.0",
     )
@@ -167,6 +172,7 @@ def _rules(document: Mapping[str, Any]) -> Iterable[TagRule]:
                 bool(rule.get("required", False)),
                 tuple(rule.get("values") or ()),
                 bool(rule.get("repeatable", True)),
+                str(rule.get("Bagline-Default", "")),
             )
 
 
@@ -209,8 +215,9 @@ def storage_options() -> tuple[str, ...]:
 def storage_option(tags: Iterable[Tag], profile: Profile) -> str:
     """Where the bag wants to be kept, in the spelling of `storage_options`.
 
-    Standard if it does not say. A value that is not in the list: as it stands for a
-    profile that has a rule for the tag (validation rejects it), else Standard.
+    The profile's default if it does not say (the list's first where the profile has none).
+    A value that is not in the list: as it stands for a profile that has a rule for the tag
+    (validation rejects it), else the default.
     """
     tag_file, name = profile.storage_tag
     wanted = ""
@@ -222,4 +229,14 @@ def storage_option(tags: Iterable[Tag], profile: Profile) -> str:
         if option.lower() == wanted.lower():
             return option
     has_rule = any(r.tag_file == tag_file and r.name == name for r in profile.rules)
-    return wanted if wanted and has_rule else DEFAULT_STORAGE_OPTION
+    return wanted if wanted and has_rule else profile.storage_default or storage_options()[0]
+
+
+def assumed_tags(tags: Sequence[Tag], profile: Profile) -> list[Tag]:
+    """The tags that the bag lacks and that the profile takes it to have."""
+    there = {(tag.tag_file, tag.tag_name.lower()) for tag in tags}
+    return [
+        Tag(tag_file=rule.tag_file, tag_name=rule.name, value=rule.default)
+        for rule in profile.rules
+        if rule.default and (rule.tag_file, rule.name.lower()) not in there
+    ]

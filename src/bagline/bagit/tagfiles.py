@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from bagline import problems
 from bagline.bagit.encodings import UTF_8, effective_encoding, known_encoding, marked_encoding
-from bagline.bagit.paths import BAGIT_TXT, MAIN_TAG_FILES
+from bagline.bagit.paths import BAGIT_TXT, FETCH_TXT, JUDGED_TAG_FILES, MAIN_TAG_FILES, is_utf8
 from bagline.model.ingest import Tag
-from bagline.problems import ERROR, WARNING, Problem
+from bagline.problems import ERROR, WARNING, Problem, ProblemLog
+from bagline.units import MIB
 
-MIB = 1024 * 1024
 TAG_FILE_BYTES = 4 * MIB
 """Tags are read from files up to this size, and of a bag from at most so many lines, tags, other
 tag files than the main ones, and bytes of these."""
@@ -19,10 +20,6 @@ TAG_LINES = 10_000
 TAGS = 20_000
 OTHER_TAG_FILES = 1_000
 OTHER_TAG_BYTES = 16 * MIB
-PACKAGE_INFO = "package-info.txt"
-"""What bag-info.txt was called before BagIt 0.96."""
-READ_FIRST = (*MAIN_TAG_FILES, PACKAGE_INFO)
-"""Tag files by which a bag is judged."""
 
 FIRST_BYTES = 4096
 """So many of a file's first bytes are enough for `looks_like_tag_file`."""
@@ -48,28 +45,78 @@ class Declaration(NamedTuple):
     problems: list[Problem]
 
 
-class TagReading:
+class TagsRead(NamedTuple):
+    """What a bag's tag files say, and what is wrong with them. `version`: see Declaration;
+    `encoding` is that of the other tag files and of manifests, as declared, or UTF-8."""
+
+    version: str
+    encoding: str
+    tags: list[Tag]
+    problems: ProblemLog
+
+
+def read_tags(
+    paths: Iterable[str], size_of: Callable[[str], int], body_of: Callable[[str], bytes]
+) -> TagsRead:
+    """The tags of a bag whose tag files (but hard links) are `paths`, in tar order.
+
+    Those of the main files first, in tar order, then of the others. Sizes and bodies are
+    asked for only where they matter, bodies only of files that TagChoice wants.
+    """
+    choice, log = TagChoice(), ProblemLog()
+    wanted = []
+    for path in filter(choice.may_want, paths):
+        size = size_of(path)
+        if choice.wants(path, size):
+            wanted.append(path)
+        elif path in JUDGED_TAG_FILES:
+            log.add(problems.TAG_FILE_TOO_LARGE.about(path, size=size, limit=TAG_FILE_BYTES))
+    declared = parse_bagit_txt(body_of(BAGIT_TXT) if BAGIT_TXT in wanted else b"")
+    log.extend(declared.problems)
+    encoding = declared.encoding or "UTF-8"
+    tags: list[Tag] = []
+    for path in sorted(wanted, key=lambda path: path not in MAIN_TAG_FILES):
+        body = body_of(path) if path != BAGIT_TXT else b""
+        if path == BAGIT_TXT:
+            some = declared.tags
+        elif path in JUDGED_TAG_FILES or looks_like_tag_file(path, body):
+            some, found = parse_tags(body, path, encoding)
+            log.extend(found)
+        else:
+            continue
+        if choice.has_room(path, len(some)):
+            tags += some
+    if choice.left_out:
+        limit = f"{TAGS:,} tags of other files"
+        log.add(problems.TAGS_LEFT_OUT.about(choice.left_out, limit=limit))
+    return TagsRead(declared.version, encoding, tags, log)
+
+
+class TagChoice:
     """Which tag files of a bag are read for their tags, asked in the order of the tar.
 
     So that what a bag costs does not follow from what stands in it: tags of other files than
-    READ_FIRST are wanted where there are few, and left out whole where there are many.
+    JUDGED_TAG_FILES are wanted where there are few, and left out whole where there are many.
     """
 
     def __init__(self) -> None:
         self._files = self._bytes = self._tags = 0
         self.left_out = ""
-        """The first file that was not wanted though its name is that of a tag file."""
+        """The first file that was left out though its name is that of a tag file."""
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no other file will be wanted."""
-        return self._files >= OTHER_TAG_FILES
+    def may_want(self, path: str) -> bool:
+        """Whether the file's size decides. A name must be UTF-8: records keep no other."""
+        if path in JUDGED_TAG_FILES:
+            return True
+        is_full = self._files >= OTHER_TAG_FILES and self.left_out
+        is_one = path.lower().endswith(".txt") and path != FETCH_TXT
+        return is_one and not is_full and is_utf8(path) and "\ufffd" not in path
 
     def wants(self, path: str, size: int) -> bool:
         """Whether to read the file for tags."""
-        if path in READ_FIRST:
+        if path in JUDGED_TAG_FILES:
             return size <= TAG_FILE_BYTES
-        if not path.lower().endswith(".txt"):
+        if not self.may_want(path):
             return False
         is_small = size <= TAG_FILE_BYTES and self._bytes + size <= OTHER_TAG_BYTES
         if not is_small or self._files >= OTHER_TAG_FILES:
@@ -79,20 +126,13 @@ class TagReading:
         self._bytes += size
         return True
 
-    def read(self, path: str, data: bytes, encoding: str) -> tuple[list[Tag], list[Problem]]:
-        """`parse_tags`, as far as the bag has tags left."""
-        tags, found = parse_tags(data, path, encoding)
-        if path not in READ_FIRST and self._tags + len(tags) > TAGS:
+    def has_room(self, path: str, tags: int) -> bool:
+        """Whether so many tags of a file that was read are kept."""
+        if path not in JUDGED_TAG_FILES and self._tags + tags > TAGS:
             self.left_out = self.left_out or path
-            return [], found
-        self._tags += len(tags)
-        return tags, found
-
-    def problems(self) -> list[Problem]:
-        """What to say once all were asked about."""
-        if not self.left_out:
-            return []
-        return [problems.TAGS_LEFT_OUT.about(self.left_out, limit=f"{TAGS:,} tags of other files")]
+            return False
+        self._tags += tags
+        return True
 
 
 def parse_tags(data: bytes, path: str, encoding: str = UTF_8) -> tuple[list[Tag], list[Problem]]:

@@ -11,8 +11,7 @@ from queue import Queue
 
 from bagline.bagit.digests import LENGTHS, new_hash
 from bagline.bagit.hashing.pending import Batch, Pending
-
-MIB = 1024 * 1024
+from bagline.units import MIB
 
 GROUP_BYTES = 1 * MIB
 GROUP_PIECES = 256

@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from bagline.bagit.digests import DIGESTS_BYTES, Digests
 from bagline.model.ingest import TarSpan
+from bagline.units import path_bytes
 
 _KEY_BYTES = 16
 _NUMBERS = 4  # size, header offset, data offset, stored bytes
@@ -74,8 +75,7 @@ class FileIndex:
         return TarSpan(header, data, stored, stretches, self._parts.get(row, ()))
 
     def _key(self, path: str) -> bytes:
-        raw = path.encode("utf-8", "surrogateescape")
-        return blake2b(raw, digest_size=_KEY_BYTES, key=self._secret).digest()
+        return blake2b(path_bytes(path), digest_size=_KEY_BYTES, key=self._secret).digest()
 
     def _lookup(self, key: bytes) -> tuple[int | None, int]:
         """The key's row, if any, and its slot or the free slot where it belongs."""

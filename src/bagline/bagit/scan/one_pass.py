@@ -12,8 +12,7 @@ from typing import Protocol
 
 from bagline import problems
 from bagline.bagit.hashing.digester import BATCH_FILE_BYTES, Digester
-from bagline.bagit.scan.index import FileIndex
-from bagline.bagit.tar.member import LIMITS, Limits, Member, MemberKind
+from bagline.bagit.hashing.pending import Pending
 from bagline.bagit.paths import (
     MAIN_TAG_FILES,
     Role,
@@ -24,13 +23,15 @@ from bagline.bagit.paths import (
     role_of,
     split_name,
 )
-from bagline.bagit.hashing.pending import Pending
+from bagline.bagit.scan.index import FileIndex
 from bagline.bagit.scan.scanned import Entry, ScanCheckpoint, ScannedFile
 from bagline.bagit.scan.settling import SPECIAL_ENTRIES, Settler
-from bagline.bagit.tar.stream import Chunk
 from bagline.bagit.tar.framing import TarReader
+from bagline.bagit.tar.member import LIMITS, Limits, Member, MemberKind
+from bagline.bagit.tar.stream import Chunk
 from bagline.errors import BaglineError, BagRejected
-from bagline.problems import Problem
+from bagline.problems import Problem, ProblemLog
+from bagline.units import path_text
 
 __all__ = [
     "SPECIAL_ENTRIES",
@@ -106,7 +107,7 @@ class BagScan:
         index = FileIndex() if index is None else index
         self._settler = Settler(start, index, self._expanded_limit, limits)
         self._settler.recall(known)
-        self._top = start.top_directory.decode("utf-8", "surrogateescape")
+        self._top = path_text(start.top_directory)
         several = problems.SEVERAL_TOP_DIRECTORIES.code
         self._strays = {p.subject for p in start.problems if p.code == several}
         self._tapped: set[str] = set()
@@ -117,9 +118,14 @@ class BagScan:
         self._sparse_bytes = start.sparse_bytes
 
     @property
-    def problems(self) -> list[Problem]:
+    def log(self) -> ProblemLog:
         """Errors and warnings up to the last file yielded; all, when `files` has ended."""
-        return self._settler.log.all()
+        return self._settler.log
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The same as a list."""
+        return self.log.all()
 
     @property
     def top_directory(self) -> str | None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from bagline.bagit.digests import Digests, as_hex
-from bagline.bagit.tar.member import Member
-from bagline.bagit.paths import Role
 from bagline.bagit.hashing.pending import Pending
+from bagline.bagit.paths import Role
+from bagline.bagit.tar.member import Member
 from bagline.model.ingest import TarSpan
 from bagline.model.times import Timestamp
 from bagline.problems import Problem
@@ -20,7 +20,7 @@ class ScannedFile(Struct, frozen=True, gc=False):
 
     `path` is below the top directory, UTF-8 with surrogateescape; `size` the expanded
     bytes; `raw_digests` the four of DIGEST_ALGORITHMS joined; `span` where its bytes lie
-    in the tar (a hard link has all three of its target).
+    in the tar (a hard link has all three of its target, and `is_linked`).
     """
 
     path: str
@@ -29,6 +29,7 @@ class ScannedFile(Struct, frozen=True, gc=False):
     modified: Timestamp
     raw_digests: Digests
     span: TarSpan
+    is_linked: bool = False
 
     @property
     def digests(self) -> dict[str, str]:

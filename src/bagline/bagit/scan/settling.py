@@ -13,14 +13,15 @@ from msgspec import structs
 
 from bagline import problems
 from bagline.bagit.digests import Digests
-from bagline.bagit.scan.index import FileIndex
-from bagline.bagit.tar.member import Limits, MemberKind
 from bagline.bagit.paths import MAIN_TAG_FILES, Role, UnsafePath, split_name
+from bagline.bagit.scan.index import FileIndex
 from bagline.bagit.scan.scanned import Entry, ScanCheckpoint, ScannedFile
+from bagline.bagit.tar.member import Limits, MemberKind
 from bagline.errors import BagRejected
 from bagline.model.ingest import TarSpan
 from bagline.model.times import Timestamp, from_nanoseconds
 from bagline.problems import ProblemLog
+from bagline.units import path_bytes, path_text
 
 SPECIAL_ENTRIES = 1_000
 """So many symlinks, devices and FIFOs are remembered by name, if it has at most so many
@@ -49,7 +50,7 @@ class Settler:
         self.log = ProblemLog()
         self.log.restore(start.problems, start.problem_counts)
         self.index = index
-        self.special = {_text(path): kind for path, kind in start.special}
+        self.special = {path_text(path): kind for path, kind in start.special}
         self.link_bytes = start.link_bytes
         self._names_bytes = start.names_bytes
         self._tag_files = start.tag_files
@@ -81,7 +82,7 @@ class Settler:
             "stretches": self._stretches,
             "problems": list(self.log.listed),
             "problem_counts": self.log.counts,
-            "special": [(_raw(path), kind) for path, kind in self.special.items()],
+            "special": [(path_bytes(path), kind) for path, kind in self.special.items()],
         }
         if last is None:
             return structs.replace(start, **progress)
@@ -90,7 +91,7 @@ class Settler:
             members=last.members,
             file_members=last.file_members,
             sparse_bytes=last.sparse_bytes,
-            top_directory=_raw(last.top),
+            top_directory=path_bytes(last.top),
             pax_globals=dict(last.pax_globals),
             **progress,
         )
@@ -158,12 +159,13 @@ class Settler:
         self._files += 1
         self._bound(entry, span)
         modified = self._timestamp(entry.member.mtime)
-        return ScannedFile(path, entry.role, size, modified, digests, span)
+        is_linked = entry.member.kind is MemberKind.HARD_LINK
+        return ScannedFile(path, entry.role, size, modified, digests, span, is_linked)
 
     def _bound(self, entry: Entry, span: TarSpan) -> None:
         """Raises BagRejected where the bag has more than can be remembered of it."""
         limits = self._limits
-        self._names_bytes += len(_raw(entry.path))
+        self._names_bytes += len(path_bytes(entry.path))
         self._stretches += len(span.stretches)
         self._tag_files += entry.role is Role.TAG
         self._manifests += entry.role in (Role.MANIFEST, Role.TAG_MANIFEST)
@@ -190,11 +192,3 @@ class Settler:
         if self._time[0] != nanoseconds:
             self._time = (nanoseconds, from_nanoseconds(nanoseconds))
         return self._time[1]
-
-
-def _raw(path: str) -> bytes:
-    return path.encode("utf-8", "surrogateescape")
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")

@@ -15,11 +15,12 @@ from bagline import problems
 from bagline.bagit.tar import header as tarheader
 from bagline.bagit.tar import sparse
 from bagline.bagit.tar.diagnosis import not_a_tar
-from bagline.bagit.tar.member import LIMITS, MIB, Limits, Member, MemberKind
-from bagline.bagit.tar.stream import ByteStream, Chunk
 from bagline.bagit.tar.header import BLOCK, ZERO_BLOCK, BadField, RawHeader
+from bagline.bagit.tar.member import LIMITS, Limits, Member, MemberKind
+from bagline.bagit.tar.stream import ByteStream, Chunk
 from bagline.errors import BagRejected
 from bagline.problems import Kind, Problem
+from bagline.units import MIB, path_text
 
 NANOS = 10**9
 
@@ -254,14 +255,14 @@ class TarReader:
             self._reject(problems.MULTI_VOLUME, offset=offset)
         link = header.link.partition(b"\0")[0] if kind is not MemberKind.FILE else b""
         member = Member(
-            name.decode("utf-8", "surrogateescape"),
+            path_text(name),
             kind,
             stored,
             header.mtime * NANOS,
             start,
             offset + BLOCK,
             stored,
-            link.decode("utf-8", "surrogateescape"),
+            path_text(link),
             False,
             (),
         )
@@ -277,9 +278,9 @@ class TarReader:
     def _apply(self, member: Member, overrides: _Overrides, header: RawHeader) -> dict[str, bytes]:
         """Change the member as its overrides say; returns all PAX records in force."""
         if overrides.name is not None:
-            member.name = overrides.name.decode("utf-8", "surrogateescape")
+            member.name = path_text(overrides.name)
         if overrides.link is not None and member.kind is not MemberKind.FILE:
-            member.link = overrides.link.decode("utf-8", "surrogateescape")
+            member.link = path_text(overrides.link)
         records = {**self.pax_globals, **dict(overrides.records)}
         path = records.get("GNU.sparse.name") or records.get("path")
         if path:
@@ -311,7 +312,7 @@ class TarReader:
             self._reject(
                 problems.HEADER_TOO_LARGE, offset=offset, size=len(name), what="a name", limit=limit
             )
-        return name.decode("utf-8", "surrogateescape")
+        return path_text(name)
 
     def _expand(
         self, member: Member, records: Mapping[str, bytes], overrides: _Overrides | None

@@ -8,9 +8,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from bagline.bagit.tar.header import BLOCK, Stretch
-
-KIB = 1024
-MIB = 1024 * KIB
+from bagline.units import KIB, MIB
 
 
 class MemberKind(StrEnum):

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from struct import Struct as Layout
 from typing import NamedTuple
 
+from bagline.bagit.tar.header import BLOCK, BadField, Stretch, decimal, number
 from bagline.bagit.tar.member import Limits
 from bagline.bagit.tar.stream import ByteStream
-from bagline.bagit.tar.header import BLOCK, BadField, Stretch, decimal, number
 
 _OLD_HEADER = Layout("386x" + "12s12s" * 4 + "c12s17x")
 _OLD_BLOCK = Layout("12s12s" * 21 + "c7x")

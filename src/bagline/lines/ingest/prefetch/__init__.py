@@ -9,29 +9,36 @@ A new worker goes on from the last checkpoint.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from bagline.bagit.inventory import TAR
+from bagline.bagit.profiles import Profile, profile_for
 from bagline.errors import BaglineError, Gone, Replaced
-from bagline.model.ingest import IngestObject
-from bagline.problems import BAG_DELETED
-from bagline.services.objects.base import PART_COPY_BYTES
-from bagline.worker.stage import Cancel, Done, Job, Outcome, Reject, Stage
 from bagline.lines.ingest.notes import PreFetchNotes, read_notes
 from bagline.lines.ingest.prefetch.copies import copy_metadata
 from bagline.lines.ingest.prefetch.listings import merge_manifests
 from bagline.lines.ingest.prefetch.scanning import scan
 from bagline.lines.ingest.prefetch.tagging import apply_tags
-
-SERIALIZATION = "application/tar"
+from bagline.model.ingest import IngestObject
+from bagline.problems import BAG_DELETED
+from bagline.services.objects.base import PART_COPY_BYTES
+from bagline.worker.stage import Cancel, Done, Job, Outcome, Reject, Stage
 
 
 class PreFetch(Stage):
     name = "pre-fetch"
 
-    def __init__(self, part_bytes: int = PART_COPY_BYTES) -> None:
-        """Files above `part_bytes` are hashed by parts too, as staging will copy them."""
+    def __init__(
+        self,
+        part_bytes: int = PART_COPY_BYTES,
+        *,
+        profile_of: Callable[[str], Profile] = profile_for,
+    ) -> None:
+        """Files above `part_bytes` are hashed by parts too, as staging will copy them.
+        `profile_of`: the profile that belongs to the identifier a bag names."""
         self._part_bytes = part_bytes
+        self._profile_of = profile_of
 
     def run(self, job: Job) -> Outcome:
         item = job.item
@@ -62,17 +69,18 @@ class PreFetch(Stage):
             institution_id=job.institution.id,
             s3_bucket=job.item.bucket,
             s3_key=job.item.name,
-            serialization=SERIALIZATION,
+            serialization=TAR,
             size=size,
         )
         return PreFetchNotes(etag=job.item.etag)
 
     def _read(self, job: Job, notes: PreFetchNotes) -> None:
         with _asking_store(job):
-            bodies = scan(job, notes, self._part_bytes)
+            bodies, log = scan(job, notes, self._part_bytes)
         copy_metadata(job, notes, bodies)
-        notes.problems += apply_tags(job, notes, bodies)
-        notes.problems += merge_manifests(job, notes, bodies)
+        log.merge(apply_tags(job, notes, bodies, self._profile_of))
+        log.merge(merge_manifests(job, notes, bodies))
+        notes.keep(log)
         notes.finished = True
         job.commit(object=job.object, checkpoint=notes.encoded())
 

@@ -6,11 +6,11 @@ Other implementations of the validator read them there. Nested ones go by UUID a
 
 from __future__ import annotations
 
-from bagline.services.objects.base import Body, RangeCopy, Target
-from bagline.worker.stage import Job
 from bagline.lines.ingest.notes import PreFetchNotes
 from bagline.lines.ingest.prefetch.bodies import KEPT_BYTES, Bodies
 from bagline.lines.ingest.prefetch.scanning import content_type
+from bagline.services.objects.base import Body, RangeCopy, Target
+from bagline.worker.stage import Job
 
 
 def copy_metadata(job: Job, notes: PreFetchNotes, bodies: Bodies) -> None:

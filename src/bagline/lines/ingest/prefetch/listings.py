@@ -6,37 +6,34 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from bagline.bagit.manifests import ManifestParser, match_warning
-from bagline.bagit.paths import Role
-from bagline.model.ingest import (
-    SOURCE_INGEST,
-    SOURCE_MANIFEST,
-    SOURCE_TAG_MANIFEST,
-    IngestChecksum,
-    IngestFile,
-)
-from bagline.problems import Problem, ProblemLog
-from bagline.services.state.base import COMMIT_FILES, FileEntry
-from bagline.worker.stage import Job
+from bagline.bagit.manifests import ManifestParser, match_warning, parsers_of
 from bagline.lines.ingest.notes import PreFetchNotes
 from bagline.lines.ingest.prefetch.bodies import Bodies
 from bagline.lines.ingest.prefetch.lines import Line, batches
 from bagline.lines.ingest.prefetch.saving import COMMITS_WAITING, Saver
 from bagline.lines.ingest.preserved import named_uuid
+from bagline.model.ingest import (
+    SOURCE_INGEST,
+    IngestChecksum,
+    IngestFile,
+)
+from bagline.problems import ProblemLog
+from bagline.services.state.base import COMMIT_FILES, FileEntry
+from bagline.worker.stage import Job
 
-STANDARD = "Standard"
 
-
-def merge_manifests(job: Job, notes: PreFetchNotes, bodies: Bodies) -> list[Problem]:
+def merge_manifests(job: Job, notes: PreFetchNotes, bodies: Bodies) -> ProblemLog:
     """Give every listed file its manifest checksums; returns what was wrong on the way.
 
     May be repeated: checksums of an earlier pass are replaced. A file that a manifest
     lists and the tar lacks gets a record of its own, without ingest checksums.
     """
-    parsers = [
-        ManifestParser(path, encoding=notes.encoding, version=notes.version or "1.0")
-        for path in notes.listings
-    ]
+    linked = set(notes.linked)
+    parsers = parsers_of(
+        (path for path in notes.listings if path not in linked),
+        encoding=notes.encoding,
+        version=notes.version,
+    )
     manifests = [(parser, parser.entries(bodies.chunks(parser.path))) for parser in parsers]
     with Saver(job) as saver:
         merger = _Merger(job, parsers, saver)
@@ -44,13 +41,11 @@ def merge_manifests(job: Job, notes: PreFetchNotes, bodies: Bodies) -> list[Prob
             merger.merge(lines)
             job.pause_point()
         merger.finish()
-    problems = ProblemLog()
-    problems.extend(merger.problems.all())
     for parser in parsers:
-        problems.extend(parser.problems)
-    if job.object.storage_option != STANDARD:
+        merger.problems.merge(parser.log)
+    if job.object.storage_option != IngestFile().storage_option:
         _set_option(job)
-    return problems.all()
+    return merger.problems
 
 
 class _Merger:
@@ -65,7 +60,7 @@ class _Merger:
         self._job = job
         self._saver = saver
         self._moment = job.clock()
-        self._kinds = {parser.path: _kind(parser) for parser in parsers}
+        self._kinds = {parser.path: (parser.source, parser.algorithm) for parser in parsers}
         self._ranks = {kind: rank for rank, kind in enumerate(self._kinds.values())}
         self._appending: deque[tuple[dict[str, list[Line]], Future[list[str]]]] = deque()
 
@@ -173,12 +168,6 @@ class _Merger:
             ):
                 checksums.sort(key=lambda c: ranks.get((c.source, c.algorithm), -1))
         file.checksums = checksums
-
-
-def _kind(parser: ManifestParser) -> tuple[str, str]:
-    """Source and algorithm of the checksums of the manifest's lines."""
-    source = SOURCE_MANIFEST if parser.role is Role.MANIFEST else SOURCE_TAG_MANIFEST
-    return source, parser.algorithm
 
 
 def _listed_only(job: Job, path: str) -> IngestFile:

@@ -6,9 +6,13 @@ import time
 
 from msgspec import structs
 
-from bagline.bagit.paths import Role, manifest_algorithm
+from bagline.bagit.paths import FETCH_TXT, MAIN_TAG_FILES, Role, manifest_algorithm
 from bagline.bagit.scan.one_pass import BagScan, ScannedFile
+from bagline.bagit.tagfiles import TagChoice
 from bagline.formats.extensions import format_for
+from bagline.lines.ingest.notes import PreFetchNotes
+from bagline.lines.ingest.prefetch.saving import Saver
+from bagline.lines.ingest.preserved import NamedUuids
 from bagline.model.ingest import (
     FORMAT_BY_EXTENSION,
     SOURCE_INGEST,
@@ -18,11 +22,6 @@ from bagline.model.ingest import (
 )
 from bagline.services.state.base import COMMIT_FILES, FileEntry
 from bagline.worker.stage import Job
-from bagline.lines.ingest.notes import PreFetchNotes
-from bagline.lines.ingest.prefetch.saving import Saver
-from bagline.lines.ingest.preserved import NamedUuids
-
-PARSABLE = ("bagit.txt", "bag-info.txt", "aptrust-info.txt")
 
 
 class Records:
@@ -97,15 +96,17 @@ class Records:
         if found.role is Role.PAYLOAD:
             return
         self._object_changed = True
+        if found.is_linked and (found.role is not Role.TAG or TagChoice().may_want(name)):
+            notes.linked.append(name)
         if found.role in (Role.MANIFEST, Role.TAG_MANIFEST):
             notes.listings.append(name)
             is_payload = found.role is Role.MANIFEST
             (bag.manifests if is_payload else bag.tag_manifests).append(manifest_algorithm(name))
-        elif name == "fetch.txt":
+        elif name == FETCH_TXT:
             bag.has_fetch_txt = True
         else:
             bag.tag_files.append(name)
-            if name in PARSABLE:
+            if name in MAIN_TAG_FILES:
                 bag.parsable_tag_files.append(name)
 
 

@@ -9,19 +9,21 @@ from bagline.bagit.digests import from_hex
 from bagline.bagit.paths import Role, role_of
 from bagline.bagit.scan.one_pass import BagScan, ByteSink, ScannedFile
 from bagline.errors import Draining, Unreachable
-from bagline.model.ingest import DIGEST_ALGORITHMS
-from bagline.services.state.base import COMMIT_FILES
-from bagline.worker.stage import Job
 from bagline.lines.ingest.notes import PreFetchNotes
 from bagline.lines.ingest.prefetch.bodies import Bodies
 from bagline.lines.ingest.prefetch.records import Records
 from bagline.lines.ingest.prefetch.saving import Saver
+from bagline.model.ingest import DIGEST_ALGORITHMS
+from bagline.problems import ProblemLog
+from bagline.services.state.base import COMMIT_FILES
+from bagline.worker.stage import Job
 
 
-def scan(job: Job, notes: PreFetchNotes, part_bytes: int) -> Bodies:
+def scan(job: Job, notes: PreFetchNotes, part_bytes: int) -> tuple[Bodies, ProblemLog]:
     """Read the tar from where the notes say, and record every file.
 
-    Returns the bodies of manifests and tag files this pass saw. Raises BagRejected with
+    Returns the bodies of manifests and tag files this pass saw, and what reading found wrong.
+    Raises BagRejected with
     every problem when the tar cannot be read on; Gone, Replaced and Unreachable as met,
     and Draining when the worker stops, also in the middle of a file. When the store or the
     worker goes away, the files that were read whole are saved with their checkpoint.
@@ -52,10 +54,9 @@ def scan(job: Job, notes: PreFetchNotes, part_bytes: int) -> Bodies:
             records.save()
             raise
         records.save()
-    notes.problems = list(pass_.problems)
     notes.special = dict(pass_.special_entries)
     notes.top_directory = pass_.top_directory or ""
-    return bodies
+    return bodies, pass_.log
 
 
 def _watched(job: Job, chunks: Iterable[bytes], start: int) -> Iterator[bytes]:

@@ -141,7 +141,7 @@ def may_not(user: ApiUser, visit: Visit) -> Refusal | None:
         return None
     if not user.is_worker:
         return NOT_FOR_MEMBERS
-    return None if visit.route.is_for_workers else NOT_FOR_WORKERS
+    return None if visit.route.workers else NOT_FOR_WORKERS
 
 
 class Visiting:

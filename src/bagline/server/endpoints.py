@@ -26,6 +26,7 @@ from bagline.server.api.asking import Asked, BadRequest, Denied
 from bagline.server.api.openapi import document
 from bagline.server.api.routing import ADMIN_API, Route
 from bagline.server.api.table import ROUTES
+from bagline.server.pages import HEADERS, pages
 from bagline.server.signing_in import KEY_HEADER, UNKNOWN, USER_HEADER, may_not
 from bagline.server.visits import PING, visit_of
 from bagline.services.registry.base import Conflict, Missing, Unfit
@@ -59,6 +60,7 @@ class Api:
         self._limit: CapacityLimiter | None = None
         self._pulse = Shared(self._beats, age_seconds=PULSE_SECONDS)
         self._document = wire.encode(document())
+        self._pages = pages(document())
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -72,6 +74,7 @@ class Api:
         routes += [
             StarletteRoute("/openapi.json", self._openapi),
             StarletteRoute(PING, self._ping),
+            *(StarletteRoute(path, self._page) for path in self._pages),
         ]
         return Starlette(
             routes=routes,
@@ -125,6 +128,10 @@ class Api:
 
     async def _openapi(self, _: Request) -> Response:
         return Response(self._document, 200, media_type="application/json")
+
+    async def _page(self, request: Request) -> Response:
+        kind, body = self._pages[request.scope["path"]]
+        return Response(body, 200, HEADERS, media_type=kind)
 
     async def _ping(self, _: Request) -> Response:
         """For probes: 200 while the database answers. Says nothing else, and asks it at most

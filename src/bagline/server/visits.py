@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import compile_path
 
 from bagline.server.api.routing import ADMIN_API, Route
@@ -18,6 +19,15 @@ VISIT = "bagline.visit"
 """Where an ASGI scope has its Visit."""
 PING = "/ping"
 _METHODS = {"HEAD": "GET"}
+
+
+class AnyText(PathConvertor):
+    """`{key:path}`: an identifier. Names out of bags may hold line feeds, too."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("path", AnyText())
 
 
 @dataclass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -213,6 +215,68 @@ def test_identifiers_with_slashes_question_marks_and_unicode(
         assert list(registry.files([TRICKY, TRICKY + "?"])) == [TRICKY]
     finally:
         registry._finds_files = True
+
+
+def test_a_name_with_a_line_feed_is_found_and_updated(
+    registry: HttpRegistry, houses: Houses
+) -> None:
+    kept = registry.intellectual_object("test.edu/bag")
+    assert kept is not None
+    name = "test.edu/bag/data/two\nlines\n"
+    (made,) = registry.create_files([a_file(kept, name, 40)])
+    made.size = 7
+    assert registry.update_file(made).size == 7
+
+
+def get(server: RegistryServer, path: str, **more: Any) -> urllib3.BaseHTTPResponse:
+    """As a stranger asks."""
+    return urllib3.request("GET", server.url + path, retries=False, redirect=False, **more)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_about_the_api_need_no_key_and_load_nothing_from_elsewhere(
+    server: RegistryServer, path: str
+) -> None:
+    answer = get(server, path)
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'self';")
+    links = re.findall(r"(?:href|src)=\"([^\"]*)\"", answer.data.decode())
+    assert {link for link in links if link.startswith("#")} <= {
+        f"#{name}" for name in re.findall('id="([^"]*)"', answer.data.decode())
+    }
+    for link in links:
+        assert link.startswith(("/", "#"))
+    assert "/docs.css" in links
+    style = get(server, "/docs.css")
+    assert (style.status, style.headers["content-type"]) == (200, "text/css; charset=utf-8")
+
+
+def test_the_docs_page_has_every_request_and_every_record(
+    server: RegistryServer, admin: Api
+) -> None:
+    page = html.unescape(get(server, "/docs").data.decode())
+    headers = {"X-Pharos-API-User": admin.user, "X-Pharos-API-Key": admin.key}
+    document = get(server, "/openapi.json", headers=headers).json()
+    assert len(document["paths"]) > 30
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert f"<h3><b>{method.upper()}</b> {path}</h3><p>{operation['summary']}" in page
+    for name in document["components"]["schemas"]:
+        assert f'<h3 id="{name}">' in page
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("POST", "/", None), ("POST", "/docs", b"x"), ("GET", "/docs", b"x"), ("GET", "/ping", b"x"),
+     ("GET", "/openapi.json", None), ("GET", "/docs/", None), ("GET", "/pages.css", None)],
+)  # fmt: skip
+def test_nothing_else_is_open_and_nobodys_body_is_kept(
+    server: RegistryServer, method: str, path: str, body: bytes | None
+) -> None:
+    answer = urllib3.request(method, server.url + path, body=body, retries=False, redirect=False)
+    assert answer.status == 401
 
 
 def test_pages_and_their_neighbours(admin: Api, registry: HttpRegistry, houses: Houses) -> None:

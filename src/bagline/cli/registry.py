@@ -25,14 +25,15 @@ from bagline.config import Settings
 from bagline.errors import Misconfigured, ServiceFault
 from bagline.logs import configure_logs
 from bagline.model.times import is_set
+from bagline.model.workitem import WorkItem
 from bagline.secret import check_private
 from bagline.services.registry.sql import SqlRegistry
 from bagline.services.registry.users import INST_USER, WORKER, ApiUsers
 from bagline.wiring import open_database
 
 if TYPE_CHECKING:
-    from bagline.server.desk import Desk
     from bagline.server.metrics import ServerMeter
+    from bagline.services.registry.base import Registry
 
 GRACEFUL_SECONDS = 8
 
@@ -54,11 +55,12 @@ def serve(
 ) -> None:
     """Serve the Registry's REST API from its database, until SIGTERM or Ctrl-C."""
     # Only this command needs a web server.
+    from bagline.lines.ingest.line import INGEST_LINE, ONLY_FORWARD
     from bagline.listening.connections import Connections
     from bagline.listening.listener import Listener, listen_at
-    from bagline.server.desk import Desk
     from bagline.server.guarding import guarded, limits_of
     from bagline.server.metrics import ServerMeter
+    from bagline.services.registry.catalogue import Catalogue
 
     configure_logs(json=True)
     if bool(tls_cert) != bool(tls_key):
@@ -67,13 +69,16 @@ def serve(
         check_private(tls_key, "the TLS key")
     settings = settings_for(data_dir, config)
     database = open_database(settings)
-    desk = Desk(
-        database, SqlRegistry(database), tuple(option.name for option in settings.storage_options)
-    )
+
+    def against_cancelling(item: WorkItem, known: Registry) -> str:
+        return ONLY_FORWARD if INGEST_LINE.must_go_forward(item, known) else ""
+
+    catalogue = Catalogue(database, SqlRegistry(database), against_cancelling=against_cancelling)
+    options = tuple(option.name for option in settings.storage_options)
     limits, meter = limits_of(settings.server), ServerMeter()
     connections = Connections(limits.connections, limits.head_seconds)
     meter.watch(connections)
-    app = guarded(desk, ApiUsers(database), connections, settings.server, meter)
+    app = guarded(catalogue, options, ApiUsers(database), connections, settings.server, meter)
     listener = Listener(
         app,
         listen_at(host, port, "port"),
@@ -83,12 +88,12 @@ def serve(
         tls_key=tls_key,
         graceful_seconds=GRACEFUL_SECONDS,
     )
-    with telling_numbers(settings, desk, meter):
+    with telling_numbers(settings, catalogue.registry, meter):
         listener.run()
 
 
 @contextmanager
-def telling_numbers(settings: Settings, desk: Desk, meter: ServerMeter) -> Iterator[None]:
+def telling_numbers(settings: Settings, known: Registry, meter: ServerMeter) -> Iterator[None]:
     """Serve health and metrics at a port of their own meanwhile, where the settings name one."""
     if not settings.health.port:
         yield
@@ -97,7 +102,7 @@ def telling_numbers(settings: Settings, desk: Desk, meter: ServerMeter) -> Itera
 
     def ready() -> list[str]:
         try:
-            desk.registry.ping()
+            known.ping()
         except ServiceFault:
             return ["database does not answer"]
         return []

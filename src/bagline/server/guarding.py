@@ -15,13 +15,13 @@ from bagline.listening.listener import Limits
 from bagline.model import times
 from bagline.model.times import Timestamp
 from bagline.server.access_log import AccessLog
-from bagline.server.app import Api
 from bagline.server.bodies import Bodies
-from bagline.server.desk import Desk
+from bagline.server.endpoints import Api
 from bagline.server.keyring import KeyRing
 from bagline.server.metrics import ServerMeter
 from bagline.server.signing_in import Door, Visiting
 from bagline.server.visits import VISIT
+from bagline.services.registry.catalogue import Catalogue
 from bagline.services.registry.users import ApiUsers, Keys
 
 NOTED_SECONDS = 60.0
@@ -37,18 +37,19 @@ def limits_of(settings: ServerSettings) -> Limits:
 
 
 def guarded(
-    desk: Desk,
+    catalogue: Catalogue,
+    options: tuple[str, ...],
     users: ApiUsers,
     connections: Connections,
     settings: ServerSettings,
     meter: ServerMeter,
 ) -> Application:
-    """The whole application. Raises Misconfigured."""
+    """The whole application. `options`: the storage options known here. Raises Misconfigured."""
 
     async def load() -> Keys:
         return await asyncio.to_thread(users.open_keys)
 
-    api = Api(desk, users).application()
+    api = Api(catalogue, options, users).application()
     bodies = Bodies(
         Noting(api, users), large_bytes=settings.body_bytes, seconds=settings.body_seconds
     )

@@ -1,7 +1,7 @@
 """The door: who asks, and whether they may, before anything else is done for them.
 
-Only `/ping` is answered without a key. A stranger's body is not kept, and their connection
-ends with the answer.
+Only `/ping` and the pages about the API are answered without a key, and only where no body is
+sent. A stranger's body is not kept, and their connection ends with the answer.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from bagline.model import wire
 from bagline.problems import shown
 from bagline.server.keyring import KeyRing
 from bagline.server.pacing import WINDOW_SECONDS, Failures, Pace, Turns
+from bagline.server.pages import DOCS, HOME, STYLE
 from bagline.server.visits import PING, VISIT, Visit, find
 from bagline.services.registry.users import ApiUser
 
 USER_HEADER = b"x-pharos-api-user"
 KEY_HEADER = b"x-pharos-api-key"
 FORWARDED = b"x-forwarded-for"
+OPEN = frozenset({PING, HOME, DOCS, STYLE})
 THROWN_AWAY = 1024 * 1024
 """Bytes of a stranger's body that are read, and not kept, so that the answer arrives."""
 THROWN_AWAY_SECONDS = 2.0
@@ -85,7 +87,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit: Visit = scope[VISIT]
-        if scope["path"] == PING:
+        if _is_open(scope):
             await self._app(scope, receive, send)
             return
         try:
@@ -141,7 +143,7 @@ def may_not(user: ApiUser, visit: Visit) -> Refusal | None:
         return None
     if not user.is_worker:
         return NOT_FOR_MEMBERS
-    return None if visit.route.is_for_workers else NOT_FOR_WORKERS
+    return None if visit.route.workers else NOT_FOR_WORKERS
 
 
 class Visiting:
@@ -167,6 +169,14 @@ class Visiting:
         while said and self._is_trusted(address):
             address = said.pop().strip() or address
         return address
+
+
+def _is_open(scope: Scope) -> bool:
+    """Whether it is answered without a key. What has a body is not: bodies take memory."""
+    if scope["path"] not in OPEN or scope["method"] not in ("GET", "HEAD"):
+        return False
+    has_body = _header(scope, b"content-length") not in ("", "0")
+    return not has_body and not _header(scope, b"transfer-encoding")
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from bagline.server.routes import ADMIN_API, MEMBER_API, ROUTES, Route
+from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.routing import compile_path
+
+from bagline.server.api.routing import ADMIN_API, Route
+from bagline.server.api.table import ROUTES
 from bagline.services.registry.users import ApiUser
 
 VISIT = "bagline.visit"
 """Where an ASGI scope has its Visit."""
 PING = "/ping"
-_PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
 _METHODS = {"HEAD": "GET"}
+
+
+class AnyText(PathConvertor):
+    """`{key:path}`: an identifier. Names out of bags may hold line feeds, too."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("path", AnyText())
 
 
 @dataclass
@@ -51,34 +63,17 @@ def visit_of(scope: Mapping[str, Any]) -> Visit:
 def find(method: str, path: str) -> tuple[str, Route, bool] | None:
     """The template, the route, and whether it is below the admin API. What the framework
     routes is checked again by the endpoint: this only decides earlier."""
-    for pattern, template, route, is_admin in _patterns(_METHODS.get(method, method)):
-        if pattern.fullmatch(path):
-            return template, route, is_admin
+    for pattern, template, route in _patterns(_METHODS.get(method, method)):
+        if pattern.match(path):
+            return template, route, template.startswith(ADMIN_API)
     return None
 
 
-def is_served(route: Route, base: str) -> bool:
-    """Whether that API has the route: members only read."""
-    return base == ADMIN_API or (route.members and route.method == "GET")
-
-
 @cache
-def _patterns(method: str) -> list[tuple[re.Pattern[str], str, Route, bool]]:
+def _patterns(method: str) -> list[tuple[re.Pattern[str], str, Route]]:
     return [
-        (re.compile(_pattern(base + route.path), re.DOTALL), base + route.path, route, is_admin)
-        for base, is_admin in ((ADMIN_API, True), (MEMBER_API, False))
+        (compile_path(base + route.path)[0], base + route.path, route)
         for route in ROUTES
-        if route.method == method and is_served(route, base)
+        for base in route.bases
+        if route.method == method
     ]
-
-
-def _pattern(path: str) -> str:
-    def parts() -> Iterable[str]:
-        end = 0
-        for match in _PARAMETER.finditer(path):
-            yield re.escape(path[end : match.start()])
-            yield ".*" if match[2] else "[^/]+"
-            end = match.end()
-        yield re.escape(path[end:])
-
-    return "".join(parts())

@@ -17,6 +17,18 @@ from bagline.model.workitem import WorkItem
 from bagline.problems import Problem
 
 
+class Missing(Exception):
+    """There is no such record; from another Registry's API also: no such route."""
+
+
+class Conflict(Exception):
+    """There is already such a record, or what is stored forbids the change; says which."""
+
+
+class Unfit(Exception):
+    """The record refers to what does not exist, or to what is in use; says which."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkItemFilter:
     """Which work items; None means any. Times compare as wire text."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from msgspec import Struct
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -24,7 +25,16 @@ from sqlalchemy import (
     select,
 )
 
+from bagline.model.premis import PremisEvent
+from bagline.model.registry import (
+    Checksum,
+    GenericFile,
+    Institution,
+    IntellectualObject,
+    RegistryStorageRecord,
+)
 from bagline.model.times import Timestamp, to_datetime
+from bagline.model.workitem import WorkItem
 from bagline.services.registry import tables as t
 
 PER_PAGE = 20
@@ -41,8 +51,9 @@ COMPARISONS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "lteq": lambda column, value: column <= value,
     "starts_with": lambda column, value: column.startswith(value, autoescape=True),
 }
+TIME, BOOLEAN, INTEGER, TEXT = "time", "boolean", "integer", "text"
 _ORDERED = ("gt", "gteq", "lt", "lteq")
-PAGING = ("page", "per_page", "sort")
+R = TypeVar("R", bound=Struct)
 
 
 class BadQuery(Exception):
@@ -50,12 +61,15 @@ class BadQuery(Exception):
 
 
 @dataclass(frozen=True)
-class Listing:
-    """What can be listed: a table, whose rows they are, and filters beside its columns.
+class Listing(Generic[R]):
+    """What can be listed: its name in addresses, the record in a row of its table, whose
+    rows they are, and filters beside its columns.
 
     `extra`: parameter → (its column, how rows of the table are found by it).
     """
 
+    name: str
+    record: type[R]
     table: Table
     institution: Callable[[int], ColumnElement[bool]]
     extra: dict[str, tuple[Column[Any], Callable[[ColumnElement[bool]], ColumnElement[bool]]]] = (
@@ -86,13 +100,20 @@ def _of_objects(condition: ColumnElement[bool], column: Column[Any]) -> ColumnEl
 _files, _events = t.generic_files.c, t.premis_events.c
 _checksums, _copies = t.checksums.c, t.storage_records.c
 
-INSTITUTIONS = Listing(t.institutions, lambda own: t.institutions.c.id == own)
-OBJECTS = Listing(
-    t.intellectual_objects, lambda own: t.intellectual_objects.c.institution_id == own
+INSTITUTIONS = Listing(
+    "institutions", Institution, t.institutions, lambda own: t.institutions.c.id == own
 )
-ITEMS = Listing(t.work_items, lambda own: t.work_items.c.institution_id == own)
-FILES = Listing(t.generic_files, lambda own: _files.institution_id == own)
+OBJECTS = Listing(
+    "objects",
+    IntellectualObject,
+    t.intellectual_objects,
+    lambda own: t.intellectual_objects.c.institution_id == own,
+)
+ITEMS = Listing("items", WorkItem, t.work_items, lambda own: t.work_items.c.institution_id == own)
+FILES = Listing("files", GenericFile, t.generic_files, lambda own: _files.institution_id == own)
 EVENTS = Listing(
+    "events",
+    PremisEvent,
     t.premis_events,
     lambda own: _events.institution_id == own,
     {
@@ -107,10 +128,14 @@ EVENTS = Listing(
     },
 )
 CHECKSUMS = Listing(
+    "checksums",
+    Checksum,
     t.checksums,
     lambda own: _of_files(_files.institution_id == own, _checksums.generic_file_id),
 )
 STORAGE_RECORDS = Listing(
+    "storage_records",
+    RegistryStorageRecord,
     t.storage_records,
     lambda own: _of_files(_files.institution_id == own, _copies.generic_file_id),
 )
@@ -126,7 +151,7 @@ class Page:
     per_page: int
 
 
-def parse(listing: Listing, parameters: Sequence[tuple[str, str]]) -> Page:
+def parse(listing: Listing[Any], parameters: Sequence[tuple[str, str]]) -> Page:
     """The page that the query parameters ask for. Raises BadQuery."""
     if len(parameters) > MOST_PARAMETERS:
         raise BadQuery(f"more than {MOST_PARAMETERS} query parameters")
@@ -167,7 +192,7 @@ def paged(query: Select[Any], wanted: Page) -> Select[Any]:
 
 
 def _condition(
-    listing: Listing, parameter: str, value: str, several: dict[str, list[Any]]
+    listing: Listing[Any], parameter: str, value: str, several: dict[str, list[Any]]
 ) -> list[ColumnElement[bool]]:
     name, _, comparison = parameter.partition("__")
     column = listing.column(name)
@@ -178,7 +203,7 @@ def _condition(
         return []
     if comparison == "is_null":
         empty: ColumnElement[bool] = column.is_(None)
-        if _is_text(column):
+        if kind_of(column) == TEXT:
             empty = empty | (column == "")
         return [listing.where(name, empty if _truth(parameter, value) else ~empty)]
     if comparison not in comparisons(column):
@@ -189,14 +214,20 @@ def _condition(
 
 def comparisons(column: Column[Any]) -> list[str]:
     """Those of COMPARISONS that make sense for the column."""
+    own = {BOOLEAN: (), TEXT: ("starts_with",)}.get(kind_of(column), _ORDERED)
+    return ["", "eq", "ne", *own]
+
+
+def kind_of(column: Column[Any]) -> str:
+    """What values of the column are: TIME, BOOLEAN, INTEGER or TEXT."""
+    if isinstance(column.type, t.WireTime):
+        return TIME
     if isinstance(column.type, Boolean):
-        return ["", "eq", "ne"]
-    if _is_text(column):
-        return ["", "eq", "ne", "starts_with"]
-    return ["", "eq", "ne", *_ORDERED]
+        return BOOLEAN
+    return INTEGER if isinstance(column.type, (Integer, BigInteger)) else TEXT
 
 
-def _order(listing: Listing, value: str) -> ColumnElement[Any]:
+def _order(listing: Listing[Any], value: str) -> ColumnElement[Any]:
     name, _, direction = value.partition("__")
     if name not in listing.table.c or direction not in ("", "asc", "desc"):
         raise BadQuery(f"cannot sort by {value!r}")
@@ -205,11 +236,12 @@ def _order(listing: Listing, value: str) -> ColumnElement[Any]:
 
 
 def _value(parameter: str, column: Column[Any], value: str) -> Any:
-    if isinstance(column.type, t.WireTime):
+    kind = kind_of(column)
+    if kind == TIME:
         return _moment(parameter, value)
-    if isinstance(column.type, Boolean):
+    if kind == BOOLEAN:
         return _truth(parameter, value)
-    if isinstance(column.type, (Integer, BigInteger)):
+    if kind == INTEGER:
         try:
             number = int(value)
         except ValueError:
@@ -240,7 +272,3 @@ def _positive(parameter: str, value: str, most: int) -> int:
     if not value.isascii() or not value.isdigit() or not 1 <= int(value[:30]) <= most:
         raise BadQuery(f"{parameter} must be a whole number from 1 on")
     return int(value)
-
-
-def _is_text(column: Column[Any]) -> bool:
-    return not isinstance(column.type, (t.WireTime, Boolean, Integer, BigInteger))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from bagline.errors import Refused
 from bagline.model import times
@@ -21,7 +21,8 @@ from bagline.problems import Problem
 from bagline.services.registry import tables as t
 from bagline.services.registry.base import Registry, WorkItemFilter
 from bagline.services.registry.database import Database
-from bagline.services.registry.files import FileRows
+from bagline.services.registry.file_rows import FileRows
+from bagline.services.registry.object_rows import load_object
 from bagline.services.registry.rows import record_of, row_of
 
 FILES_PER_CALL = 1000
@@ -115,7 +116,7 @@ class SqlRegistry(Registry):
     # -- objects
     def intellectual_object(self, identifier: str) -> IntellectualObject | None:
         with self._database.reading() as connection:
-            return self._object(connection, identifier)
+            return load_object(connection, t.intellectual_objects.c.identifier == identifier)
 
     def save_intellectual_object(self, object: IntellectualObject) -> IntellectualObject:
         columns = t.intellectual_objects.c
@@ -126,7 +127,7 @@ class SqlRegistry(Registry):
                 )
                 object.id = known or 0
             self._save(connection, t.intellectual_objects, object, IntellectualObject)
-            saved = self._object(connection, object.identifier)
+            saved = load_object(connection, columns.identifier == object.identifier)
         assert saved is not None
         return saved
 
@@ -258,24 +259,3 @@ class SqlRegistry(Registry):
                 insert(table).values(values).returning(table.c.id)
             ).scalar_one()
         return record_of(connection.execute(select(table).where(table.c.id == row_id)).one(), kind)
-
-    def _object(self, connection: Connection, identifier: str) -> IntellectualObject | None:
-        objects, files = t.intellectual_objects.c, t.generic_files.c
-        row = connection.execute(
-            select(t.intellectual_objects, t.institutions.c.identifier.label("inst"))
-            .join(t.institutions)
-            .where(objects.identifier == identifier)
-        ).one_or_none()
-        if row is None:
-            return None
-        found = record_of(row, IntellectualObject)
-        found.institution_identifier = row.inst
-        active = (files.intellectual_object_id == row.id) & (files.state == STATE_ACTIVE)
-        payload = files.identifier.startswith(f"{identifier}/data/", autoescape=True)
-        total = select(func.count(), func.coalesce(func.sum(files.size), 0)).where(active)
-        # PostgreSQL's sums are decimals, which JSON would carry as text.
-        found.file_count, found.size = map(int, connection.execute(total).one())
-        found.payload_file_count, found.payload_size = map(
-            int, connection.execute(total.where(payload)).one()
-        )
-        return found

@@ -31,13 +31,8 @@ from bagline.model.workitem import (
     WorkItem,
 )
 from bagline.problems import Problem
-from bagline.services.registry.base import Registry, WorkItemFilter
-from bagline.services.registry.http.speaking import (
-    Conflict,
-    Missing,
-    RegistryClient,
-    escaped,
-)
+from bagline.services.registry.base import Conflict, Missing, Registry, WorkItemFilter
+from bagline.services.registry.http.speaking import RegistryClient, escaped
 
 FILES_PER_CALL = 1_000
 SHOWS_AT_ONCE = 8

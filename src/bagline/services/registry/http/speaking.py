@@ -18,6 +18,7 @@ import urllib3
 
 from bagline.errors import Misconfigured, Refused, Unreachable
 from bagline.problems import shown
+from bagline.services.registry.base import Conflict, Missing
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
@@ -30,14 +31,6 @@ CONNECTIONS = 16
 KNOWN_MISTAKES = (400, 401, 403, 404, 405, 409, 413, 422)
 TRIED_AGAIN = ("GET", "PUT")
 KEY_HEADER = "X-Pharos-API-Key"
-
-
-class Missing(Exception):
-    """404: no such record, or no such route."""
-
-
-class Conflict(Exception):
-    """409: there is already such a record."""
 
 
 class RegistryClient:

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 import anyio.to_thread
 import structlog
 from anyio import CapacityLimiter
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -23,30 +22,45 @@ from starlette.routing import Route as StarletteRoute
 from bagline.errors import ServiceFault, Unreachable
 from bagline.listening.sharing import Shared
 from bagline.model import wire
-from bagline.server.answers import Answer, Asked, Denied, Fault
-from bagline.server.desk import Desk
-from bagline.server.openapi import document
-from bagline.server.routes import ADMIN_API, MEMBER_API, ROUTES, Route
+from bagline.server.api.asking import Asked, BadRequest, Denied
+from bagline.server.api.openapi import document
+from bagline.server.api.routing import ADMIN_API, Route
+from bagline.server.api.table import ROUTES
+from bagline.server.pages import HEADERS, pages
 from bagline.server.signing_in import KEY_HEADER, UNKNOWN, USER_HEADER, may_not
-from bagline.server.visits import PING, is_served, visit_of
+from bagline.server.visits import PING, visit_of
+from bagline.services.registry.base import Conflict, Missing, Unfit
+from bagline.services.registry.catalogue import Catalogue
 from bagline.services.registry.users import ApiUser, ApiUsers
 
+OUR_FAULT = "The Registry could not do that; its log says why."
 PULSE_SECONDS = 1.0
 AT_ONCE = 12
 """Requests that work with the database at one time; not above what its pool holds."""
+
+STATUSES: dict[type[Exception], int] = {
+    BadRequest: 400,
+    Unfit: 400,
+    Denied: 403,
+    Missing: 404,
+    Conflict: 409,
+}
+"""What a refusal of the catalogue, or of a noun's checks, is in HTTP."""
 
 log = structlog.get_logger()
 
 
 class Api:
-    """The routes of one API over one desk."""
+    """The routes of the API over one catalogue."""
 
-    def __init__(self, desk: Desk, users: ApiUsers) -> None:
-        self._desk = desk
+    def __init__(self, catalogue: Catalogue, options: tuple[str, ...], users: ApiUsers) -> None:
+        self._catalogue = catalogue
+        self._options = options
         self._users = users
         self._limit: CapacityLimiter | None = None
         self._pulse = Shared(self._beats, age_seconds=PULSE_SECONDS)
         self._document = wire.encode(document())
+        self._pages = pages(document())
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -54,13 +68,13 @@ class Api:
             StarletteRoute(
                 f"{base}{route.path}", self._endpoint(route, base), methods=[route.method]
             )
-            for base in (ADMIN_API, MEMBER_API)
             for route in ROUTES
-            if is_served(route, base)
+            for base in route.bases
         ]
         routes += [
             StarletteRoute("/openapi.json", self._openapi),
             StarletteRoute(PING, self._ping),
+            *(StarletteRoute(path, self._page) for path in self._pages),
         ]
         return Starlette(
             routes=routes,
@@ -88,25 +102,24 @@ class Api:
             refusal = may_not(user, visit)
             if refusal is not None:
                 return _json(refusal.status, {"error": refusal.sentence})
+            query, headers = request.query_params.multi_items(), request.headers
             asked = Asked(
-                user,
-                request.path_params,
-                request.query_params.multi_items(),
-                body,
-                request.headers,
+                self._catalogue, self._options, user, request.path_params, query, body, headers
             )
-            answer = route.handle(self._desk, asked)
-            visit.wrote(request.path_params, answer.body)
-        except Fault as fault:
-            name = "error" if isinstance(fault, Denied) else "Error"
-            return _fault(fault.status, fault.sentence, name)
+            answer = route.handle(asked)
+            visit.wrote(request.path_params, answer)
+            return _json(route.status, answer)
+        except tuple(STATUSES) as fault:
+            sentence = str(fault) or "Record not found."
+            if isinstance(fault, Denied):
+                return _json(403, {"error": sentence})
+            return _fault(STATUSES[type(fault)], sentence)
         except Unreachable as fault:
             log.warning("registry_unreachable", why=str(fault))
             return _fault(503, "The Registry's database does not answer: try again later.")
-        except (ServiceFault, SQLAlchemyError):
-            log.error("registry_fault", route=route.path, trace=_trace())
-            return _fault(500, "The Registry could not do that; its log says why.")
-        return _answered(answer)
+        except Exception:  # noqa: BLE001 - the client gets an answer, and the log one line
+            log.error("registry_fault", route=route.path, trace=traceback.format_exc())
+            return _fault(500, OUR_FAULT)
 
     def _user(self, request: Request) -> ApiUser | None:
         email = request.headers.get(USER_HEADER.decode(), "")
@@ -115,6 +128,10 @@ class Api:
 
     async def _openapi(self, _: Request) -> Response:
         return Response(self._document, 200, media_type="application/json")
+
+    async def _page(self, request: Request) -> Response:
+        kind, body = self._pages[request.scope["path"]]
+        return Response(body, 200, HEADERS, media_type=kind)
 
     async def _ping(self, _: Request) -> Response:
         """For probes: 200 while the database answers. Says nothing else, and asks it at most
@@ -125,7 +142,7 @@ class Api:
 
     def _beats(self) -> bool:
         try:
-            self._desk.registry.ping()
+            self._catalogue.registry.ping()
         except ServiceFault:
             return False
         return True
@@ -136,23 +153,12 @@ class Api:
         return await anyio.to_thread.run_sync(work, limiter=self._limit)
 
 
-def _answered(answer: Answer) -> Response:
-    return Response(answer.encoded(), answer.status, media_type="application/json")
-
-
-def _fault(status: int, sentence: str, name: str = "Error") -> Response:
-    if name == "error":
-        return _json(status, {"error": sentence})
+def _fault(status: int, sentence: str) -> Response:
     return _json(status, {"StatusCode": status, "Error": sentence})
 
 
 def _json(status: int, body: object) -> Response:
     return Response(wire.encode(body), status, media_type="application/json")
-
-
-def _trace() -> str:
-    """Where it happened. Not what SQLAlchemy says beside it: that has the values."""
-    return traceback.format_exc()
 
 
 def _framework_fault(_: Request, fault: Exception) -> Response:
@@ -165,4 +171,4 @@ def _framework_fault(_: Request, fault: Exception) -> Response:
 
 def _our_fault(_: Request, fault: Exception) -> Response:
     log.error("registry_fault", trace="".join(traceback.format_exception(fault)))
-    return _fault(500, "The Registry could not do that; its log says why.")
+    return _fault(500, OUR_FAULT)

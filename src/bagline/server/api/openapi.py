@@ -7,11 +7,11 @@ from functools import cache
 from typing import Any, get_args, get_origin
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Integer
 
-from bagline.server.routes import ADMIN_API, MEMBER_API, ROUTES, Route
+from bagline.server.api.routing import ADMIN_API, MEMBER_API, Route
+from bagline.server.api.table import ROUTES
+from bagline.services.registry import listing as lists
 from bagline.services.registry.listing import MOST_PER_PAGE, PER_PAGE, Listing, comparisons
-from bagline.services.registry.tables import WireTime
 
 OPENAPI = "3.1.0"
 _REF = "#/components/schemas/{name}"
@@ -33,7 +33,7 @@ def document() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for base in (ADMIN_API, MEMBER_API):
         for route in ROUTES:
-            if base == MEMBER_API and not route.members:
+            if base not in route.bases:
                 continue
             path = base + _PARAMETER.sub(r"{\1}", route.path)
             paths.setdefault(path, {})[route.method.lower()] = _operation(route, base)
@@ -87,7 +87,7 @@ def _in_path(route: Route) -> list[dict[str, Any]]:
     ]
 
 
-def _in_query(listing: Listing | None) -> list[dict[str, Any]]:
+def _in_query(listing: Listing[Any] | None) -> list[dict[str, Any]]:
     """Every column with every comparison that makes sense for it."""
     if listing is None:
         return []
@@ -107,7 +107,7 @@ def _in_query(listing: Listing | None) -> list[dict[str, Any]]:
     for name in listing.names:
         column = listing.column(name)
         assert column is not None
-        value = _column_schema(column.type)
+        value = _VALUES[lists.kind_of(column)]
         for comparison in comparisons(column):
             found[f"{name}__{comparison}" if comparison else name] = value
         found[f"{name}__in"] = value
@@ -115,17 +115,12 @@ def _in_query(listing: Listing | None) -> list[dict[str, Any]]:
     return [{"name": name, "in": "query", "schema": schema} for name, schema in found.items()]
 
 
-_TEXT = {"type": "string", "pattern": "^[^\\u0000]*$"}
-
-
-def _column_schema(kind: Any) -> dict[str, Any]:
-    if isinstance(kind, WireTime):
-        return {"type": "string", "format": "date-time"}
-    if isinstance(kind, Boolean):
-        return {"type": "boolean"}
-    if isinstance(kind, (Integer, BigInteger)):
-        return {"type": "integer", "minimum": -(2**63) + 1, "maximum": 2**63 - 1}
-    return _TEXT
+_VALUES: dict[str, dict[str, Any]] = {
+    lists.TIME: {"type": "string", "format": "date-time"},
+    lists.BOOLEAN: {"type": "boolean"},
+    lists.INTEGER: {"type": "integer", "minimum": -(2**63) + 1, "maximum": 2**63 - 1},
+    lists.TEXT: {"type": "string", "pattern": "^[^\\u0000]*$"},
+}
 
 
 def _answer_schema(route: Route) -> dict[str, Any]:

@@ -1,0 +1,151 @@
+"""What a route is asked, and how it may say no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from bagline.model import wire
+from bagline.model.registry import Institution
+from bagline.services.registry import listing as lists
+from bagline.services.registry.base import Missing
+from bagline.services.registry.catalogue import Catalogue
+from bagline.services.registry.listing import LARGEST_ID, BadQuery, Listing
+from bagline.services.registry.users import ApiUser
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+MOST_OBJECTS = 200_000
+"""In one body. A batch of 1,000 files has some 25,000."""
+MOST_VALUES = 2_000_000
+
+
+class BadRequest(Exception):
+    """What was asked makes no sense; says what."""
+
+
+class Denied(Exception):
+    """This user may not ask that; says why."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request. `own`: the institution the asker is held to, None where there is none;
+    `options`: the storage options known here."""
+
+    catalogue: Catalogue
+    options: tuple[str, ...]
+    user: ApiUser
+    path: Mapping[str, str]
+    query: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def own(self) -> int | None:
+        return self.user.institution_id if self.user.is_member else None
+
+    @property
+    def key(self) -> str:
+        """An id or an identifier in the path."""
+        return self.path["key"]
+
+    @property
+    def id(self) -> int:
+        """The id in the path. Raises Missing when no row can have it."""
+        return self._number("id")
+
+    @property
+    def institution_id(self) -> int:
+        """The institution's id in the path. Raises Missing when none can have it."""
+        return self._number("institution_id")
+
+    @cached_property
+    def institution(self) -> Institution:
+        """The institution whose id is in the path. Raises Missing."""
+        return self.catalogue.institution(self.institution_id)
+
+    def record(self, kind: type[R]) -> R:
+        """The body as one record. Raises BadRequest."""
+        found: R = _decoded(self.body, kind)
+        return found
+
+    def new(self, kind: type[R]) -> R:
+        """The body as a record that has no id yet. Raises BadRequest."""
+        found = self.record(kind)
+        must_be_new(found)
+        return found
+
+    def changed(self, kind: type[R]) -> R:
+        """The body as the record whose id is in the path. Raises BadRequest or Missing."""
+        found: Any = self.record(kind)
+        if found.id != self.id:
+            raise BadRequest("the id of the body is not that of the address")
+        return found  # type: ignore[no-any-return]
+
+    def records(self, kind: type[R], most: int) -> list[R]:
+        """The body as a list of records. Raises BadRequest."""
+        rows: list[R] = _decoded(self.body, list[kind])  # type: ignore[valid-type]
+        if len(rows) > most:
+            raise BadRequest(f"At most {most:,} records at once.")
+        return rows
+
+    def document(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises BadRequest."""
+        return dict(_decoded(self.body, dict[str, Any]))
+
+    def page(self, listing: Listing[Any]) -> dict[str, Any]:
+        """The page that the query asks for, as contract D has it: with relative addresses of
+        its neighbours, or "". Raises BadRequest."""
+        try:
+            wanted = lists.parse(listing, self.query)
+        except BadQuery as fault:
+            raise BadRequest(f"Invalid query params: {fault}") from None
+        found, total = self.catalogue.page(listing, wanted, self.own)
+        is_last = wanted.page * wanted.per_page >= total
+        return {
+            "count": total,
+            "next": "" if is_last else self._address(listing, wanted.page + 1),
+            "previous": self._address(listing, wanted.page - 1) if wanted.page > 1 else "",
+            "results": found,
+        }
+
+    def _address(self, listing: Listing[Any], page: int) -> str:
+        kept = [(name, value) for name, value in self.query if name != "page"]
+        return f"{listing.name}?{urlencode([*kept, ('page', str(page))])}"
+
+    def _number(self, name: str) -> int:
+        text = self.path[name]
+        if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > LARGEST_ID:
+            raise Missing
+        return int(text)
+
+
+def must_be_new(record: Any) -> None:
+    """Raises BadRequest for one that has an id."""
+    if record.id:
+        raise BadRequest("id must be 0: this route creates")
+
+
+def must_be_of(institution: Institution, record: Any) -> None:
+    """Raises BadRequest for another institution's."""
+    if record.institution_id != institution.id:
+        raise BadRequest("the institution of the body is not that of the address")
+
+
+def _decoded(body: bytes, kind: Any) -> Any:
+    if b"\0" in body or b"\\u0000" in body:
+        raise BadRequest("Text may not hold NUL characters.")
+    # Some bytes of JSON become hundreds in memory: what could is counted before it is read.
+    objects = body.count(b"{")
+    if objects > MOST_OBJECTS or objects + body.count(b"[") + body.count(b",") > MOST_VALUES:
+        raise BadRequest("The body holds too many values: send fewer records at once.")
+    try:
+        return wire.decode(body, kind)
+    except (ValueError, msgspec.MsgspecError, RecursionError) as fault:
+        raise BadRequest(f"The body is not what this route takes: {fault}") from None

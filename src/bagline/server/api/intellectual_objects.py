@@ -1,0 +1,80 @@
+"""Intellectual objects: what a bag became."""
+
+from __future__ import annotations
+
+from bagline.model.registry import (
+    STATE_ACTIVE,
+    STATE_DELETED,
+    Institution,
+    IntellectualObject,
+)
+from bagline.server.api.asking import Asked, BadRequest, must_be_of
+from bagline.server.api.checking import STATES, check_deletion, needs, one_of, refuse
+from bagline.server.api.routing import Routes
+from bagline.services.registry.fitting import misfits
+from bagline.services.registry.listing import OBJECTS
+
+ACCESS = ("consortia", "institution", "restricted")
+
+ROUTES = Routes()
+ROUTES.list(OBJECTS)
+
+
+@ROUTES.get("/objects/show/{key:path}", answers=IntellectualObject)
+def show_object(asked: Asked) -> IntellectualObject:
+    """An intellectual object, by id or identifier, with its counts and sizes."""
+    return asked.catalogue.object(asked.key, asked.own)
+
+
+@ROUTES.post(
+    "/objects/create/{institution_id}", takes=IntellectualObject, answers=IntellectualObject
+)
+def create_object(asked: Asked) -> IntellectualObject:
+    """Add an intellectual object."""
+    object = asked.new(IntellectualObject)
+    must_be_of(asked.institution, object)
+    _check(object, asked.options)
+    _check_name(object, asked.institution)
+    return asked.catalogue.create_object(object)
+
+
+@ROUTES.put("/objects/update/{id}", takes=IntellectualObject, answers=IntellectualObject)
+def update_object(asked: Asked) -> IntellectualObject:
+    """Replace an intellectual object. An active one keeps its storage option."""
+    object = asked.changed(IntellectualObject)
+    stored = asked.catalogue.object(object.id)
+    if (object.institution_id, object.identifier) != (stored.institution_id, stored.identifier):
+        raise BadRequest("institution_id and identifier must stay what they are")
+    if stored.state == STATE_ACTIVE:
+        object.storage_option = stored.storage_option
+    _check(object, asked.options)
+    if (stored.state, object.state) == (STATE_ACTIVE, STATE_DELETED):
+        check_deletion(asked, stored)
+    return asked.catalogue.update_object(object)
+
+
+@ROUTES.delete("/objects/delete/{id}", answers=IntellectualObject)
+def delete_object(asked: Asked) -> IntellectualObject:
+    """Mark an intellectual object deleted, when its files are."""
+    object = asked.catalogue.object(asked.id)
+    check_deletion(asked, object)
+    return asked.catalogue.delete_object(object)
+
+
+def _check(object: IntellectualObject, options: tuple[str, ...]) -> None:
+    refuse(
+        misfits(object),
+        needs(object, "title", "identifier", "institution_id"),
+        one_of(object, "access", ACCESS),
+        one_of(object, "state", STATES),
+        one_of(object, "storage_option", options),
+    )
+
+
+def _check_name(object: IntellectualObject, institution: Institution) -> None:
+    """An object is `institution/bag`. Raises BadRequest."""
+    prefix, slash, bag = object.identifier.partition("/")
+    if prefix != institution.identifier or not slash or not bag or "/" in bag:
+        raise BadRequest(
+            f"identifier must be {institution.identifier}/ and the bag's name, without a slash"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 from msgspec import structs
@@ -29,8 +30,12 @@ from bagline.services.queue.redis import RedisQueue
 from bagline.services.registry.base import Registry
 from bagline.services.registry.database import Database, sqlite_path, sqlite_url
 from bagline.services.registry.sql import SqlRegistry
+from bagline.services.registry.users import ApiUsers
 from bagline.services.state.redis import RedisState
 from bagline.worker.line import Lines
+
+if TYPE_CHECKING:
+    from bagline.services.registry.catalogue import Catalogue
 
 log = structlog.get_logger(__name__)
 
@@ -208,6 +213,18 @@ def open_database(settings: Settings) -> Database:
     database = Database(url)
     database.migrate()
     return database
+
+
+def build_catalogue(database: Database) -> Catalogue:
+    """What the Registry's API reads and writes."""
+    from bagline.services.registry.catalogue import Catalogue
+
+    return Catalogue(database, SqlRegistry(database), against_cancelling=LINES.must_go_forward)
+
+
+def build_users(database: Database) -> ApiUsers:
+    """Who may speak to the Registry's API."""
+    return ApiUsers(database)
 
 
 def make_data_dir(settings: Settings) -> None:

@@ -25,11 +25,10 @@ from bagline.config import Settings
 from bagline.errors import Misconfigured, ServiceFault
 from bagline.logs import configure_logs
 from bagline.model.times import is_set
-from bagline.model.workitem import WorkItem
 from bagline.secret import check_private
 from bagline.services.registry.sql import SqlRegistry
-from bagline.services.registry.users import INST_USER, WORKER, ApiUsers
-from bagline.wiring import open_database
+from bagline.services.registry.users import INST_USER, WORKER
+from bagline.wiring import build_catalogue, build_users, open_database
 
 if TYPE_CHECKING:
     from bagline.server.metrics import ServerMeter
@@ -55,12 +54,10 @@ def serve(
 ) -> None:
     """Serve the Registry's REST API from its database, until SIGTERM or Ctrl-C."""
     # Only this command needs a web server.
-    from bagline.lines.ingest.line import INGEST_LINE, ONLY_FORWARD
     from bagline.listening.connections import Connections
     from bagline.listening.listener import Listener, listen_at
     from bagline.server.guarding import guarded, limits_of
     from bagline.server.metrics import ServerMeter
-    from bagline.services.registry.catalogue import Catalogue
 
     configure_logs(json=True)
     if bool(tls_cert) != bool(tls_key):
@@ -69,16 +66,12 @@ def serve(
         check_private(tls_key, "the TLS key")
     settings = settings_for(data_dir, config)
     database = open_database(settings)
-
-    def against_cancelling(item: WorkItem, known: Registry) -> str:
-        return ONLY_FORWARD if INGEST_LINE.must_go_forward(item, known) else ""
-
-    catalogue = Catalogue(database, SqlRegistry(database), against_cancelling=against_cancelling)
+    catalogue = build_catalogue(database)
     options = tuple(option.name for option in settings.storage_options)
     limits, meter = limits_of(settings.server), ServerMeter()
     connections = Connections(limits.connections, limits.head_seconds)
     meter.watch(connections)
-    app = guarded(catalogue, options, ApiUsers(database), connections, settings.server, meter)
+    app = guarded(catalogue, options, build_users(database), connections, settings.server, meter)
     listener = Listener(
         app,
         listen_at(host, port, "port"),
@@ -138,13 +131,13 @@ def add(
         institution_id = found.id
     elif role == INST_USER:
         raise Misconfigured("an institution's user needs --institution")
-    typer.echo(ApiUsers(database).add(email, role, institution_id))
+    typer.echo(build_users(database).add(email, role, institution_id))
 
 
 @user.command()
 def disable(email: str, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """Let a user in no more. What they did stays."""
-    if not ApiUsers(open_database(settings_for(data_dir, config))).disable(email):
+    if not build_users(open_database(settings_for(data_dir, config))).disable(email):
         complain(f"There is no API user {email}.")
         raise typer.Exit(EXIT_OUR_FAULT)
 
@@ -153,7 +146,7 @@ def disable(email: str, data_dir: DataDir = None, config: ConfigFile = None) -> 
 def list_users(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """Who may speak to the API."""
     database = open_database(settings_for(data_dir, config))
-    found = ApiUsers(database).all()
+    found = build_users(database).all()
     if json:
         print(msgspec.json.encode(found).decode())
         return
@@ -171,7 +164,7 @@ def list_users(json: AsJson = False, data_dir: DataDir = None, config: ConfigFil
 def new(email: str, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """One more key for a user; those there are go on. It is shown this once, and kept only
     hashed."""
-    typer.echo(ApiUsers(open_database(settings_for(data_dir, config))).new_key(email))
+    typer.echo(build_users(open_database(settings_for(data_dir, config))).new_key(email))
 
 
 @key.command()
@@ -182,7 +175,7 @@ def revoke(
     config: ConfigFile = None,
 ) -> None:
     """Let a key open nothing from now on."""
-    users = ApiUsers(open_database(settings_for(data_dir, config)))
+    users = build_users(open_database(settings_for(data_dir, config)))
     if not users.revoke(email, number):
         complain(f"{email} has no key {number} that opens anything.")
         raise typer.Exit(EXIT_OUR_FAULT)
@@ -191,7 +184,7 @@ def revoke(
 @key.command(name="list")
 def list_keys(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """Every user's keys: when made, when used last, when revoked. Not the keys themselves."""
-    users = ApiUsers(open_database(settings_for(data_dir, config)))
+    users = build_users(open_database(settings_for(data_dir, config)))
     found = users.keys()
     if json:
         print(msgspec.json.encode(found).decode())

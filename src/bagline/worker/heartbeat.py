@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Held:
-    """One subject in work. `look`, called as often, sees what else may have changed; it may hang."""
+    """One subject in work. `look`, called as often, sees what else changed; it may hang."""
 
     lease: Lease
     delivery: Delivery

@@ -215,5 +215,3 @@ INGEST_LINE = IngestLine(
         ),
     )
 )
-
-ONLY_FORWARD = forward.ONLY_FORWARD

@@ -13,6 +13,7 @@ from bagline.bagit.judge import Policy, judge
 from bagline.bagit.paths import BAGIT_TXT, FETCH_TXT, Role, role_of
 from bagline.bagit.profiles import Profile, profile_for, profile_identifier
 from bagline.bagit.tagfiles import ENCODING_TAG, VERSION_TAG
+from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes, read_notes
 from bagline.model.ingest import (
     SOURCE_INGEST,
@@ -24,19 +25,19 @@ from bagline.model.ingest import (
 )
 from bagline.problems import ERROR, WARNING, has_errors
 from bagline.units import path_text
-from bagline.worker.stage import Done, Job, Outcome, Reject, Stage, expect_count
+from bagline.worker.stage import Done, Outcome, Reject, Stage, expect_count
 
 LISTED = (SOURCE_MANIFEST, SOURCE_TAG_MANIFEST)
 
 
-class Validator(Stage):
+class Validator(Stage[IngestJob]):
     name = "validation"
 
     def __init__(self, *, profile_of: Callable[[str], Profile] = profile_for) -> None:
         """`profile_of`: the profile that belongs to the identifier a bag names."""
         self._profile_of = profile_of
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
         bag = job.object
         severity = ERROR if job.settings.work.payload_oxum_rejects else WARNING
         profile = self._profile_of(profile_identifier(bag.tags))
@@ -53,7 +54,7 @@ class Validator(Stage):
 class _Recorded:
     """The Inventory that pre-fetch left in Redis."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: IngestJob) -> None:
         notes = read_notes(job.services.state.load_checkpoint(job.item.id))
         notes = notes or PreFetchNotes(etag=job.object.etag)
         self._job = job

@@ -14,19 +14,19 @@ from contextlib import contextmanager, suppress
 
 from bagline.bagit.inventory import TAR
 from bagline.bagit.profiles import Profile, profile_for
-from bagline.errors import BaglineError, Gone, Replaced
+from bagline.errors import BaglineError
+from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes, read_notes
 from bagline.lines.ingest.prefetch.copies import copy_metadata
 from bagline.lines.ingest.prefetch.listings import merge_manifests
 from bagline.lines.ingest.prefetch.scanning import scan
 from bagline.lines.ingest.prefetch.tagging import apply_tags
 from bagline.model.ingest import IngestObject
-from bagline.problems import BAG_DELETED
 from bagline.services.objects.base import PART_COPY_BYTES
-from bagline.worker.stage import Cancel, Done, Job, Outcome, Reject, Stage
+from bagline.worker.stage import Done, Outcome, Stage
 
 
-class PreFetch(Stage):
+class PreFetch(Stage[IngestJob]):
     name = "pre-fetch"
 
     def __init__(
@@ -40,22 +40,17 @@ class PreFetch(Stage):
         self._part_bytes = part_bytes
         self._profile_of = profile_of
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: IngestJob) -> Outcome:
+        """Raises Gone or Replaced when the bag is no longer there as it was; the line knows what
+        that means for the item."""
         item = job.item
-        try:
-            received = job.services.objects.head(item.bucket, item.name)
-            if item.etag and received.etag != item.etag:
-                return Cancel("a newer version of the bag took its place in the receiving bucket")
-            notes = self._begin(job, received.size)
-            if not notes.finished:
-                self._read(job, notes)
-        except Gone:
-            return Reject([BAG_DELETED.about(item.name)])
-        except Replaced:
-            return Cancel("the bag was replaced in the receiving bucket while it was being read")
+        received = job.found or job.services.objects.head(item.bucket, item.name)
+        notes = self._begin(job, received.size)
+        if not notes.finished:
+            self._read(job, notes)
         return Done()
 
-    def _begin(self, job: Job, size: int) -> PreFetchNotes:
+    def _begin(self, job: IngestJob, size: int) -> PreFetchNotes:
         """What an earlier worker left, when it is of this very version; else a clean slate."""
         state = job.services.state
         notes = read_notes(state.load_checkpoint(job.item.id))
@@ -74,7 +69,7 @@ class PreFetch(Stage):
         )
         return PreFetchNotes(etag=job.item.etag)
 
-    def _read(self, job: Job, notes: PreFetchNotes) -> None:
+    def _read(self, job: IngestJob, notes: PreFetchNotes) -> None:
         with _asking_store(job):
             bodies, log = scan(job, notes, self._part_bytes)
         copy_metadata(job, notes, bodies)
@@ -86,7 +81,7 @@ class PreFetch(Stage):
 
 
 @contextmanager
-def _asking_store(job: Job) -> Iterator[None]:
+def _asking_store(job: IngestJob) -> Iterator[None]:
     """What the store can prove is asked once a process; here while the tar is being read.
     Whether staging answers is no matter yet: the first put says so."""
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from bagline.config import MIB
 from bagline.errors import BrokenState
+from bagline.lines.ingest.job import IngestJob
 from bagline.model.ingest import IngestFile, TarSpan
-from bagline.worker.stage import Job
 
 KEPT_BYTES = 2 * MIB
 """Longest body that is kept in memory; a longer one is read again by range."""
@@ -37,7 +37,7 @@ class KeptBody:
 class Bodies:
     """The bodies of one bag's manifests and tag files, by path."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: IngestJob) -> None:
         self._job = job
         self._kept: dict[str, KeptBody] = {}
         self._held = 0

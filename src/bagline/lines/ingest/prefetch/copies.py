@@ -6,14 +6,14 @@ Other implementations of the validator read them there. Nested ones go by UUID a
 
 from __future__ import annotations
 
+from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes
 from bagline.lines.ingest.prefetch.bodies import KEPT_BYTES, Bodies
 from bagline.lines.ingest.prefetch.scanning import content_type
 from bagline.services.objects.base import Body, RangeCopy, Target
-from bagline.worker.stage import Job
 
 
-def copy_metadata(job: Job, notes: PreFetchNotes, bodies: Bodies) -> None:
+def copy_metadata(job: IngestJob, notes: PreFetchNotes, bodies: Bodies) -> None:
     """Put the copies; may be repeated. A large one is copied by the store itself."""
     names = [*notes.listings, *job.object.parsable_tag_files]
     small: list[Body] = []
@@ -32,7 +32,7 @@ def copy_metadata(job: Job, notes: PreFetchNotes, bodies: Bodies) -> None:
     job.services.objects.put_many(small)
 
 
-def _large(job: Job, bodies: Bodies, name: str, target: Target) -> RangeCopy:
+def _large(job: IngestJob, bodies: Bodies, name: str, target: Target) -> RangeCopy:
     file, span = bodies.entry(name)
     return RangeCopy(
         source_bucket=job.object.s3_bucket,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from bagline.bagit.manifests import ManifestParser, match_warning, parsers_of
+from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes
 from bagline.lines.ingest.prefetch.bodies import Bodies
 from bagline.lines.ingest.prefetch.lines import Line, batches
@@ -19,10 +20,9 @@ from bagline.model.ingest import (
 )
 from bagline.problems import ProblemLog
 from bagline.services.state.base import COMMIT_FILES, FileEntry
-from bagline.worker.stage import Job
 
 
-def merge_manifests(job: Job, notes: PreFetchNotes, bodies: Bodies) -> ProblemLog:
+def merge_manifests(job: IngestJob, notes: PreFetchNotes, bodies: Bodies) -> ProblemLog:
     """Give every listed file its manifest checksums; returns what was wrong on the way.
 
     May be repeated: checksums of an earlier pass are replaced. A file that a manifest
@@ -55,7 +55,7 @@ class _Merger:
     spelling, and records that have other manifests' checksums, are looked at closely.
     """
 
-    def __init__(self, job: Job, parsers: Sequence[ManifestParser], saver: Saver) -> None:
+    def __init__(self, job: IngestJob, parsers: Sequence[ManifestParser], saver: Saver) -> None:
         self.problems = ProblemLog()
         self._job = job
         self._saver = saver
@@ -170,7 +170,7 @@ class _Merger:
         file.checksums = checksums
 
 
-def _listed_only(job: Job, path: str) -> IngestFile:
+def _listed_only(job: IngestJob, path: str) -> IngestFile:
     bag = job.object
     return IngestFile(
         institution_id=bag.institution_id,
@@ -180,7 +180,7 @@ def _listed_only(job: Job, path: str) -> IngestFile:
     )
 
 
-def _set_option(job: Job) -> None:
+def _set_option(job: IngestJob) -> None:
     """Every file goes where the bag goes."""
     option = job.object.storage_option
     for batch in job.iter_files():

@@ -10,6 +10,7 @@ from bagline.bagit.paths import FETCH_TXT, MAIN_TAG_FILES, Role, manifest_algori
 from bagline.bagit.scan.one_pass import BagScan, ScannedFile
 from bagline.bagit.tagfiles import TagChoice
 from bagline.formats.extensions import format_for
+from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes
 from bagline.lines.ingest.prefetch.saving import Saver
 from bagline.lines.ingest.preserved import NamedUuids
@@ -21,7 +22,6 @@ from bagline.model.ingest import (
     IngestObject,
 )
 from bagline.services.state.base import COMMIT_FILES, FileEntry
-from bagline.worker.stage import Job
 
 
 class Records:
@@ -29,7 +29,7 @@ class Records:
     bytes as `checkpoint_bytes`, or what `checkpoint_seconds` brought, whichever is first.
     """
 
-    def __init__(self, job: Job, notes: PreFetchNotes, pass_: BagScan, saver: Saver) -> None:
+    def __init__(self, job: IngestJob, notes: PreFetchNotes, pass_: BagScan, saver: Saver) -> None:
         self._job = job
         self._notes = notes
         self._pass = pass_

@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from bagline.errors import BaglineError
+from bagline.lines.ingest.job import IngestJob
 from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject
 from bagline.services.state.base import FileEntry
-from bagline.worker.stage import Job
 
 COMMITS_WAITING = 2
 """So many commits may be handed over and not saved yet."""
@@ -26,7 +26,7 @@ class Saver:
     its checkpoint would cover files that are not there.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: IngestJob) -> None:
         self._job = job
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch-save")
         self._handed_over: deque[Future[list[str]]] = deque()

@@ -9,6 +9,7 @@ from bagline.bagit.digests import from_hex
 from bagline.bagit.paths import Role, role_of
 from bagline.bagit.scan.one_pass import BagScan, ByteSink, ScannedFile
 from bagline.errors import Draining, Unreachable
+from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes
 from bagline.lines.ingest.prefetch.bodies import Bodies
 from bagline.lines.ingest.prefetch.records import Records
@@ -16,10 +17,9 @@ from bagline.lines.ingest.prefetch.saving import Saver
 from bagline.model.ingest import DIGEST_ALGORITHMS
 from bagline.problems import ProblemLog
 from bagline.services.state.base import COMMIT_FILES
-from bagline.worker.stage import Job
 
 
-def scan(job: Job, notes: PreFetchNotes, part_bytes: int) -> tuple[Bodies, ProblemLog]:
+def scan(job: IngestJob, notes: PreFetchNotes, part_bytes: int) -> tuple[Bodies, ProblemLog]:
     """Read the tar from where the notes say, and record every file.
 
     Returns the bodies of manifests and tag files this pass saw, and what reading found wrong.
@@ -59,7 +59,7 @@ def scan(job: Job, notes: PreFetchNotes, part_bytes: int) -> tuple[Bodies, Probl
     return bodies, pass_.log
 
 
-def _watched(job: Job, chunks: Iterable[bytes], start: int) -> Iterator[bytes]:
+def _watched(job: IngestJob, chunks: Iterable[bytes], start: int) -> Iterator[bytes]:
     """The chunks; after each, people see how far it is, and the stage may be stopped."""
     done = start
     for chunk in chunks:
@@ -69,7 +69,7 @@ def _watched(job: Job, chunks: Iterable[bytes], start: int) -> Iterator[bytes]:
         job.pause_point()
 
 
-def _known(job: Job) -> Iterator[ScannedFile]:
+def _known(job: IngestJob) -> Iterator[ScannedFile]:
     """The files an earlier worker recorded, for duplicates and hard links."""
     for batch in job.services.state.iter_files(job.item.id, batch=COMMIT_FILES):
         job.progress.moved()

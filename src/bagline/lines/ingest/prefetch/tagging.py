@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from bagline.bagit.profiles import Profile, assumed_tags, profile_identifier, storage_option
 from bagline.bagit.tagfiles import TAG_FILE_BYTES, read_tags
+from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes
 from bagline.lines.ingest.prefetch.bodies import Bodies
 from bagline.problems import ProblemLog
-from bagline.worker.stage import Job
 
 
 def apply_tags(
-    job: Job, notes: PreFetchNotes, bodies: Bodies, profile_of: Callable[[str], Profile]
+    job: IngestJob, notes: PreFetchNotes, bodies: Bodies, profile_of: Callable[[str], Profile]
 ) -> ProblemLog:
     """Fill the object's tags and storage option; returns what was wrong with tag files.
 

@@ -34,7 +34,7 @@ from bagline.worker.meter import Meter
 from bagline.worker.owner import this_process
 from bagline.worker.processes import WorkerProcesses
 from bagline.worker.reconciler import Reconciler
-from bagline.worker.run import RECONCILER, Health, reconciling, running_line, serve
+from bagline.worker.run import BUCKET_READER, RECONCILER, Health, reconciling, running_line, serve
 from bagline.worker.threads import Worker
 
 INSTITUTION_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){0,38}[a-z0-9]")
@@ -158,7 +158,9 @@ class App:
         if name == RECONCILER:
             return reconciling(self.reconciler(), self.settings, stop)
         seconds = self.settings.work.poll_seconds
-        return Duty(name, self.bucket_reader().poll, stop=stop, every=seconds, at_once=True)
+        return Duty(
+            BUCKET_READER, self.bucket_reader().poll, stop=stop, every=seconds, at_once=True
+        )
 
     @contextmanager
     def running_line(

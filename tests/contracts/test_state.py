@@ -102,7 +102,7 @@ def test_leases_of_the_dead_are_broken_and_only_those(state: State) -> None:
     dead = take(state, fresh_id(), f"dead|host/{fresh_id()}")
     alive = take(state, fresh_id(), f"live/{fresh_id()}")
     owner = dead.token.rpartition("|")[0]
-    assert state.break_leases(lambda who: who == owner) == [dead.item_id]
+    assert state.break_leases(lambda who: who == owner) == [dead.subject]
     assert state.lease_owner(item_subject(dead.item_id)) == ""
     state.check_lease(alive)
 
@@ -354,7 +354,8 @@ def test_what_cannot_be_meant_is_a_value_error(state: State, lease: Lease) -> No
 def test_progress_is_shown_and_expires(state: State, redis: valkey.Valkey) -> None:
     shown, silent = fresh_id(), fresh_id()
     state.show_progress(item_subject(shown), b"{}")
-    assert state.load_progress([silent, shown]) == {shown: b"{}"}
+    asked = [item_subject(silent), item_subject(shown)]
+    assert state.load_progress(asked) == {item_subject(shown): b"{}"}
     assert 0 < redis.ttl(f"bagline:{{{shown}}}:progress") <= 60
     assert not state.has_item(shown)
     assert state.load_progress([]) == {}

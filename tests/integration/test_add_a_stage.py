@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bagline.lines.ingest.line import Line
+from bagline.worker.line import Line
 from support.bags import BagBuilder
 from support.line import LineUnderTest
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,8 +42,20 @@ def test_the_help_of_each_command_says_how_it_ends(name: str) -> None:
 
 
 def test_a_shell_completes_names() -> None:
-    asked = {"_BAGLINE_COMPLETE": "complete_bash", "COMP_WORDS": "bagline re", "COMP_CWORD": "1"}
-    assert run(**asked).stdout.split() == ["requeue", "registry"]
+    ended = subprocess.run(
+        [Path(sys.executable).parent / "bagline"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={
+            **os.environ,
+            "_BAGLINE_COMPLETE": "complete_bash",
+            "COMP_WORDS": "bagline re",
+            "COMP_CWORD": "1",
+        },
+        check=False,
+    )
+    assert ended.stdout.split() == ["requeue", "registry"]
 
 
 def test_check_imports_no_client_of_a_service() -> None:

@@ -18,9 +18,9 @@ from bagline.errors import Unreachable
 
 SOURCE = Path(__file__).parents[2] / "src/bagline"
 MADE_HERE = "duty.py"
-WAITED_FOR = {"stages/prefetch/__init__.py": 1}
+WAITED_FOR = {"lines/ingest/prefetch/__init__.py": 1}
 """Modules whose threads are joined by whoever made them, before it goes on: how many."""
-OF_ONE_SCAN = {"bagit/lanes.py": ["_Lane"]}
+OF_ONE_SCAN = {"bagit/hashing/lanes.py": ["_Lane"]}
 """Threads that end with the scan they belong to; what is raised in them is raised where its
 result is waited for."""
 DROPPED = {"services/objects/relaying.py": 1}
@@ -257,7 +257,7 @@ def test_the_duties_of_this_project_are_these() -> None:
     """A new one is added here when somebody has thought of what its fault means."""
     assert {duty for path in MODULES for duty in duty_names(path)} == {
         "engine-supervisor", "worker-watch", "heartbeat", "lookout", "signals", "parent",
-        "stopper", "listener", "nsq", "reaper", "roll-call", "disk-watch",
+        "stopper", "listener", "nsq", "reaper", "worker", "roll-call", "disk-watch",
         "RECONCILER", "BUCKET_READER", "f'{step.name}-{n}'",
     }  # fmt: skip
 

@@ -9,13 +9,13 @@ from contextlib import suppress
 from bagline.bagit.check import check_bag
 from bagline.bagit.profiles import Profile
 from bagline.errors import BagRejected, Draining
+from bagline.lines.ingest.prefetch import PreFetch
+from bagline.lines.ingest.validator import Validator
 from bagline.model.workitem import STATUS_STARTED, WorkItem
 from bagline.problems import Problem
 from bagline.services.objects.base import Body, Target
-from bagline.worker.stage import Cancel, Halt, Job, Reject, Retry, Stage
-from bagline.lines.ingest.prefetch import PreFetch
 from bagline.worker.progress import Progress
-from bagline.lines.ingest.validator import Validator
+from bagline.worker.stage import Cancel, Halt, Job, Reject, Retry, Stage
 from support.bags import chunked
 from support.line import LineUnderTest
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from bagline.bagit import digests
-from bagline.bagit.hashing.digester import BATCH_FILE_BYTES, BATCHES_HERE, Digester
 from bagline.bagit.digests import as_hex, digests_of, from_hex
+from bagline.bagit.hashing.digester import BATCH_FILE_BYTES, BATCHES_HERE, Digester
 from bagline.bagit.hashing.lanes import GROUP_BYTES, LANE_GROUPS, lanes_for
 from bagline.model.ingest import DIGEST_ALGORITHMS
 

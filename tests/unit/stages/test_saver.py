@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bagline.errors import Unreachable
-from bagline.model.ingest import IngestFile
 from bagline.lines.ingest.prefetch.saving import Saver
+from bagline.model.ingest import IngestFile
 
 
 class OnceUnreachable:

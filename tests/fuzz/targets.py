@@ -18,14 +18,14 @@ from dataclasses import replace
 from bagline.bagit.digests import LENGTHS
 from bagline.bagit.manifests import LINE_BYTES, ManifestEntry, ManifestParser, match_warning
 from bagline.bagit.paths import UnsafePath, split_name, unsafe_reason
-from bagline.bagit.scan.one_pass import BagScan, ScannedFile
+from bagline.bagit.scan import BagScan, ScannedFile
 from bagline.bagit.tagfiles import (
     declared_encoding,
     looks_like_tag_file,
     parse_bagit_txt,
     parse_tags,
 )
-from bagline.bagit.tar.member import LIMITS
+from bagline.bagit.tar import LIMITS
 from bagline.errors import BagRejected, Unreachable
 from bagline.model.ingest import Tag
 from bagline.model.wire import encode

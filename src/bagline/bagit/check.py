@@ -13,9 +13,9 @@ from bagline.bagit.judge import judge
 from bagline.bagit.manifests import match_warning, parsers_of
 from bagline.bagit.paths import FETCH_TXT, Role, manifest_algorithm, role_of
 from bagline.bagit.profiles import Profile, profile_for, profile_identifier
-from bagline.bagit.scan.one_pass import BagScan, ByteSink, ScannedFile
+from bagline.bagit.scan import BagScan, ByteSink, ScannedFile
 from bagline.bagit.tagfiles import TagChoice, read_tags
-from bagline.bagit.tar.stream import Chunk
+from bagline.bagit.tar import Chunk
 from bagline.errors import BagRejected
 from bagline.model.ingest import Tag
 from bagline.problems import Problem, ProblemLog, has_errors

@@ -12,7 +12,7 @@ from bagline.bagit.digests import LENGTHS, SLICES
 from bagline.bagit.inventory import FileFacts, Listing, Repeat, kept_path, repeats
 from bagline.bagit.manifests import ManifestEntry
 from bagline.bagit.paths import FETCH_TXT, Role, role_of
-from bagline.bagit.scan.index import FileIndex
+from bagline.bagit.scan import FileIndex
 from bagline.model.ingest import SOURCE_MANIFEST
 from bagline.problems import (
     DIGEST_DIFFERS,

@@ -16,7 +16,7 @@ from bagline import problems
 from bagline.bagit.digests import LENGTHS
 from bagline.bagit.encodings import UTF_8, effective_encoding
 from bagline.bagit.paths import Role, manifest_algorithm, role_of, unsafe_reason
-from bagline.bagit.tar.stream import Chunk
+from bagline.bagit.tar import Chunk
 from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST
 from bagline.problems import Problem, ProblemLog
 from bagline.units import MIB, path_text

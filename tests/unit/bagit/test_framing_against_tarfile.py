@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bagline.bagit.scan.one_pass import BagScan, ScannedFile
+from bagline.bagit.scan import BagScan, ScannedFile
 from bagline.errors import BagRejected
 from bagline.problems import KINDS, Problem
 from support.bags import chunked

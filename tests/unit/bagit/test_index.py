@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 from bagline.bagit.digests import digests_of
-from bagline.bagit.scan.index import FileIndex
+from bagline.bagit.scan import FileIndex
 from bagline.model.ingest import TarSpan
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bagline import problems
 from bagline.bagit.paths import Role, UnsafePath, role_of, split_name
-from bagline.bagit.scan.one_pass import BagScan, ScannedFile
+from bagline.bagit.scan import BagScan, ScannedFile
 from bagline.errors import BagRejected
 from bagline.problems import Problem, shown
 from support.bags import END, chunked, header, valid_bag

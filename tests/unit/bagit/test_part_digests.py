@@ -7,7 +7,7 @@ import io
 import random
 import tarfile
 
-from bagline.bagit.scan.one_pass import BagScan, ScannedFile
+from bagline.bagit.scan import BagScan, ScannedFile
 
 PART_BYTES = 1_000_000
 LARGE = random.Random(3).randbytes(2_500_001)

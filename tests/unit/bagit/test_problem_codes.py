@@ -10,8 +10,8 @@ import pytest
 
 from bagline import problems
 from bagline.bagit.check import check_bag
-from bagline.bagit.scan.one_pass import BagScan
-from bagline.bagit.tar.member import LIMITS
+from bagline.bagit.scan import BagScan
+from bagline.bagit.tar import LIMITS
 from bagline.errors import BagRejected
 from bagline.problems import ERROR, KINDS, WARNING, Problem
 from conformance.codes import CODES, EXTENDED, OF_LIMITS, OF_NO_BYTES, A, Provoking

@@ -13,7 +13,7 @@ import pytest
 
 from bagline import problems
 from bagline.bagit.paths import Role
-from bagline.bagit.scan.one_pass import BagScan, ByteSink, ScanCheckpoint, ScannedFile
+from bagline.bagit.scan import BagScan, ByteSink, ScanCheckpoint, ScannedFile
 from bagline.errors import BagRejected, Unreachable
 from bagline.model.ingest import DIGEST_ALGORITHMS
 from support.bags import END, BagBuilder, chunked, extension, header, padded, valid_bag

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from bagline import problems
-from bagline.bagit.scan.one_pass import BagScan, ScannedFile
-from bagline.bagit.tar.member import LIMITS, Limits
+from bagline.bagit.scan import BagScan, ScannedFile
+from bagline.bagit.tar import LIMITS, Limits
 from bagline.errors import BagRejected
 from bagline.problems import Problem
 from support.bags import END, chunked, extension, header, padded, patched_header

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from bagline import problems
-from bagline.bagit.hashing.digester import BATCH_FILE_BYTES, Digester
-from bagline.bagit.hashing.pending import Pending
+from bagline.bagit.hashing import BATCH_FILE_BYTES, Digester, Pending
 from bagline.bagit.paths import (
     MAIN_TAG_FILES,
     Role,
@@ -25,22 +24,11 @@ from bagline.bagit.paths import (
 )
 from bagline.bagit.scan.index import FileIndex
 from bagline.bagit.scan.scanned import Entry, ScanCheckpoint, ScannedFile
-from bagline.bagit.scan.settling import SPECIAL_ENTRIES, Settler
-from bagline.bagit.tar.framing import TarReader
-from bagline.bagit.tar.member import LIMITS, Limits, Member, MemberKind
-from bagline.bagit.tar.stream import Chunk
+from bagline.bagit.scan.settling import Settler
+from bagline.bagit.tar import LIMITS, Chunk, Limits, Member, MemberKind, TarReader
 from bagline.errors import BaglineError, BagRejected
 from bagline.problems import Problem, ProblemLog
 from bagline.units import path_text
-
-__all__ = [
-    "SPECIAL_ENTRIES",
-    "BagScan",
-    "ByteSink",
-    "ScanCheckpoint",
-    "ScannedFile",
-    "Tap",
-]
 
 _WAITING = 4_096
 _WAITING_BYTES = 16 * 1024 * 1024
@@ -155,41 +143,43 @@ class BagScan:
                 while (member := self._reader.next_member()) is not None:
                     if member.size > BATCH_FILE_BYTES and member.kind is MemberKind.FILE:
                         for _ in self._admit_large(member, digester):
-                            yield from self._ready()
+                            # Files before it, while it is being read: a checkpoint must not
+                            # wait for its end.
+                            yield from self._settled()
                     else:
                         self._admit(member, digester)
-                    while waiting and (
-                        (pending := waiting[0].pending) is None
-                        or pending.done
-                        or len(waiting) > _WAITING
-                        or self._weight > _WAITING_BYTES
-                    ):
-                        file = self._settle_next()
-                        if file is not None:
-                            yield file
+                    if (pending := waiting[0].pending) is None or pending.done or self._is_full:
+                        yield from self._settled()
                 if not self._file_members:
                     self._notes.append(problems.NO_FILES.about())
             except BagRejected as fault:
-                yield from self._rest()
+                yield from self._settled(to_the_end=True)
                 raise BagRejected([*self.problems, *fault.problems]) from None
             except BaglineError:
-                yield from self._rest()
+                yield from self._settled(to_the_end=True)
                 raise
-            yield from self._rest()
+            yield from self._settled(to_the_end=True)
 
-    def _ready(self) -> Iterator[ScannedFile]:
-        """The files before a large one, as their digests come while it is being read: a
-        checkpoint must not wait for its end."""
-        waiting = self._waiting
-        while waiting and ((pending := waiting[0].pending) is None or pending.done):
-            file = self._settle_next()
+    def _settled(self, *, to_the_end: bool = False) -> Iterator[ScannedFile]:
+        """The files whose turn has come: in tar order, as far as their digests are there, or
+        as there is no more room for others."""
+        waiting, settle = self._waiting, self._settler.settle
+        while waiting:
+            pending = waiting[0].pending
+            if not (pending is None or pending.done or to_the_end or self._is_full):
+                return
+            entry = waiting.popleft()
+            self._weight -= entry.weight
+            file = settle(entry)
             if file is not None:
                 yield file
+        if to_the_end:
+            self.log.extend(self._notes)
+            self._notes = []
 
-    def _settle_next(self) -> ScannedFile | None:
-        entry = self._waiting.popleft()
-        self._weight -= entry.weight
-        return self._settler.settle(entry)
+    @property
+    def _is_full(self) -> bool:
+        return len(self._waiting) > _WAITING or self._weight > _WAITING_BYTES
 
     def checkpoint(self) -> ScanCheckpoint:
         """Valid for exactly the files yielded so far. Costs a copy of the Problems."""
@@ -339,16 +329,6 @@ class BagScan:
         return self._limits.expanded(
             self._reader.stream.offset if self._length is None else self._length
         )
-
-    # Settling: in tar order, when a member's digests are there.
-
-    def _rest(self) -> Iterator[ScannedFile]:
-        while self._waiting:
-            file = self._settle_next()
-            if file is not None:
-                yield file
-        self._settler.log.extend(self._notes)
-        self._notes = []
 
 
 def _shared(pieces: Iterator[memoryview], sink: ByteSink) -> Iterator[memoryview]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from bagline.bagit.digests import Digests, as_hex
-from bagline.bagit.hashing.pending import Pending
+from bagline.bagit.hashing import Pending
 from bagline.bagit.paths import Role
-from bagline.bagit.tar.member import Member
+from bagline.bagit.tar import Member
 from bagline.model.ingest import TarSpan
 from bagline.model.times import Timestamp
 from bagline.problems import Problem

@@ -16,7 +16,7 @@ from bagline.bagit.digests import Digests
 from bagline.bagit.paths import MAIN_TAG_FILES, Role, UnsafePath, split_name
 from bagline.bagit.scan.index import FileIndex
 from bagline.bagit.scan.scanned import Entry, ScanCheckpoint, ScannedFile
-from bagline.bagit.tar.member import Limits, MemberKind
+from bagline.bagit.tar import Limits, MemberKind
 from bagline.errors import BagRejected
 from bagline.model.ingest import TarSpan
 from bagline.model.times import Timestamp, from_nanoseconds

@@ -13,9 +13,8 @@ from typing import NoReturn
 
 from bagline import problems
 from bagline.bagit.tar import header as tarheader
-from bagline.bagit.tar import sparse
-from bagline.bagit.tar.diagnosis import not_a_tar
-from bagline.bagit.tar.header import BLOCK, ZERO_BLOCK, BadField, RawHeader
+from bagline.bagit.tar import sparse_maps
+from bagline.bagit.tar.header import BLOCK, ZERO_BLOCK, BadField, RawHeader, not_a_tar
 from bagline.bagit.tar.member import LIMITS, Limits, Member, MemberKind
 from bagline.bagit.tar.stream import ByteStream, Chunk
 from bagline.errors import BagRejected
@@ -321,15 +320,15 @@ class TarReader:
         try:
             if records:
                 own = overrides.records if overrides else []
-                read = sparse.read_pax(self.stream, member.stored, records, own, self._limits)
+                read = sparse_maps.read_pax(self.stream, member.stored, records, own, self._limits)
             else:
-                read = sparse.read_old_gnu(self.stream, self._old_sparse_block, self._limits)
+                read = sparse_maps.read_old_gnu(self.stream, self._old_sparse_block, self._limits)
             member.data_offset += read.map_bytes
             member.stored -= read.map_bytes_of_data
             if not 0 <= read.size <= tarheader.MAX_SIZE:
                 self._reject(problems.BAD_SIZE, offset=member.header_offset, size=read.size)
-            member.stretches = sparse.checked(read, member.stored, self._limits)
-        except sparse.CutOff as cut:
+            member.stretches = sparse_maps.checked(read, member.stored, self._limits)
+        except sparse_maps.CutOff as cut:
             self._truncated(cut.missing)
         except BadField as fault:
             problem = problems.BAD_SPARSE_MAP.about(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from bagline.bagit.scan.one_pass import ScanCheckpoint
+from bagline.bagit.scan import ScanCheckpoint
 from bagline.model.wire import encode
 from bagline.problems import Problem, ProblemLog
 

@@ -13,15 +13,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from bagline.bagit.inventory import TAR
-from bagline.bagit.profiles import Profile, profile_for
+from bagline.bagit.profiles import (
+    Profile,
+    assumed_tags,
+    profile_for,
+    profile_identifier,
+    storage_option,
+)
+from bagline.bagit.tagfiles import TAG_FILE_BYTES, read_tags
 from bagline.errors import BaglineError
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes, read_notes
-from bagline.lines.ingest.prefetch.copies import copy_metadata
-from bagline.lines.ingest.prefetch.listings import merge_manifests
+from bagline.lines.ingest.prefetch.merging import merge_manifests
+from bagline.lines.ingest.prefetch.metadata import Bodies, copy_metadata
 from bagline.lines.ingest.prefetch.scanning import scan
-from bagline.lines.ingest.prefetch.tagging import apply_tags
 from bagline.model.ingest import IngestObject
+from bagline.problems import ProblemLog
 from bagline.services.objects.base import PART_COPY_BYTES
 from bagline.worker.stage import Done, Outcome, Stage
 
@@ -95,3 +102,26 @@ def _asking_store(job: IngestJob) -> Iterator[None]:
         yield
     finally:
         asking.join()
+
+
+def apply_tags(
+    job: IngestJob, notes: PreFetchNotes, bodies: Bodies, profile_of: Callable[[str], Profile]
+) -> ProblemLog:
+    """Fill the object's tags and storage option; returns what was wrong with tag files.
+
+    May be repeated: the object's tags are replaced. A bag that lacks tags which its profile
+    takes it to have gets them (contract E).
+    """
+    bag = job.object
+
+    def body_of(path: str) -> bytes:
+        job.progress.moved()
+        return bodies.whole(path, most_bytes=TAG_FILE_BYTES) or b""
+
+    linked = set(notes.linked)
+    found = read_tags((p for p in bag.tag_files if p not in linked), bodies.size, body_of)
+    notes.version, notes.encoding = found.version, found.encoding
+    profile = profile_of(profile_identifier(found.tags))
+    bag.tags = found.tags + assumed_tags(found.tags, profile)
+    bag.storage_option = storage_option(found.tags, profile)
+    return found.problems

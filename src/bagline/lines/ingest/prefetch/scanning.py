@@ -1,22 +1,34 @@
-"""The one pass over the tar, from where an earlier one stopped."""
+"""The one pass over the tar, from where an earlier one stopped: files with their byte ranges are
+recorded, and a checkpoint with them."""
 
 from __future__ import annotations
 
-import mimetypes
+import time
 from collections.abc import Iterable, Iterator
 
+from msgspec import structs
+
 from bagline.bagit.digests import from_hex
-from bagline.bagit.paths import Role, role_of
-from bagline.bagit.scan.one_pass import BagScan, ByteSink, ScannedFile
+from bagline.bagit.paths import FETCH_TXT, MAIN_TAG_FILES, Role, manifest_algorithm, role_of
+from bagline.bagit.scan import BagScan, ByteSink, ScannedFile
+from bagline.bagit.tagfiles import TagChoice
 from bagline.errors import Draining, Unreachable
+from bagline.formats.extensions import format_for
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes
-from bagline.lines.ingest.prefetch.bodies import Bodies
-from bagline.lines.ingest.prefetch.records import Records
+from bagline.lines.ingest.prefetch.metadata import Bodies
 from bagline.lines.ingest.prefetch.saving import Saver
-from bagline.model.ingest import DIGEST_ALGORITHMS
+from bagline.lines.ingest.preserved import NamedUuids
+from bagline.model.ingest import (
+    DIGEST_ALGORITHMS,
+    FORMAT_BY_EXTENSION,
+    SOURCE_INGEST,
+    IngestChecksum,
+    IngestFile,
+    IngestObject,
+)
 from bagline.problems import ProblemLog
-from bagline.services.state.base import COMMIT_FILES
+from bagline.services.state.base import COMMIT_FILES, FileEntry
 
 
 def scan(job: IngestJob, notes: PreFetchNotes, part_bytes: int) -> tuple[Bodies, ProblemLog]:
@@ -85,7 +97,98 @@ def _known(job: IngestJob) -> Iterator[ScannedFile]:
                 )
 
 
-def content_type(name: str) -> str:
-    """Content-Type of a metadata copy, by extension (contract C)."""
-    guessed = mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
-    return f"{guessed}; charset=utf-8" if guessed.startswith("text/") else guessed
+class Records:
+    """The files of one pass, saved in batches: as many as one commit may carry, as many
+    bytes as `checkpoint_bytes`, or what `checkpoint_seconds` brought, whichever is first.
+    """
+
+    def __init__(self, job: IngestJob, notes: PreFetchNotes, pass_: BagScan, saver: Saver) -> None:
+        self._job = job
+        self._notes = notes
+        self._pass = pass_
+        self._saver = saver
+        self._batch: list[IngestFile | FileEntry] = []
+        self._bytes = 0
+        self._moment = job.clock()
+        self._saved_at = time.monotonic()
+        self._object_changed = True
+        bag = job.object
+        self._identifier = bag.identifier
+        self._uuids = NamedUuids("file", bag.identifier, job.item.id, bag.etag)
+        bag.file_count = notes.scan.files if notes.scan else 0
+
+    def add(self, found: ScannedFile) -> None:
+        """One file more; saves when it is time."""
+        work, batch = self._job.settings.work, self._batch
+        if not batch:
+            self._moment = self._job.clock()
+        batch.append(FileEntry(self._record(found), found.span))
+        self._count(found)
+        self._bytes += found.span.stored_bytes
+        if (
+            len(batch) >= COMMIT_FILES
+            or self._bytes >= work.checkpoint_bytes
+            or time.monotonic() - self._saved_at >= work.checkpoint_seconds
+        ):
+            self.save()
+
+    def save(self) -> None:
+        """The files so far, and the checkpoint that covers exactly them."""
+        notes, bag = self._notes, self._job.object
+        notes.scan = self._pass.checkpoint()
+        changed = _snapshot(bag) if self._object_changed else None
+        self._saver.commit(self._batch, object=changed, checkpoint=notes.encoded())
+        self._batch, self._bytes, self._object_changed = [], 0, False
+        self._saved_at = time.monotonic()
+
+    def _record(self, found: ScannedFile) -> IngestFile:
+        moment = self._moment
+        return IngestFile(
+            checksums=[
+                IngestChecksum(algorithm=name, datetime=moment, digest=digest, source=SOURCE_INGEST)
+                for name, digest in found.digests.items()
+            ],
+            file_format=format_for(found.path),
+            file_modified=found.modified,
+            format_identified_at=moment,
+            format_identified_by=FORMAT_BY_EXTENSION,
+            format_match_type="extension",
+            institution_id=self._job.object.institution_id,
+            mtime=found.modified,
+            object_identifier=self._identifier,
+            path_in_bag=found.path,
+            size=found.size,
+            uuid=self._uuids.of(found.path),
+        )
+
+    def _count(self, found: ScannedFile) -> None:
+        """What the object and the notes say of the bag. The object is saved only when more
+        than its count of files changed; a resumed pass has that from the checkpoint."""
+        bag, notes, name = self._job.object, self._notes, found.path
+        bag.file_count += 1
+        if found.role is Role.PAYLOAD:
+            return
+        self._object_changed = True
+        if found.is_linked and (found.role is not Role.TAG or TagChoice().may_want(name)):
+            notes.linked.append(name)
+        if found.role in (Role.MANIFEST, Role.TAG_MANIFEST):
+            notes.listings.append(name)
+            is_payload = found.role is Role.MANIFEST
+            (bag.manifests if is_payload else bag.tag_manifests).append(manifest_algorithm(name))
+        elif name == FETCH_TXT:
+            bag.has_fetch_txt = True
+        else:
+            bag.tag_files.append(name)
+            if name in MAIN_TAG_FILES:
+                bag.parsable_tag_files.append(name)
+
+
+def _snapshot(bag: IngestObject) -> IngestObject:
+    """The object as it is now, while the pass goes on."""
+    return structs.replace(
+        bag,
+        manifests=list(bag.manifests),
+        tag_manifests=list(bag.tag_manifests),
+        tag_files=list(bag.tag_files),
+        parsable_tag_files=list(bag.parsable_tag_files),
+    )

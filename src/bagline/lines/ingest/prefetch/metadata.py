@@ -1,13 +1,21 @@
-"""Bodies of manifests and tag files: from this pass's memory, else from the tar by range."""
+"""Manifests and tag files: their bodies, and their copies in staging by name (contract C).
+
+Bodies come from this pass's memory, else from the tar by range. Other implementations of the
+validator read the copies of top-level ones. Nested ones go by UUID alone:
+`custom/manifest-md5.txt` must not take the place of the real one.
+"""
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Iterator
 
-from bagline.config import MIB
 from bagline.errors import BrokenState
 from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.notes import PreFetchNotes
 from bagline.model.ingest import IngestFile, TarSpan
+from bagline.services.objects.base import Body, RangeCopy, Target
+from bagline.units import MIB
 
 KEPT_BYTES = 2 * MIB
 """Longest body that is kept in memory; a longer one is read again by range."""
@@ -89,3 +97,43 @@ class Bodies:
         if file.size > most_bytes:
             return None
         return b"".join(self.chunks(path))
+
+
+def copy_metadata(job: IngestJob, notes: PreFetchNotes, bodies: Bodies) -> None:
+    """Put the copies; may be repeated. A large one is copied by the store itself."""
+    names = [*notes.listings, *job.object.parsable_tag_files]
+    small: list[Body] = []
+    for name in names:
+        target = Target(
+            bucket=job.settings.buckets.staging,
+            key=job.staging_key(name),
+            content_type=content_type(name),
+        )
+        body = bodies.whole(name, most_bytes=KEPT_BYTES)
+        if body is not None:
+            small.append(Body(target, body))
+        else:
+            job.services.objects.copy_range(_large(job, bodies, name, target))
+            job.progress.moved()
+    job.services.objects.put_many(small)
+
+
+def _large(job: IngestJob, bodies: Bodies, name: str, target: Target) -> RangeCopy:
+    file, span = bodies.entry(name)
+    return RangeCopy(
+        source_bucket=job.object.s3_bucket,
+        source_key=job.object.s3_key,
+        etag=job.object.etag,
+        start=span.data_offset,
+        length=file.size,
+        target=target,
+        sha256=file.calculated("sha256"),
+        md5=file.calculated("md5"),
+        part_sha256=span.part_sha256,
+    )
+
+
+def content_type(name: str) -> str:
+    """Content-Type of a metadata copy, by extension (contract C)."""
+    guessed = mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
+    return f"{guessed}; charset=utf-8" if guessed.startswith("text/") else guessed

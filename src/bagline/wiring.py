@@ -189,7 +189,7 @@ def build_registry(settings: Settings) -> Registry:
     """The Registry's API where one is named, else its database. Raises Misconfigured."""
     if not settings.registry.url:
         return SqlRegistry(open_database(settings))
-    from bagline.services.registry.http.registry import HttpRegistry
+    from bagline.services.registry.http.over_http import HttpRegistry
     from bagline.services.registry.http.speaking import RegistryClient
 
     named = settings.registry

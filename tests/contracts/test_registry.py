@@ -25,7 +25,7 @@ from bagline.model.workitem import STATUS_CANCELLED, STATUS_PENDING, STATUS_STAR
 from bagline.problems import ERROR, Problem
 from bagline.services.registry.base import Registry, WorkItemFilter
 from bagline.services.registry.database import HEAD, Database, sqlite_url
-from bagline.services.registry.http.registry import HttpRegistry
+from bagline.services.registry.http.over_http import HttpRegistry
 from bagline.services.registry.http.speaking import RegistryClient
 from bagline.services.registry.migrating import newest
 from bagline.services.registry.sql import SqlRegistry

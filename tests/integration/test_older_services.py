@@ -10,7 +10,7 @@ import pytest
 import valkey
 
 from bagline.errors import BagRejected
-from bagline.lines.ingest.staging.places import walk_headers
+from bagline.lines.ingest.staging.spans import walk_headers
 from bagline.model.subject import item_subject
 from bagline.model.workitem import WorkItem
 from support.bags import END, BagBuilder, extension, header, padded, pax

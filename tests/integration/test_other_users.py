@@ -25,7 +25,7 @@ import pytest
 import valkey
 
 from bagline.embedded import EngineAddresses, Engines, stop_engines
-from bagline.embedded.keys import Keys
+from bagline.embedded.certificates import Keys
 from bagline.embedded.seaweedfs import find_weed
 from bagline.services.objects.base import Body, Target
 from bagline.services.objects.s3 import S3Objects

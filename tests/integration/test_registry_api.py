@@ -21,7 +21,7 @@ from bagline.model import wire
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
 from bagline.model.times import Timestamp
 from bagline.model.workitem import STATUS_CANCELLED, WorkItem
-from bagline.services.registry.http.registry import HttpRegistry
+from bagline.services.registry.http.over_http import HttpRegistry
 from bagline.services.registry.http.speaking import RegistryClient
 from support.proxy import Fault, Proxy, proxy_before
 from support.registry import ADMIN, RegistryServer, run, temporary_registry

@@ -19,7 +19,7 @@ from bagline.errors import Misconfigured, Refused
 from bagline.secret import Secret
 from bagline.services.objects.base import Body, Objects, Target
 from bagline.services.registry.database import Database, sqlite_url
-from bagline.services.registry.http.registry import HttpRegistry
+from bagline.services.registry.http.over_http import HttpRegistry
 from bagline.services.registry.http.speaking import RegistryClient
 from bagline.services.registry.migrating import downgrade_to
 from bagline.services.registry.users import ApiUsers

@@ -23,7 +23,7 @@ from bagline.model.registry import (
 from bagline.model.times import Timestamp
 from bagline.model.workitem import STATUS_STARTED, STATUS_SUCCESS, WorkItem
 from bagline.problems import ERROR, Problem
-from bagline.services.registry.http.registry import HttpRegistry
+from bagline.services.registry.http.over_http import HttpRegistry
 from bagline.services.registry.http.speaking import RegistryClient
 from support.registry import ADMIN, WORKERS, RegistryServer, run, temporary_registry
 

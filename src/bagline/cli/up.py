@@ -21,7 +21,7 @@ from bagline.cli.common import (
     settings_for,
 )
 from bagline.embedded import stop_engines
-from bagline.embedded.processes import birth
+from bagline.embedded.pids import birth
 from bagline.errors import BaglineError, Misconfigured
 from bagline.logs import configure_logs
 from bagline.worker.processes import WorkersRunElsewhere, line_runner

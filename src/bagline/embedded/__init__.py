@@ -5,8 +5,8 @@ Nothing else of Bagline knows whether its engines are embedded or a fleet's.
 
 from __future__ import annotations
 
+from bagline.embedded.corner import EngineAddresses
 from bagline.embedded.engines import Engines, running_engines, stop_engines
-from bagline.embedded.house import EngineAddresses
 from bagline.embedded.privacy import close_to_others, is_open_to_others, make_private, private_file
 from bagline.embedded.room import check_room, free_bytes, shortage
 

@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
-from bagline.embedded.house import Credentials, House, Running, try_lock
+from bagline.embedded.corner import Credentials, House, Running, try_lock
+from bagline.embedded.pids import birth, find_by_argument
 from bagline.embedded.privacy import private_file
-from bagline.embedded.processes import birth, find_by_argument
 from bagline.errors import Unreachable
 
 INSTALL_REMEDY = (

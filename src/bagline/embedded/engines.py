@@ -13,11 +13,11 @@ from typing import Any
 import structlog
 
 from bagline.duty import Duty, Pauses
+from bagline.embedded.corner import Credentials, EngineAddresses, House, Running, faults_of
 from bagline.embedded.engine import Answer, Engine
-from bagline.embedded.house import Credentials, EngineAddresses, House, Running, faults_of
+from bagline.embedded.pids import birth, end_processes
 from bagline.embedded.ports import free_ports
 from bagline.embedded.privacy import close_what_the_store_opened
-from bagline.embedded.processes import birth, end_processes
 from bagline.embedded.room import shortage
 from bagline.embedded.seaweedfs import SeaweedFS
 from bagline.embedded.valkey import Valkey

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from bagline.embedded.certificates import Keys
+from bagline.embedded.corner import write_private
 from bagline.embedded.engine import INSTALL_REMEDY, Answer, Engine
-from bagline.embedded.house import write_private
-from bagline.embedded.keys import Keys
 from bagline.embedded.privacy import make_private
 from bagline.errors import Misconfigured
 

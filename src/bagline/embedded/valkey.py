@@ -6,8 +6,8 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from bagline.embedded.corner import write_private
 from bagline.embedded.engine import INSTALL_REMEDY, Answer, Engine
-from bagline.embedded.house import write_private
 from bagline.errors import Misconfigured
 
 ASK_SECONDS = 1.0

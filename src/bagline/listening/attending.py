@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from bagline.listening.connections import Connection, Connections
+from bagline.listening.connections import Connections, OpenConnection
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -37,7 +37,7 @@ class Attending:
             if self._connections.of(scope["client"]) is connection:
                 connection.request_ends()
 
-    def _patiently(self, send: Send, connection: Connection) -> Send:
+    def _patiently(self, send: Send, connection: OpenConnection) -> Send:
         async def sending(message: Message) -> None:
             try:
                 async with asyncio.timeout(self._seconds):

@@ -19,7 +19,7 @@ Address = tuple[Any, ...]
 """Host and port of the other end, as ASGI's `scope["client"]` has them."""
 
 
-class Connection:
+class OpenConnection:
     """One connection. Between requests a timer waits for the next whole head."""
 
     def __init__(self, transport: asyncio.Transport, head_seconds: float) -> None:
@@ -52,7 +52,7 @@ class Connections:
     def __init__(self, most: int, head_seconds: float) -> None:
         self._most = most
         self._head_seconds = head_seconds
-        self._open: dict[Address, Connection] = {}
+        self._open: dict[Address, OpenConnection] = {}
         self._strangers: dict[Address, None] = {}  # in the order they came
         self.cut_off = 0
         """How many were ended for others to have room."""
@@ -63,7 +63,7 @@ class Connections:
     def opened(self, transport: asyncio.Transport) -> None:
         """Take it in. Where there are too many, the first stranger goes."""
         address = _address(transport)
-        self._open[address] = Connection(transport, self._head_seconds)
+        self._open[address] = OpenConnection(transport, self._head_seconds)
         self._strangers[address] = None
         if len(self._open) > self._most:
             oldest = next(iter(self._strangers))  # at worst the new one itself
@@ -77,7 +77,7 @@ class Connections:
         if connection is not None:
             connection.request_begins()
 
-    def of(self, client: Sequence[Any] | None) -> Connection | None:
+    def of(self, client: Sequence[Any] | None) -> OpenConnection | None:
         """The connection of an ASGI scope's client; None when it has ended meanwhile."""
         return self._open.get(tuple(client or ()))
 
@@ -85,7 +85,7 @@ class Connections:
         """Its client has shown a right key: it gives way to nobody."""
         self._strangers.pop(tuple(client or ()), None)
 
-    def _forget(self, address: Address) -> Connection | None:
+    def _forget(self, address: Address) -> OpenConnection | None:
         self._strangers.pop(address, None)
         return self._open.pop(address, None)
 

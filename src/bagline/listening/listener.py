@@ -30,7 +30,7 @@ SPARE_FILES = 256
 
 
 @dataclass(frozen=True)
-class Limits:
+class ListenerLimits:
     """Connections at once; seconds for a head, and for each part of an answer to be taken."""
 
     connections: int = 1_000
@@ -46,7 +46,7 @@ class Listener:
         app: Application,
         place: socket.socket,
         connections: Connections,
-        limits: Limits,
+        limits: ListenerLimits,
         *,
         tls_cert: Path | None = None,
         tls_key: Path | None = None,

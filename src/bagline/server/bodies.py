@@ -74,7 +74,7 @@ class Room:
             turn.set_result(None)
 
 
-class Bodies:
+class RequestBodies:
     """Reads the body whole, as large as the route takes, and hands it on in one piece.
 
     A body whose length is not told counts as the longest its route takes. Its memory is

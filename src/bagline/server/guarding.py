@@ -11,11 +11,11 @@ from bagline.config import ServerSettings
 from bagline.errors import Misconfigured, ServiceFault
 from bagline.listening.attending import Application, Receive, Scope, Send
 from bagline.listening.connections import Connections
-from bagline.listening.listener import Limits
+from bagline.listening.listener import ListenerLimits
 from bagline.model import times
 from bagline.model.times import Timestamp
 from bagline.server.access_log import AccessLog
-from bagline.server.bodies import Bodies
+from bagline.server.bodies import RequestBodies
 from bagline.server.endpoints import Api
 from bagline.server.keyring import KeyRing
 from bagline.server.metrics import ServerMeter
@@ -28,8 +28,8 @@ NOTED_SECONDS = 60.0
 """How often the database is told when keys were used."""
 
 
-def limits_of(settings: ServerSettings) -> Limits:
-    return Limits(
+def limits_of(settings: ServerSettings) -> ListenerLimits:
+    return ListenerLimits(
         connections=settings.connections,
         head_seconds=settings.head_seconds,
         answer_seconds=settings.answer_seconds,
@@ -50,7 +50,7 @@ def guarded(
         return await asyncio.to_thread(users.open_keys)
 
     api = Api(catalogue, options, users).application()
-    bodies = Bodies(
+    bodies = RequestBodies(
         Noting(api, users), large_bytes=settings.body_bytes, seconds=settings.body_seconds
     )
     door = Door(bodies, KeyRing(load), connections, settings, failed=meter.sign_in_failed)

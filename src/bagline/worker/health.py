@@ -20,13 +20,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from bagline.errors import BaglineError
 from bagline.listening.attending import Receive, Scope, Send, answer
 from bagline.listening.connections import Connections
-from bagline.listening.listener import Limits, Listener, listen_at
+from bagline.listening.listener import Listener, ListenerLimits, listen_at
 from bagline.listening.sharing import Shared
 from bagline.services.bundle import Services
 
 READY_AGE_SECONDS = 3.0
 NUMBERS_SECONDS = 0.1
-LIMITS = Limits(connections=100, head_seconds=5.0, answer_seconds=10.0)
+LIMITS = ListenerLimits(connections=100, head_seconds=5.0, answer_seconds=10.0)
 
 Faults = Callable[[], list[str]]
 """What is wrong now; nothing when all is well."""

@@ -9,6 +9,7 @@ from typing import Any
 from bagline.model.ingest import IngestFile, TarSpan
 from bagline.services.redis_client import RedisClient
 from bagline.services.state.base import COMMIT_FILES, FileEntry
+from bagline.services.state.decoding import broken, decode_file
 from bagline.services.state.keys import (
     file_prefix,
     own_key,
@@ -18,7 +19,6 @@ from bagline.services.state.keys import (
     unpack_members,
     unpack_span,
 )
-from bagline.services.state.records import broken, decode_file
 
 ELEMENTS_A_TRIP = 4
 SCAN_COUNT = 1_000

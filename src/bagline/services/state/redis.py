@@ -31,8 +31,8 @@ from bagline.services.state.base import (
     Lease,
     State,
 )
+from bagline.services.state.decoding import broken, decode_object, decode_result
 from bagline.services.state.files import FileReader
-from bagline.services.state.records import broken, decode_object, decode_result
 
 PROGRESS_SECONDS = 60
 SCAN_COUNT = 1_000

@@ -58,7 +58,7 @@ def scan(job: IngestJob, notes: PreFetchNotes, part_bytes: int) -> tuple[Bodies,
     )
     job.progress.expect(files=0, bytes=bag.size)
     with Saver(job) as saver:
-        records = Records(job, notes, pass_, saver)
+        records = ScanRecords(job, notes, pass_, saver)
         try:
             for found in pass_.files():
                 records.add(found)
@@ -97,7 +97,7 @@ def _known(job: IngestJob) -> Iterator[ScannedFile]:
                 )
 
 
-class Records:
+class ScanRecords:
     """The files of one pass, saved in batches: as many as one commit may carry, as many
     bytes as `checkpoint_bytes`, or what `checkpoint_seconds` brought, whichever is first.
     """

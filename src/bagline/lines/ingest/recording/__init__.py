@@ -13,7 +13,7 @@ from bagline.lines.ingest.copies import Ledger
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import is_preserved, must_be_kept
 from bagline.lines.ingest.recording.events import object_events
-from bagline.lines.ingest.recording.records import generic_file, intellectual_object
+from bagline.lines.ingest.recording.registry_records import generic_file, intellectual_object
 from bagline.model.ingest import IngestFile, IngestObject
 from bagline.model.registry import GenericFile, IntellectualObject
 from bagline.model.times import is_set

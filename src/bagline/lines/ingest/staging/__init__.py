@@ -18,7 +18,7 @@ from contextlib import closing
 from itertools import chain, islice
 
 from bagline.lines.ingest.job import IngestJob
-from bagline.lines.ingest.staging.places import is_sparse, placed_files, span_of
+from bagline.lines.ingest.staging.spans import is_sparse, placed_files, span_of
 from bagline.lines.ingest.staging.sparse import expanded
 from bagline.lines.ingest.staging.windows import WINDOW_FILES, WINDOWS, windows_of
 from bagline.model.ingest import IngestFile

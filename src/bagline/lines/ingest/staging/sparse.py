@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bagline.lines.ingest.job import IngestJob
-from bagline.lines.ingest.staging.places import span_of
+from bagline.lines.ingest.staging.spans import span_of
 from bagline.services.state.base import FileEntry
 
 _ZEROS = bytes(1024 * 1024)

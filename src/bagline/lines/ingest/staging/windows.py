@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from bagline.lines.ingest.staging.places import span_of
+from bagline.lines.ingest.staging.spans import span_of
 from bagline.services.state.base import FileEntry
 
 WINDOW_FILES = 200

@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 
 from bagline.services.queue.base import Delivery
-from bagline.services.queue.nsq.connection import Connection
 from bagline.services.queue.nsq.loop import Loop
+from bagline.services.queue.nsq.nsqd import NsqdConnection
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class NsqDelivery(Delivery):
     def __init__(
         self,
         loop: Loop,
-        connection: Connection,
+        connection: NsqdConnection,
         message: Any,
         *,
         topic: str,
@@ -47,7 +47,7 @@ class NsqDelivery(Delivery):
         """On the loop's thread."""
         self.topic, self.number = topic, number
         self.attempts = int(message.attempts)
-        self.connection: Connection | None = connection
+        self.connection: NsqdConnection | None = connection
         """None once the message is not ours: ended, parked, or its connection closed."""
         self._loop = loop
         self._message = message

@@ -13,7 +13,7 @@ from bagline.services.queue.nsq.delivery import NsqDelivery
 from bagline.services.queue.nsq.http import NsqHttp
 from bagline.services.queue.nsq.loop import Loop
 from bagline.services.queue.nsq.options import NsqOptions
-from bagline.services.queue.nsq.reader import Reader
+from bagline.services.queue.nsq.reader import NsqReader
 
 CLOSE_SECONDS = 5.0
 
@@ -91,7 +91,7 @@ class NsqSubscription(Subscription):
         self._arrived: deque[NsqDelivery] = deque()
         self._news = threading.Condition()
         self._is_closed = False
-        self._reader: Reader | None = None
+        self._reader: NsqReader | None = None
         loop.call(self._open, http, options, in_flight)
 
     @property
@@ -100,7 +100,7 @@ class NsqSubscription(Subscription):
         return self._reader is not None and self._reader.is_over
 
     def _open(self, http: NsqHttp, options: NsqOptions, in_flight: int) -> None:
-        self._reader = Reader(
+        self._reader = NsqReader(
             self._loop, http, options, self.topic, in_flight, on_delivery=self._arrive
         )
 

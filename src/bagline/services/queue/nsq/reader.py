@@ -19,12 +19,12 @@ from typing import Any
 import structlog
 
 from bagline.errors import BaglineError, Unreachable
-from bagline.services.queue.nsq.connection import Connection
+from bagline.services.queue.nsq.addresses import Places
 from bagline.services.queue.nsq.delivery import NsqDelivery
 from bagline.services.queue.nsq.http import NsqHttp
 from bagline.services.queue.nsq.loop import Loop
+from bagline.services.queue.nsq.nsqd import NsqdConnection
 from bagline.services.queue.nsq.options import Address, NsqOptions
-from bagline.services.queue.nsq.places import Places
 
 log = structlog.get_logger(__name__)
 
@@ -42,12 +42,12 @@ BODY_SHOWN = 80
 class Peer:
     """An nsqd that is wanted."""
 
-    connection: Connection | None = None
+    connection: NsqdConnection | None = None
     pause: float = FIRST_PAUSE
     try_at: float = 0.0
 
 
-class Reader:
+class NsqReader:
     """`on_delivery` is called with each item; at most `in_flight` are in hand."""
 
     def __init__(
@@ -142,7 +142,7 @@ class Reader:
             return
         if self._is_leaving:
             return
-        peer.connection = Connection(
+        peer.connection = NsqdConnection(
             address,
             resolved,
             self._topic,
@@ -161,13 +161,13 @@ class Reader:
         )
         return str(found[0][4][0])
 
-    def _ready_now(self, connection: Connection) -> None:
+    def _ready_now(self, connection: NsqdConnection) -> None:
         log.info("nsqd_connected", nsqd=str(connection.address), topic=self._topic)
         self.fault = None
         self._peers[connection.address].pause = FIRST_PAUSE
         self._places.come(connection)
 
-    def _closed(self, connection: Connection) -> None:
+    def _closed(self, connection: NsqdConnection) -> None:
         for delivery in list(self._in_hand):
             if delivery.connection is connection:
                 delivery.lose()  # nsqd hands it to another worker; the lease says wait
@@ -186,13 +186,13 @@ class Reader:
             log.warning("nsqd_away", nsqd=str(address), topic=self._topic, reason=str(fault))
             self._note(fault)
 
-    def _ready(self) -> Iterable[Connection]:
+    def _ready(self) -> Iterable[NsqdConnection]:
         for peer in self._peers.values():
             if peer.connection is not None and peer.connection.is_ready:
                 yield peer.connection
 
     # -- what comes
-    def _take(self, connection: Connection, message: Any) -> None:
+    def _take(self, connection: NsqdConnection, message: Any) -> None:
         item_id = item_of(message.body)
         if item_id is None:
             log.error(

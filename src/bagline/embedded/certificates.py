@@ -15,8 +15,8 @@ import secrets
 from importlib.util import find_spec
 from pathlib import Path
 
+from bagline.embedded.corner import write_private
 from bagline.embedded.engine import INSTALL_REMEDY
-from bagline.embedded.house import write_private
 from bagline.embedded.privacy import make_private
 from bagline.errors import Misconfigured
 

@@ -58,7 +58,7 @@ logging.getLogger("nsq").propagate = False
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class MessageLimits:
     """What nsqd answers to IDENTIFY, in seconds."""
 
     message: float = 60.0
@@ -68,7 +68,7 @@ class Limits:
     ready: int = 2500
 
 
-class Connection(AsyncConn):  # type: ignore[misc]  # untyped
+class NsqdConnection(AsyncConn):  # type: ignore[misc]  # untyped
     """`on_ready`, `on_message` and `on_closed` are called with the connection, the second
     also with pynsq's message; `on_closed` once, whatever ends it."""
 
@@ -79,9 +79,9 @@ class Connection(AsyncConn):  # type: ignore[misc]  # untyped
         topic: str,
         options: NsqOptions,
         *,
-        on_ready: Callable[[Connection], None],
-        on_message: Callable[[Connection, Any], None],
-        on_closed: Callable[[Connection], None],
+        on_ready: Callable[[NsqdConnection], None],
+        on_message: Callable[[NsqdConnection, Any], None],
+        on_closed: Callable[[NsqdConnection], None],
     ) -> None:
         self.stream: Any
         self.socket: Any
@@ -95,7 +95,7 @@ class Connection(AsyncConn):  # type: ignore[misc]  # untyped
             user_agent=USER_AGENT,
         )
         self.address = address
-        self.limits = Limits()
+        self.limits = MessageLimits()
         self.fault: BaglineError | None = None
         """Why it ended, where that is known."""
         self.is_ready = False
@@ -124,7 +124,7 @@ class Connection(AsyncConn):  # type: ignore[misc]  # untyped
             super()._connect_callback(fut)
 
     def _identified(self, data: dict[str, Any], **_: object) -> None:
-        self.limits = Limits(
+        self.limits = MessageLimits(
             message=float(data.get("msg_timeout") or 60_000) / 1_000,
             longest=float(data.get("max_msg_timeout") or 900_000) / 1_000,
             ready=int(data.get("max_rdy_count") or 1),

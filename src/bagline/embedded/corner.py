@@ -5,7 +5,7 @@
   users.lock                 held (shared) by every process that uses them
   credentials.json           0600, made once
   running.json               0600: pid, birth and ports of each engine
-  keys/                      see `bagline.embedded.keys`
+  keys/                      see `bagline.embedded.certificates`
   valkey/ seaweedfs/         each engine's files, with a lock that the engine holds
   logs/                      what the engines print, bounded
 """

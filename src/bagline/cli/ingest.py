@@ -29,7 +29,8 @@ from bagline.cli.common import (
 from bagline.cli.items import show_problems, show_report
 from bagline.cli.up import running_line
 from bagline.cli.watching import watch
-from bagline.config import MIB, Settings
+from bagline.config import Settings
+from bagline.units import MIB
 from bagline.embedded import check_room
 from bagline.errors import Misconfigured, Refused, Unreachable
 from bagline.logs import configure_logs

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bagline.config import MIB
+from bagline.units import MIB
 from bagline.errors import Gone
 from bagline.formats.pronom import FormatMatch, PronomIdentifier, Sample
 from bagline.model.ingest import FORMAT_BY_SIEGFRIED, IngestFile

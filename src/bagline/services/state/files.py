@@ -12,13 +12,12 @@ from bagline.services.state.base import COMMIT_FILES, FileEntry
 from bagline.services.state.keys import (
     file_prefix,
     own_key,
-    path_bytes,
     path_digest,
-    path_text,
     unpack_members,
     unpack_span,
 )
 from bagline.services.state.records import broken, decode_file
+from bagline.units import path_bytes, path_text
 
 ELEMENTS_A_TRIP = 4
 SCAN_COUNT = 1_000

@@ -24,6 +24,7 @@ import msgspec
 
 from bagline.errors import BrokenState
 from bagline.model.ingest import TarSpan
+from bagline.units import path_bytes
 
 OWN_KINDS = ("object", "members", "spans", "checkpoint", "tally", "proofs")
 """Kinds of keys that hold an item's working state, beside its hash."""
@@ -43,14 +44,6 @@ def item_of_own_key(key: bytes) -> int | None:
     """The item's id in one of our keys; None when the key is not of that form."""
     digits = key.partition(b"{")[2].partition(b"}")[0]
     return int(digits) if digits.isdigit() else None
-
-
-def path_bytes(path: str) -> bytes:
-    return path.encode("utf-8", "surrogateescape")
-
-
-def path_text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
 
 
 def file_prefix(object_identifier: str) -> bytes:

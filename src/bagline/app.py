@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from bagline.config import MIB, Settings, load_settings
+from bagline.config import Settings, load_settings
 from bagline.duty import Duty
 from bagline.embedded import Engines, check_room, running_engines
 from bagline.errors import Misconfigured, Refused, Unreachable
@@ -22,6 +22,7 @@ from bagline.model.workitem import ACTION_INGEST, STATUS_SUSPENDED, WorkItem
 from bagline.services.bundle import Services
 from bagline.services.objects.base import Target
 from bagline.services.registry.base import WorkItemFilter
+from bagline.units import MIB
 from bagline.wiring import (
     LINES,
     build_services,

@@ -22,8 +22,8 @@ from bagline.errors import Misconfigured
 from bagline.model.storage import DEFAULT_OPTIONS, StorageOption, StorageTarget
 from bagline.secret import Secret as Secret
 from bagline.secret import check_private
+from bagline.units import MIB
 
-MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 SECRETS = ("access_key", "secret_key", "redis_url", "database_url", "auth_secret", "key")

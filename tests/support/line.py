@@ -136,8 +136,21 @@ def line_under_test(
 ) -> Iterator[LineUnderTest]:
     """A line of its own on the session's engines; `work` overrides WorkSettings, `queue` says
     which queue if not the one in Redis."""
+    with line_over(engines, folder, fresh_name("line"), queue=queue, **work) as line:
+        yield line
+
+
+@contextmanager
+def line_over(
+    engines: EngineAddresses,
+    folder: Path,
+    name: str,
+    *,
+    queue: QueueSettings | None = None,
+    **work: object,
+) -> Iterator[LineUnderTest]:
+    """The same over buckets of that name, and what lies in the folder."""
     redis_url = _fresh_database(engines)
-    name = fresh_name("line")
     targets = tuple(
         StorageTarget(bucket=f"{name}-preservation-{place}", provider="Local", host="localhost")
         for place in ("va", "or")
@@ -164,7 +177,8 @@ def line_under_test(
     services = build_services(settings)
     faults = _watch_for_faults()
     try:
-        institution = services.registry.save_institution(
+        registry = services.registry
+        institution = registry.institution("test.edu") or registry.save_institution(
             Institution(
                 identifier="test.edu", name="Test", receiving_bucket=f"{name}-receiving.test.edu"
             )

@@ -41,9 +41,7 @@ def values(*modules: object) -> Iterable[float]:
 
 
 CODE = {
-    *values(
-        format_identifier, metadata, spans, windows, base, reading, verifying, writing, pronom
-    ),
+    *values(format_identifier, metadata, spans, windows, base, reading, verifying, writing, pronom),
     *values(retrying),
     *(getattr(WorkSettings(), name) for name in WorkSettings.__struct_fields__),
     *(delay for policy in (BRIEF, PATIENT) for delay in (policy.first_delay, policy.longest_delay)),

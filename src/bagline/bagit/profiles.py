@@ -116,6 +116,7 @@ def _profile(name: str, document: Mapping[str, Any]) -> Profile:
     serializations = None
     if document.get("Serialization", "optional") != "forbidden":
         serializations = _names(document, "Accept-Serialization")
+    rules = _bounded(tuple(islice(_rules(document), PROFILE_RULES + 1)))
     return Profile(
         name=name,
         identifier=document["BagIt-Profile-Info"]["BagIt-Profile-Identifier"],
@@ -128,12 +129,18 @@ def _profile(name: str, document: Mapping[str, Any]) -> Profile:
         tag_manifests_allowed=_algorithms(document, "Tag-Manifests-Allowed"),
         tag_files_required=_names(document, "Tag-Files-Required") or (),
         tag_files_allowed=_names(document, "Tag-Files-Allowed"),
-        rules=_bounded(tuple(islice(_rules(document), PROFILE_RULES + 1))),
+        rules=rules,
         storage_tag=(storage.get("tag-file", ""), storage.get("tag", "")),
-        storage_default=storage.get("default", ""),
+        storage_default=storage.get("default") or _default(rules, storage),
         control_characters_warn=document.get("Bagline-Control-Characters-In-Names") == "warn",
         unlisted_manifests_warn=document.get("Bagline-Unlisted-Manifests") == "warn-before-1.0",
     )
+
+
+def _default(rules: tuple[TagRule, ...], storage: Mapping[str, Any]) -> str:
+    """What the rule for the tag that names the storage option takes a bag to say."""
+    tag = (storage.get("tag-file"), storage.get("tag"))
+    return next((rule.default for rule in rules if (rule.tag_file, rule.name) == tag), "")
 
 
 def _bounded(rules: tuple[TagRule, ...]) -> tuple[TagRule, ...]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bagline.errors import Refused
+from bagline.units import MIB
 
-MIB = 1024 * 1024
 LEAST_FREE_BYTES = 16 * MIB
 LEAST_FREE_SHARE = 90
 """A little more than the hundredth at which SeaweedFS stops."""

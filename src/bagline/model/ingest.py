@@ -11,6 +11,7 @@ from msgspec import Struct
 from bagline.model.premis import PremisEvent
 from bagline.model.times import NEVER, Timestamp, is_set
 from bagline.model.wire import kept, kept_list
+from bagline.units import path_bytes
 
 SOURCE_INGEST = "ingest"
 SOURCE_MANIFEST = "manifest"
@@ -94,7 +95,7 @@ class IngestFile(Struct, kw_only=True, omit_defaults=True, gc=False):
         """
         path = self.path_in_bag
         if not path.isascii():
-            path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            path = path_bytes(path).decode("utf-8", "backslashreplace")
         return f"{self.object_identifier}/{path}"
 
     @property

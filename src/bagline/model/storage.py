@@ -8,6 +8,7 @@ from urllib.parse import quote_plus
 from msgspec import Struct
 
 from bagline.model.ingest import IngestFile
+from bagline.units import path_bytes
 
 PROVIDER_AWS = "AWS"
 METADATA_LIMIT_BYTES = 2_000
@@ -117,7 +118,7 @@ def user_metadata(file: IngestFile, institution: str, provider: str = "") -> dic
 
 def encoded_path(path: str) -> str:
     """Form-encoded: space is `+`, all but `A-Za-z0-9-_.~` is %XX (contract C)."""
-    return quote_plus(path.encode("utf-8", "surrogateescape"), safe="")
+    return quote_plus(path_bytes(path), safe="")
 
 
 def is_plain_header(value: str) -> bool:

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from bagline.units import path_bytes
+
 R = TypeVar("R", bound=msgspec.Struct)
 
 _encoder = msgspec.json.Encoder()
@@ -79,7 +81,7 @@ def _without_nulls(value: Any) -> Any:
 
 def _without_surrogates(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return path_bytes(value).decode("utf-8", "replace")
     if isinstance(value, dict):
         return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
     if isinstance(value, list):

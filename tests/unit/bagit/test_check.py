@@ -330,3 +330,32 @@ def test_the_algorithm_in_a_manifests_name_may_be_in_upper_case() -> None:
     bag = valid_bag().manifest("MD5").tag_manifest()
     assert checked(bag).problems == []
     assert codes(checked(bag.wrong_digest("data/empty"))) == [problems.DIGEST_DIFFERS.code]
+
+
+def test_a_missing_file_counts_once_however_many_manifests_list_it() -> None:
+    def lines(digest_bytes: int) -> bytes:
+        return b"\n".join(b"ab" * digest_bytes + b"  data/%d" % n for n in range(1_300))
+
+    bag = valid_bag().manifest_line("manifest-md5.txt", lines(16))
+    report = checked(bag.manifest_line("manifest-sha256.txt", lines(32)))
+    assert codes(report).count(problems.FILE_MISSING.code) == 1_000
+    assert messages(report)[-1].startswith("300 more problems of the kind BAG007")
+
+
+def test_wrong_digests_are_listed_in_the_order_of_the_tar_whatever_that_of_the_manifest() -> None:
+    bag = BagBuilder().without_oxum()
+    for number in range(1_100):
+        bag.payload(f"{number:04d}", b"")
+    wrong = (b"%032x  data/%04d\n" % (number, number) for number in range(1_099, -1, -1))
+    report = checked(bag.manifest("sha256").tag_file("manifest-md5.txt", b"".join(wrong)), "none")
+    found = [p for p in report.problems if p.code == problems.DIGEST_DIFFERS.code]
+    assert [p.subject for p in found] == [f"data/{number:04d}" for number in range(1_000)]
+    assert all(f"{number:032x}" in p.message for number, p in enumerate(found))
+    assert messages(report)[-1].startswith("100 more problems of the kind BAG081")
+
+
+@pytest.mark.parametrize(("second", "kind"), [("ab", "BAG070"), ("cd", "BAG069")])
+def test_a_file_listed_twice_by_an_algorithm_that_is_not_calculated(second: str, kind: str) -> None:
+    lines = "".join(f"{digest * 32}  data/empty\n" for digest in ("ab", second))
+    bag = valid_bag().tag_file("manifest-sha3256.txt", lines.encode())
+    assert sorted(codes(checked(bag.manifest("md5")))) == sorted(["BAG064", kind])

@@ -9,6 +9,7 @@ import pytest
 
 from bagline.bagit.profiles import (
     DEFAULT_PROFILE_IDENTIFIER,
+    assumed_tags,
     effective_identifier,
     is_known,
     load_profile,
@@ -118,3 +119,20 @@ def test_a_file_that_is_no_profile(tmp_path: Path, text: str) -> None:
 def test_a_profile_that_does_not_exist_is_named_with_the_choices() -> None:
     with pytest.raises(Misconfigured, match="aptrust, btr, none"):
         load_profile("/nowhere/profile.json")
+
+
+def test_what_a_profile_takes_a_bag_to_have_stands_in_its_json(tmp_path: Path) -> None:
+    (tag,) = assumed_tags([], load_profile("aptrust"))
+    assert tag == Tag(tag_file="aptrust-info.txt", tag_name="Storage-Option", value="Standard")
+    empty = Tag(tag_file="aptrust-info.txt", tag_name="storage-option", value="")
+    assert assumed_tags([empty], load_profile("aptrust")) == []
+    assert assumed_tags([], load_profile("btr")) == []
+    document = {
+        "BagIt-Profile-Info": {"BagIt-Profile-Identifier": "x"},
+        "Bag-Info": {"Keep-At": {"required": True, "Bagline-Default": "Glacier-OH"}},
+        "Bagline-Storage-Option": {"tag-file": "bag-info.txt", "tag": "Keep-At"},
+    }
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(document), "utf-8")
+    assert storage_option([], load_profile(str(path))) == "Glacier-OH"
+    assert [tag.value for tag in assumed_tags([], load_profile(str(path)))] == ["Glacier-OH"]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bagline.config import MIB
 from bagline.errors import Gone
 from bagline.formats.pronom import FormatMatch, PronomIdentifier, Sample
 from bagline.lines.ingest.job import IngestJob
@@ -18,6 +17,7 @@ from bagline.lines.ingest.preserved import must_be_kept
 from bagline.model.ingest import FORMAT_BY_SIEGFRIED, IngestFile
 from bagline.model.workitem import STAGE_RECEIVE
 from bagline.services.objects.base import Piece
+from bagline.units import MIB
 from bagline.worker.stage import Done, Halt, Outcome, Stage
 
 END_BYTES = 64 * 1024

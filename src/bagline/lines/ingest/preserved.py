@@ -6,6 +6,7 @@ import hashlib
 
 from bagline.bagit.paths import Role, role_of
 from bagline.model.ingest import IngestFile
+from bagline.units import path_bytes
 
 PLUMBING = frozenset({"bagit.txt", "fetch.txt"})
 
@@ -43,15 +44,11 @@ class NamedUuids:
 
     def __init__(self, *parts: object) -> None:
         text = "".join(f"{part}\x1f" for part in parts)
-        self._first = hashlib.sha1(_raw(text), usedforsecurity=False)
+        self._first = hashlib.sha1(path_bytes(text), usedforsecurity=False)
 
     def of(self, last: str) -> str:
         digest = self._first.copy()
-        digest.update(_raw(last))
+        digest.update(path_bytes(last))
         text = digest.hexdigest()
         variant = "89ab"[int(text[16], 16) & 3]
         return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
-
-
-def _raw(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")

@@ -16,8 +16,8 @@ from bagline.model.times import from_datetime
 from bagline.services.objects.base import ObjectInfo
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_key
+from bagline.units import MIB
 
-MIB = 1024 * 1024
 WINDOW_BYTES = 8 * MIB
 """Bytes of one ranged GET of a stream."""
 WINDOWS_AHEAD = 3

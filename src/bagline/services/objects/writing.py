@@ -15,8 +15,8 @@ from bagline.services.objects.base import Body, Proof, ProofMethod, Target
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_target
 from bagline.services.objects.reading import Reader
+from bagline.units import MIB
 
-MIB = 1024 * 1024
 PART_BYTES = 8 * MIB
 PARTS = 9_000
 """S3 allows 10,000 parts an object; larger objects get larger parts."""

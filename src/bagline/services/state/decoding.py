@@ -11,7 +11,7 @@ from bagline.errors import BrokenState
 from bagline.model import wire
 from bagline.model.ingest import IngestFile, IngestObject
 from bagline.model.workitem import WorkResult
-from bagline.services.state.keys import path_text
+from bagline.units import path_text
 
 R = TypeVar("R", bound=msgspec.Struct)
 

@@ -13,12 +13,11 @@ from bagline.services.state.decoding import broken, decode_file
 from bagline.services.state.keys import (
     file_prefix,
     own_key,
-    path_bytes,
     path_digest,
-    path_text,
     unpack_members,
     unpack_span,
 )
+from bagline.units import path_bytes, path_text
 
 ELEMENTS_A_TRIP = 4
 SCAN_COUNT = 1_000

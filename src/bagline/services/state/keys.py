@@ -26,6 +26,7 @@ import msgspec
 from bagline.errors import BrokenState
 from bagline.model.ingest import TarSpan
 from bagline.model.subject import ITEM, Subject
+from bagline.units import path_bytes
 
 OWN_KINDS = ("object", "members", "spans", "checkpoint", "tally", "proofs")
 """Kinds of keys that hold an item's working state, beside its hash."""
@@ -55,14 +56,6 @@ def subject_of_key(key: bytes) -> Subject | None:
     if not digits.isascii() or not digits.isdigit():
         return None
     return Subject(kind if colon else ITEM, int(digits))
-
-
-def path_bytes(path: str) -> bytes:
-    return path.encode("utf-8", "surrogateescape")
-
-
-def path_text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
 
 
 def file_prefix(object_identifier: str) -> bytes:

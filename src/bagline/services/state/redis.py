@@ -33,6 +33,7 @@ from bagline.services.state.base import (
 )
 from bagline.services.state.decoding import broken, decode_object, decode_result
 from bagline.services.state.files import FileReader
+from bagline.units import path_bytes
 
 PROGRESS_SECONDS = 60
 SCAN_COUNT = 1_000
@@ -148,7 +149,7 @@ class RedisState(State):
         found: IngestObject | None = None
         for field, raw in self._scan_hash(item_id, "object:*"):
             record = decode_object(raw, item_id, field)
-            if field == b"object:" + keys.path_bytes(record.identifier):
+            if field == b"object:" + path_bytes(record.identifier):
                 return record
             found = record
         return found
@@ -195,7 +196,7 @@ class RedisState(State):
         for given in files:
             is_entry = isinstance(given, FileEntry)
             file, span = given if isinstance(given, FileEntry) else (given, None)
-            raw_path, packed = keys.path_bytes(file.path_in_bag), keys.pack_span(span)
+            raw_path, packed = path_bytes(file.path_in_bag), keys.pack_span(span)
             field = keys.file_prefix(file.object_identifier) + raw_path
             member = keys.pack_member(raw_path, packed)
             entries += b"1" if is_entry else b"0"
@@ -204,7 +205,7 @@ class RedisState(State):
             members.append(member)
             fields += [field, wire.encode(file)]
         if object is not None:
-            fields += [b"object:" + keys.path_bytes(object.identifier), wire.encode(object)]
+            fields += [b"object:" + path_bytes(object.identifier), wire.encode(object)]
         if result is not None:
             if not result.operation:
                 raise ValueError("a work result without the topic it belongs to (operation)")
@@ -219,7 +220,7 @@ class RedisState(State):
             self._commit,
             lease,
             self._keys(lease.item_id),
-            [keys.path_bytes(identifier), bytes(entries), len(files), *digests, *spans, *members,
+            [path_bytes(identifier), bytes(entries), len(files), *digests, *spans, *members,
              len(fields), *fields, *change, len(counts) // 2, *counts, len(proven), *proven],
         )  # fmt: skip
 
@@ -234,7 +235,7 @@ class RedisState(State):
         prefix = keys.file_prefix(object_identifier)
         arguments: list[bytes] = []
         for path, added in checksums.items():
-            arguments += [prefix + keys.path_bytes(path), wire.encode(added)[1:-1]]
+            arguments += [prefix + path_bytes(path), wire.encode(added)[1:-1]]
         lease_key = keys.own_key(lease.item_id, "lease")
         with self._client.speaking(f"{lease.item_id} and its lease"):
             left = self._add(keys=[lease_key, str(lease.item_id)], args=[lease.token, *arguments])

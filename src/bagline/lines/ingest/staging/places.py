@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
-from bagline.bagit.tar.member import Member, MemberKind
 from bagline.bagit.tar.framing import TarReader
+from bagline.bagit.tar.member import Member, MemberKind
 from bagline.errors import BrokenState, Unreachable
 from bagline.model.ingest import TarSpan
 from bagline.services.state.base import BATCH_FILES, FileEntry

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bagline.lines.ingest.staging.places import span_of
 from bagline.services.state.base import FileEntry
 from bagline.worker.stage import Job
-from bagline.lines.ingest.staging.places import span_of
 
 _ZEROS = bytes(1024 * 1024)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from bagline.services.state.base import FileEntry
 from bagline.lines.ingest.staging.places import span_of
+from bagline.services.state.base import FileEntry
 
 WINDOW_FILES = 200
 WINDOWS = 2

@@ -18,7 +18,9 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-LOG_BYTES = 16 * 1024 * 1024
+from bagline.units import MIB
+
+LOG_BYTES = 16 * MIB
 LOGS_KEPT = 2
 """A log of a worker above so many bytes becomes `.1`, that one `.2`, and so on to this number."""
 

@@ -9,7 +9,6 @@ import pytest
 from bagline.embedded import EngineAddresses
 from bagline.services.objects.connection import Connection, Endpoint
 from bagline.services.objects.probing import PREFIX, Probe
-from bagline.services.objects.reading import Reader
 from support.engines import fresh_name
 
 
@@ -31,7 +30,7 @@ def test_what_a_killed_probe_left_is_removed_when_it_is_old(
     connection.boto.put_object(Bucket=bucket, Key="bagline", Body=b"not a probe's")
     for key in (f"{PREFIX}0123-copy", f"{PREFIX}4567-copy", "bagline"):
         connection.boto.create_multipart_upload(Bucket=bucket, Key=key)
-    Probe(connection, Reader(connection), bucket, left_seconds).ask()
+    Probe(connection, bucket, left_seconds).ask()
     page = connection.boto.list_objects_v2(Bucket=bucket)
     left = [f"{PREFIX}0123-put"] if stays else []
     assert [found["Key"] for found in page["Contents"]] == ["bagline", *left]

@@ -22,8 +22,9 @@ from bagline.errors import BaglineError
 from bagline.formats.extensions import format_for
 from bagline.model.ingest import bag_name
 from bagline.problems import shown
+from bagline.units import MIB
 
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = MIB
 EXIT_VALID, EXIT_OUR_FAULT, EXIT_REJECTED = 0, 1, 2
 
 Source = tuple[Iterator[bytes], int | None]

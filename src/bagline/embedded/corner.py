@@ -26,12 +26,13 @@ from urllib.parse import quote
 
 from bagline.embedded.privacy import make_private
 from bagline.errors import BrokenState, Misconfigured, NoRoom, Unreachable
+from bagline.units import MIB
 
 LOCK_SECONDS = 60.0
 """How long another process may take to start or stop the engines."""
 LOCK_POLL_SECONDS = 0.01
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-LOG_BYTES = 4 * 1024 * 1024
+LOG_BYTES = 4 * MIB
 """A log larger than this keeps its last half, and goes on."""
 
 

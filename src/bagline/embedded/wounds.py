@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bagline.units import MIB
+
 LOOK_SECONDS = 0.5
 REST_SECONDS = 1.0
 """How long there must be room before it is started anew: space may come and go."""
 BELIEF_SECONDS = 60.0
-TAIL_BYTES = 1024 * 1024
+TAIL_BYTES = MIB
 COMPLAINTS = (b"no space left on device", b"disk quota exceeded")
 
 

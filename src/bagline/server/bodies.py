@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from bagline.listening.attending import Application, Message, Receive, Scope, Send, answer
 from bagline.model import wire
 from bagline.server.visits import VISIT, visit_of
+from bagline.units import MIB
 
-SMALL_BODY = 1024 * 1024
+SMALL_BODY = MIB
 SMALL_BODIES = 64 * SMALL_BODY
 """Small bodies in memory at once, in bytes: they never wait for the large ones."""
 WAIT_SECONDS = 30.0

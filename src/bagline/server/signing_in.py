@@ -23,12 +23,13 @@ from bagline.server.pacing import WINDOW_SECONDS, Failures, Pace, Turns
 from bagline.server.pages import DOCS, HOME, STYLE
 from bagline.server.visits import PING, VISIT, Visit, find
 from bagline.services.registry.users import ApiUser
+from bagline.units import MIB
 
 USER_HEADER = b"x-pharos-api-user"
 KEY_HEADER = b"x-pharos-api-key"
 FORWARDED = b"x-forwarded-for"
 OPEN = frozenset({PING, HOME, DOCS, STYLE})
-THROWN_AWAY = 1024 * 1024
+THROWN_AWAY = MIB
 """Bytes of a stranger's body that are read, and not kept, so that the answer arrives."""
 THROWN_AWAY_SECONDS = 2.0
 LOGGED_FAILURES = 10

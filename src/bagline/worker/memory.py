@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-LARGE_BYTES = 4 * 1024 * 1024
+from bagline.units import MIB
+
+LARGE_BYTES = 4 * MIB
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of <malloc.h>
 
 

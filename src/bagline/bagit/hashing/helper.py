@@ -19,9 +19,10 @@ from struct import pack
 
 from bagline.bagit.digests import DIGESTS_BYTES
 from bagline.bagit.hashing.pending import Batch
+from bagline.units import MIB
 
 CHILD = Path(__file__).with_name("helper_child.py")
-PIPE_BYTES = 1024 * 1024
+PIPE_BYTES = MIB
 BATCHES = 4
 """So many batches are with the helper at once: its answers to them fit into a pipe."""
 WRITE_VIEWS = 512

@@ -28,10 +28,10 @@ from bagline.bagit.scan.settling import Settler
 from bagline.bagit.tar import LIMITS, Chunk, Limits, Member, MemberKind, TarReader
 from bagline.errors import BaglineError, BagRejected
 from bagline.problems import Problem, ProblemLog
-from bagline.units import path_text
+from bagline.units import MIB, path_text
 
 _WAITING = 4_096
-_WAITING_BYTES = 16 * 1024 * 1024
+_WAITING_BYTES = 16 * MIB
 """So many entries, and so much memory of them, wait for digests at the most."""
 _QUIET = (MemberKind.DIRECTORY, MemberKind.LABEL)
 

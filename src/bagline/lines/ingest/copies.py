@@ -15,11 +15,12 @@ from bagline.config import READ_ONE_COPY, Settings
 from bagline.errors import Gone, ProofFailed, Unreadable
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import named_uuid
+from bagline.lines.ingest.stored_file import StoredFile
 from bagline.model.ingest import IngestFile, StorageRecord
 from bagline.model.premis import PremisEvent, our_agent
 from bagline.model.storage import StorageTarget
 from bagline.model.times import Timestamp, is_set
-from bagline.services.objects.base import Check, Proof
+from bagline.services.objects.base import Proof
 from bagline.services.state.base import CopyProof, CopyProofs, FileEntry
 
 UNREADABLE_ATTEMPTS = 3
@@ -56,6 +57,12 @@ def copies_of(settings: Settings, entry: FileEntry) -> list[Copy]:
     return [Copy(entry.file, target, parts) for target in targets_of(settings, entry.file)]
 
 
+def stored_at(job: IngestJob, copy: Copy) -> StoredFile:
+    """The copy at its place."""
+    file, target, part_sha256 = copy
+    return StoredFile(job, file, target.bucket, file.uuid, target.provider, part_sha256)
+
+
 def is_stored(settings: Settings, file: IngestFile) -> bool:
     """Whether every copy that the file must have is on its working record."""
     return all(record_of(copy) is not None for copy in copies_of(settings, FileEntry(file, None)))
@@ -90,7 +97,7 @@ def prove(job: IngestJob, copies: Iterable[Copy]) -> list[tuple[Copy, Answer]]:
         by_target[copy.target].append(copy)
     answered: list[tuple[Copy, Answer]] = []
     for target, group in by_target.items():
-        checks = [_check(job, copy) for copy in group]
+        checks = [stored_at(job, copy).check(must_read=_must_read(job, copy)) for copy in group]
         answers = job.services.store_of(target).verify_many(target.bucket, checks)
         job.progress.moved()
         answered += zip(group, (_final(job, answer) for answer in answers), strict=True)
@@ -156,19 +163,6 @@ def _recorded_url(copy: Copy) -> str:
     """As the Registry has it, where it has it."""
     known = (u for u in copy.file.registry_urls if copy.target.is_at(u, copy.file.uuid))
     return next(known, copy.target.url(copy.file.uuid))
-
-
-def _check(job: IngestJob, copy: Copy) -> Check:
-    file = copy.file
-    return Check(
-        key=file.uuid,
-        size=file.size,
-        sha256=file.calculated("sha256"),
-        md5=file.calculated("md5"),
-        part_sha256=copy.part_sha256,
-        must_read=_must_read(job, copy),
-        moved=job.progress.moved,
-    )
 
 
 def _must_read(job: IngestJob, copy: Copy) -> bool:

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from bagline.errors import Gone
-from bagline.lines.ingest.copies import Copy, copies_of, is_stored, record_of
+from bagline.lines.ingest.copies import Copy, copies_of, is_stored, record_of, stored_at
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import must_be_kept
+from bagline.lines.ingest.stored_file import staged
 from bagline.model.ingest import IngestFile, StorageRecord
-from bagline.model.storage import user_metadata
 from bagline.model.workitem import STAGE_RECEIVE
-from bagline.services.objects.base import Objects, Proof, RangeCopy, Relay, RelayPart, Target
+from bagline.services.objects.base import Objects, Proof, RangeCopy, Relay
 from bagline.services.state.base import FileEntry
 from bagline.worker.stage import Done, Halt, Outcome, Stage
 
@@ -75,17 +75,14 @@ class PreservationUploader(Stage[IngestJob]):
         self._record(job, together, [proof for some in proofs for proof in some])
 
     def _relay(self, job: IngestJob, group: Sequence[Copy]) -> Relay:
-        file = group[0].file
+        source = staged(job, group[0].file)
         return Relay(
-            source_bucket=job.settings.buckets.staging,
-            source_key=job.staging_key(file.uuid),
+            source_bucket=source.bucket,
+            source_key=source.key,
             etag="",
             start=0,
-            length=file.size,
-            parts=[
-                RelayPart(0, file.size, self._target(job, one), file.calculated("sha256"))
-                for one in group
-            ],
+            length=source.file.size,
+            parts=[stored_at(job, one).relayed() for one in group],
         )
 
     def _copy_large(self, job: IngestJob, store: Objects, large: Sequence[Copy]) -> None:
@@ -101,28 +98,8 @@ class PreservationUploader(Stage[IngestJob]):
             self._record(job, [wanted[proof.bucket, proof.key]], [proof])
 
     def _copy(self, job: IngestJob, one: Copy) -> RangeCopy:
-        file = one.file
-        return RangeCopy(
-            source_bucket=job.settings.buckets.staging,
-            source_key=job.staging_key(file.uuid),
-            etag="",
-            start=0,
-            length=file.size,
-            target=self._target(job, one),
-            sha256=file.calculated("sha256"),
-            md5=file.calculated("md5"),
-            part_sha256=one.part_sha256,
-            moved=job.progress.moved,
-        )
-
-    def _target(self, job: IngestJob, one: Copy) -> Target:
-        file = one.file
-        return Target(
-            bucket=one.target.bucket,
-            key=file.uuid,
-            content_type=file.file_format or "application/octet-stream",
-            metadata=user_metadata(file, job.institution.identifier, one.target.provider),
-        )
+        source = staged(job, one.file)
+        return stored_at(job, one).copied_from(source.bucket, source.key)
 
     def _record(self, job: IngestJob, some: Sequence[Copy], proofs: Sequence[Proof]) -> None:
         moment = job.clock()

@@ -12,12 +12,13 @@ from typing import Any, get_origin
 
 from bagline.server.api.asking import Asked
 from bagline.services.registry.listing import Listing
+from bagline.units import MIB
 
 ADMIN_API = "/admin-api/v3"
 MEMBER_API = "/member-api/v3"
-ONE_RECORD = 1024 * 1024
+ONE_RECORD = MIB
 """Bytes of a body that holds one record, or an item's report."""
-MANY_RECORDS = 64 * 1024 * 1024
+MANY_RECORDS = 64 * MIB
 
 Handler = Callable[[Asked], Any]
 """Answers the body of a success."""

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -143,6 +144,7 @@ class Connection:
             endpoint.access_key,
             endpoint.secret_key,
             endpoint.region,
+            asking=partial(self.asking, used=endpoint),
             seconds=(endpoint.connect_seconds, endpoint.silence_seconds),
             connections=CONNECTIONS,
             is_loopback=endpoint.is_loopback,
@@ -245,9 +247,12 @@ class Connection:
 
     # -- errors
     @contextmanager
-    def asking(self, action: str, bucket: str, key: str = "") -> Iterator[None]:
-        """What a client raises inside becomes ours; what is not a client's passes."""
-        used = self.endpoint
+    def asking(
+        self, action: str, bucket: str, key: str = "", *, used: Endpoint | None = None
+    ) -> Iterator[None]:
+        """What a client raises inside becomes ours; what is not a client's passes. `used`: whose
+        keys the client has, where it was not asked for inside."""
+        used = used or self.endpoint
         try:
             yield
         except BaseException as error:

@@ -9,11 +9,10 @@ from typing import Any
 import structlog
 
 from bagline.errors import BaglineError, BrokenState, Refused, Replaced
-from bagline.services.objects.base import Abilities, Objects, Proof, ProofMethod, RangeCopy
+from bagline.services.objects.base import Objects, Proof, ProofMethod, RangeCopy
 from bagline.services.objects.checksums import composite, from_hex, is_md5
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_key, check_target
-from bagline.services.objects.reading import Reader
 from bagline.services.objects.writing import Writer
 
 PARTS_IN_FLIGHT = 4
@@ -36,15 +35,13 @@ class Copier:
     def __init__(
         self,
         connection: Connection,
-        reader: Reader,
+        here: Objects,
         writer: Writer,
-        abilities: Callable[[str], Abilities],
         part_bytes: int,
     ) -> None:
         self._connection = connection
-        self._reader = reader
+        self._here = here
         self._writer = writer
-        self._abilities = abilities
         self._part_bytes = part_bytes
         self._refused_from = set[str]()
         """Realms from whose other stores a copy was refused once: not asked again."""
@@ -56,10 +53,10 @@ class Copier:
         if copy.length < 1:
             raise ValueError("a range copy has at least one byte; put an empty body instead")
         parts = self._parts(copy) if source is None or self._reaches(source) else None
-        if parts is None or self._abilities(copy.target.bucket).range_copy_proof is None:
-            return self._stream(copy, source or self._reader)
+        if parts is None or self._here.abilities(copy.target.bucket).range_copy_proof is None:
+            return self._stream(copy, source or self._here)
         try:
-            return self._copy_by_store(copy, parts, source or self._reader)
+            return self._copy_by_store(copy, parts, source or self._here)
         except Unproven as doubt:
             self._doubt("copy_unproven", copy, doubt)
         except (Refused, BrokenState) as refusal:
@@ -68,7 +65,7 @@ class Copier:
             # Perhaps only between these two: the stream tells what it is.
             self._refused_from.add(source.realm)
             self._doubt("copy_refused", copy, refusal)
-        return self._stream(copy, source or self._reader)
+        return self._stream(copy, source or self._here)
 
     def _reaches(self, source: Objects) -> bool:
         realm = source.realm
@@ -91,9 +88,7 @@ class Copier:
             for n, (at, digest) in enumerate(zip(starts, copy.part_sha256, strict=True))
         ]
 
-    def _copy_by_store(
-        self, copy: RangeCopy, parts: Sequence[_Part], source: Objects | Reader
-    ) -> Proof:
+    def _copy_by_store(self, copy: RangeCopy, parts: Sequence[_Part], source: Objects) -> Proof:
         """Raises Unproven, or one of ours; then nothing of it is left."""
         target, client = copy.target, self._connection.copier
         where = {"Bucket": target.bucket, "Key": target.key}
@@ -125,7 +120,7 @@ class Copier:
         return Proof(target.bucket, target.key, copy.length, etag, copy.sha256.lower(), how)
 
     def _copy_parts(
-        self, copy: RangeCopy, upload: str, parts: Sequence[_Part], source: Objects | Reader
+        self, copy: RangeCopy, upload: str, parts: Sequence[_Part], source: Objects
     ) -> list[dict[str, Any]]:
         copied = {"Bucket": copy.source_bucket, "Key": copy.source_key}
         pinned = {"CopySourceIfMatch": f'"{copy.etag}"'} if copy.etag else {}
@@ -163,7 +158,7 @@ class Copier:
         except BaglineError as error:
             self._log.warning("abort_failed", **where, why=str(error))
 
-    def _stream(self, copy: RangeCopy, source: Objects | Reader) -> Proof:
+    def _stream(self, copy: RangeCopy, source: Objects) -> Proof:
         """Every byte through this process, hashed on the way."""
         etag = copy.etag or source.head(copy.source_bucket, copy.source_key).etag
         chunks = source.stream(
@@ -174,7 +169,7 @@ class Copier:
         )
 
 
-def _check_version(copy: RangeCopy, source: Objects | Reader) -> None:
+def _check_version(copy: RangeCopy, source: Objects) -> None:
     found = source.head(copy.source_bucket, copy.source_key)
     if copy.etag and found.etag != copy.etag:
         raise Replaced(

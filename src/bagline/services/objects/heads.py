@@ -5,7 +5,8 @@ The verifier asks one for every copy of every file, so their cost is the stage's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from botocore.utils import get_environ_proxies
 from bagline.model.times import NEVER, Timestamp, from_datetime
 from bagline.services.objects.base import ObjectInfo
 from bagline.services.objects.checksums import to_hex
+from bagline.services.objects.names import check_key
 
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _META = "x-amz-meta-"
@@ -34,7 +36,8 @@ class HeadFailed(Exception):
 
 
 class HeadRequests:
-    """Thread-safe. Raises HeadFailed, or what botocore raises when no answer comes."""
+    """Thread-safe. `asking(action, bucket, key)` makes the seam's errors of HeadFailed, and of
+    what botocore raises when no answer comes."""
 
     def __init__(
         self,
@@ -43,10 +46,12 @@ class HeadRequests:
         secret_key: str,
         region: str,
         *,
+        asking: Callable[[str, str, str], AbstractContextManager[None]],
         seconds: tuple[float, float],
         connections: int,
         is_loopback: bool,
     ) -> None:
+        self._asking = asking
         self._url = url.rstrip("/")
         self._signer = S3SigV4Auth(Credentials(access_key, secret_key), "s3", region)
         self._session = URLLib3Session(
@@ -55,18 +60,15 @@ class HeadRequests:
             proxies=None if is_loopback else get_environ_proxies(url),
         )
 
-    def head(self, bucket: str, key: str) -> tuple[ObjectInfo, str]:
-        """What stands at the key, and the SHA-256 as the store tells it ("" if it does not)."""
-        request = AWSRequest(
-            method="HEAD",
-            url=f"{self._url}/{quote(bucket, safe='')}/{quote(key, safe='/-_.~')}",
-            headers={"x-amz-checksum-mode": "ENABLED", "X-Amz-Content-SHA256": _EMPTY_SHA256},
-        )
-        self._signer.add_auth(request)
-        answer = self._session.send(request.prepare())
-        if answer.status_code != 200:
-            raise HeadFailed(answer.status_code)
-        headers = {name.lower(): value for name, value in answer.headers.items()}
+    def head(self, bucket: str, key: str) -> ObjectInfo:
+        """What stands at the key."""
+        return self.head_with_checksum(bucket, key)[0]
+
+    def head_with_checksum(self, bucket: str, key: str) -> tuple[ObjectInfo, str]:
+        """Also the SHA-256 as the store tells it: of the whole, a composite, or ""."""
+        check_key(key)
+        with self._asking("look at", bucket, key):
+            headers = self._headers(bucket, key)
         checksum = headers.get("x-amz-checksum-sha256", "")
         info = ObjectInfo(
             bucket=bucket,
@@ -84,6 +86,18 @@ class HeadRequests:
             is_archived=_is_archived(headers),
         )
         return info, checksum
+
+    def _headers(self, bucket: str, key: str) -> dict[str, str]:
+        request = AWSRequest(
+            method="HEAD",
+            url=f"{self._url}/{quote(bucket, safe='')}/{quote(key, safe='/-_.~')}",
+            headers={"x-amz-checksum-mode": "ENABLED", "X-Amz-Content-SHA256": _EMPTY_SHA256},
+        )
+        self._signer.add_auth(request)
+        answer = self._session.send(request.prepare())
+        if answer.status_code != 200:
+            raise HeadFailed(answer.status_code)
+        return {name.lower(): value for name, value in answer.headers.items()}
 
     def close(self) -> None:
         self._session.close()

@@ -12,7 +12,6 @@ from bagline.services.objects.base import ObjectInfo
 from bagline.services.objects.classify import Fault, classify, fault_of
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_key
-from bagline.services.objects.reading import Reader
 
 KEYS_A_REQUEST = 1_000
 SWEEPS = 1_000
@@ -20,9 +19,8 @@ SWEEPS = 1_000
 
 
 class Keeper:
-    def __init__(self, connection: Connection, reader: Reader) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._reader = reader
 
     def list(self, bucket: str, prefix: str, top_level: bool) -> Iterator[ObjectInfo]:
         more: dict[str, str] = {"Delimiter": "/"} if top_level else {}
@@ -54,7 +52,7 @@ class Keeper:
     def _stands(self, bucket: str, key: str, etag: str) -> bool:
         """False when nothing is there. Raises Replaced when it is another version."""
         try:
-            found = self._reader.head(bucket, key)
+            found = self._connection.heads.head(bucket, key)
         except Gone:
             return False
         if found.etag != etag:

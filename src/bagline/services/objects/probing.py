@@ -14,7 +14,6 @@ from bagline.services.objects.base import Abilities, ProofMethod
 from bagline.services.objects.checksums import from_hex, is_md5, proves
 from bagline.services.objects.classify import fault_of
 from bagline.services.objects.connection import Connection
-from bagline.services.objects.reading import Reader
 
 PREFIX = "bagline-probe/"
 QUESTIONS = 4
@@ -26,11 +25,8 @@ class Probe:
     """One asking of one store, in one bucket; cleans up after itself, and after those that
     died `left_seconds` ago or earlier before they could."""
 
-    def __init__(
-        self, connection: Connection, reader: Reader, bucket: str, left_seconds: float = 3600.0
-    ) -> None:
+    def __init__(self, connection: Connection, bucket: str, left_seconds: float = 3600.0) -> None:
         self._connection = connection
-        self._reader = reader
         self._bucket = bucket
         self._left_seconds = left_seconds
         self._name = PREFIX + secrets.token_hex(8)
@@ -63,7 +59,7 @@ class Probe:
             )
 
     def _head_tells(self, key: str) -> bool:
-        _, told = self._reader.head_with_checksum(self._bucket, key)
+        _, told = self._connection.heads.head_with_checksum(self._bucket, key)
         tells = bool(proves(told, hashlib.sha256(BYTES).hexdigest()))
         if not tells:
             self._remarks.append("HEAD tells no SHA-256: copies are verified by reading them back")
@@ -83,7 +79,7 @@ class Probe:
     def _put_proof(self, key: str, bad_key: str) -> ProofMethod:
         if self._refuses_wrong_digest(bad_key):
             return ProofMethod.STORE_SHA256
-        etag = self._reader.head(self._bucket, key).etag
+        etag = self._connection.heads.head(self._bucket, key).etag
         md5 = hashlib.md5(BYTES, usedforsecurity=False).hexdigest()
         return ProofMethod.STORE_MD5 if etag == md5 else ProofMethod.READ_BACK
 

@@ -32,15 +32,6 @@ class Reader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def head(self, bucket: str, key: str) -> ObjectInfo:
-        return self.head_with_checksum(bucket, key)[0]
-
-    def head_with_checksum(self, bucket: str, key: str) -> tuple[ObjectInfo, str]:
-        """Also the SHA-256 as the store tells it: of the whole, a composite, or ""."""
-        check_key(key)
-        with self._connection.asking("look at", bucket, key):
-            return self._connection.heads.head(bucket, key)
-
     def read(self, bucket: str, key: str, start: int, length: int | None, etag: str) -> bytes:
         check_key(key)
         if length is not None and length <= WINDOW_BYTES:
@@ -52,7 +43,7 @@ class Reader:
     ) -> Iterator[bytes]:
         check_key(key)
         if length is None or not etag:
-            found = self.head(bucket, key)
+            found = self._connection.heads.head(bucket, key)
             etag = etag or found.etag
             if found.etag != etag:
                 raise Replaced(f"read {bucket}/{key}: another version of the object stands there")

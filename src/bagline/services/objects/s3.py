@@ -61,14 +61,12 @@ class S3Objects(BulkObjects):
         self._connection = Connection(endpoint_given, keys)
         super().__init__(self._connection.fan)
         self._reader = Reader(self._connection)
-        self._keeper = Keeper(self._connection, self._reader)
+        self._keeper = Keeper(self._connection)
         self._writer = Writer(
             self._connection, self._reader, self._put_proof, self._keeper.abort_uploads
         )
-        self._verifier = Verifier(self._reader)
-        self._copier = Copier(
-            self._connection, self._reader, self._writer, self.abilities, part_copy_bytes
-        )
+        self._verifier = Verifier(self._connection, self._reader)
+        self._copier = Copier(self._connection, self, self._writer, part_copy_bytes)
         self._abilities: Abilities | None = None
         self._probing = threading.Lock()
 
@@ -80,7 +78,7 @@ class S3Objects(BulkObjects):
         return self._connection.endpoint.realm
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
-        return self._reader.head(bucket, key)
+        return self._connection.heads.head(bucket, key)
 
     def read(
         self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
@@ -129,7 +127,7 @@ class S3Objects(BulkObjects):
     def abilities(self, bucket: str) -> Abilities:
         with self._probing:
             if self._abilities is None:
-                self._abilities = Probe(self._connection, self._reader, bucket).ask()
+                self._abilities = Probe(self._connection, bucket).ask()
             return self._abilities
 
     def _put_proof(self, bucket: str) -> ProofMethod:

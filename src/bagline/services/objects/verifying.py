@@ -10,6 +10,7 @@ from bagline.errors import BrokenState, ProofFailed, Refused, SlowDown, Unreacha
 from bagline.services.objects.base import Check, ObjectInfo, Proof, ProofMethod
 from bagline.services.objects.checksums import is_md5, proves
 from bagline.services.objects.classify import fault_of
+from bagline.services.objects.connection import Connection
 from bagline.services.objects.reading import PIECE_BYTES, Reader
 
 LARGE_READS = 4
@@ -19,7 +20,8 @@ ARCHIVED = "InvalidObjectState"
 
 
 class Verifier:
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, connection: Connection, reader: Reader) -> None:
+        self._connection = connection
         self._reader = reader
         self._large = threading.BoundedSemaphore(LARGE_READS)
 
@@ -28,7 +30,7 @@ class Verifier:
             proof = self._read_small(bucket, check)
             if proof is not None:
                 return proof
-        info, told = self._reader.head_with_checksum(bucket, check.key)
+        info, told = self._connection.heads.head_with_checksum(bucket, check.key)
         if info.size != check.size:
             raise ProofFailed(f"{bucket}/{check.key} has {info.size} bytes, not {check.size}")
         word = _word(info, told, check)
@@ -47,7 +49,7 @@ class Verifier:
         except SlowDown:
             raise
         except Unreachable as fault:
-            self._reader.head(bucket, check.key)  # it is there, and the store answers
+            self._connection.heads.head(bucket, check.key)  # it is there, and the store answers
             raise Unreadable(f"{bucket}/{check.key} cannot be read: {fault}") from fault
         except (Refused, BrokenState):
             return None

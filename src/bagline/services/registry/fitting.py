@@ -19,8 +19,9 @@ from bagline.model.registry import (
 from bagline.model.times import is_set, to_datetime
 from bagline.model.workitem import WorkItem
 from bagline.services.registry import tables as t
+from bagline.units import MIB
 
-TEXT_CHARACTERS = 1024 * 1024
+TEXT_CHARACTERS = MIB
 """In one field of an object, a file or an event: a bag's tags may be long."""
 NOTE_CHARACTERS = 64 * 1024
 """In one field of a work item."""

@@ -21,10 +21,9 @@ from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.staging.spans import is_sparse, placed_files, span_of
 from bagline.lines.ingest.staging.sparse import expanded
 from bagline.lines.ingest.staging.windows import WINDOW_FILES, WINDOWS, windows_of
-from bagline.model.ingest import IngestFile
-from bagline.model.storage import user_metadata
+from bagline.lines.ingest.stored_file import StoredFile, staged
 from bagline.model.times import is_set
-from bagline.services.objects.base import Check, Proof, RangeCopy, Relay, RelayPart, Target
+from bagline.services.objects.base import Proof, RangeCopy, Relay
 from bagline.services.state.base import FileEntry
 from bagline.worker.stage import Done, Outcome, Stage, expect_count
 
@@ -133,11 +132,8 @@ class _Pass:
             start=start,
             length=end - start,
             parts=[
-                RelayPart(
-                    offset=span_of(entry).data_offset - start if entry.file.size else 0,
-                    length=entry.file.size,
-                    target=self._target(entry.file),
-                    sha256=entry.file.calculated("sha256"),
+                staged(self._job, entry.file).relayed(
+                    span_of(entry).data_offset - start if entry.file.size else 0
                 )
                 for entry in window
             ],
@@ -155,18 +151,9 @@ class _Pass:
             self._mark([group[proof.key.rpartition("/")[2]]])
 
     def _copy(self, entry: FileEntry) -> RangeCopy:
-        bag, file = self._job.object, entry.file
-        return RangeCopy(
-            source_bucket=bag.s3_bucket,
-            source_key=bag.s3_key,
-            etag=bag.etag,
-            start=span_of(entry).data_offset,
-            length=file.size,
-            target=self._target(file),
-            sha256=file.calculated("sha256"),
-            md5=file.calculated("md5"),
-            part_sha256=span_of(entry).part_sha256,
-            moved=self._job.progress.moved,
+        bag, span = self._job.object, span_of(entry)
+        return self._staged(entry).copied_from(
+            bag.s3_bucket, bag.s3_key, etag=bag.etag, start=span.data_offset
         )
 
     def _put_sparse(self, entry: FileEntry) -> None:
@@ -175,7 +162,7 @@ class _Pass:
             return
         self._sweep()
         self._job.services.objects.put_stream(
-            self._target(entry.file),
+            self._staged(entry).target,
             expanded(self._job, entry),
             size=entry.file.size,
             sha256=entry.file.calculated("sha256"),
@@ -189,22 +176,16 @@ class _Pass:
             return first
         self._to_ask.remove(kind)
         job = self._job
+        checks = [self._staged(entry).check() for entry in first]
         answers = job.services.objects.verify_many(
-            job.settings.buckets.staging, [self._check(entry) for entry in first], read_back=False
+            job.settings.buckets.staging, checks, read_back=False
         )
         asked = list(zip(first, answers, strict=True))
         self._mark([entry for entry, answer in asked if isinstance(answer, Proof)])
         return [entry for entry, answer in asked if not isinstance(answer, Proof)]
 
-    def _check(self, entry: FileEntry) -> Check:
-        file = entry.file
-        return Check(
-            key=self._job.staging_key(file.uuid),
-            size=file.size,
-            sha256=file.calculated("sha256"),
-            md5=file.calculated("md5"),
-            part_sha256=span_of(entry).part_sha256,
-        )
+    def _staged(self, entry: FileEntry) -> StoredFile:
+        return staged(self._job, entry.file, span_of(entry).part_sha256)
 
     def _sweep(self) -> None:
         """Before the first upload in parts: what an earlier run left unfinished is aborted."""
@@ -212,15 +193,6 @@ class _Pass:
         if not self._is_swept:
             job.services.objects.abort_uploads(job.settings.buckets.staging, job.staging_key(""))
             self._is_swept = True
-
-    def _target(self, file: IngestFile) -> Target:
-        job = self._job
-        return Target(
-            bucket=job.settings.buckets.staging,
-            key=job.staging_key(file.uuid),
-            content_type=file.file_format or "application/octet-stream",
-            metadata=user_metadata(file, job.institution.identifier),
-        )
 
     def _mark(self, entries: Sequence[FileEntry]) -> None:
         job, moment = self._job, self._job.clock()

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
-from bagline.bagit.tar import Member, MemberKind, TarReader
+from bagline.bagit.tar.framing import TarReader
+from bagline.bagit.tar.member import Member, MemberKind
 from bagline.errors import BrokenState, Unreachable
 from bagline.lines.ingest.job import IngestJob
 from bagline.model.ingest import TarSpan
 from bagline.services.state.base import BATCH_FILES, FileEntry
+from bagline.units import MIB
 
 LEAST_BYTES = 64 * 1024
 """Of the first read after a payload that was skipped."""
-MOST_BYTES = 4 * 1024 * 1024
+MOST_BYTES = 4 * MIB
 """Reads double until here while headers stand so close that nothing is skipped."""
 
 Read = Callable[[int, int], bytes]

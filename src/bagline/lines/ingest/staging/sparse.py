@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.staging.spans import span_of
 from bagline.services.state.base import FileEntry
+from bagline.units import MIB
 
-_ZEROS = bytes(1024 * 1024)
+_ZEROS = bytes(MIB)
 
 
 def expanded(job: IngestJob, entry: FileEntry) -> Iterator[bytes]:

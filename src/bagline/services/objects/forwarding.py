@@ -1,0 +1,97 @@
+"""A store over another one: a wrapper says only what it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TypeVar
+
+from bagline.services.objects.base import (
+    Abilities,
+    Body,
+    Check,
+    ObjectInfo,
+    Objects,
+    Proof,
+    RangeCopy,
+    Target,
+)
+from bagline.services.objects.bulk import BulkObjects
+from bagline.services.objects.fan import Fan
+
+R = TypeVar("R")
+
+
+class ForwardingObjects(BulkObjects):
+    """Passes all on to `inner`: what may be repeated as a whole by `_ask`, the rest as it is.
+    Of many at once each is asked for by itself, in threads of its own."""
+
+    def __init__(self, inner: Objects, threads: str) -> None:
+        super().__init__(Fan(threads))
+        self._inner = inner
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._inner!r})"
+
+    def _ask(self, what: str, ask: Callable[[], R], *, size: int = 0) -> R:  # noqa: ARG002
+        """Every request that may be repeated. `what` is its name, `size` the bytes it sends."""
+        return ask()
+
+    @property
+    def realm(self) -> str:
+        return self._inner.realm
+
+    def head(self, bucket: str, key: str) -> ObjectInfo:
+        return self._ask("head", partial(self._inner.head, bucket, key))
+
+    def read(
+        self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
+    ) -> bytes:
+        ask = partial(self._inner.read, bucket, key, start=start, length=length, etag=etag)
+        return self._ask("read", ask)
+
+    def stream(
+        self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
+    ) -> Iterator[bytes]:
+        return self._inner.stream(bucket, key, start=start, length=length, etag=etag)
+
+    def put(self, body: Body) -> Proof:
+        return self._ask("put", partial(self._inner.put, body), size=len(body.data))
+
+    def put_stream(
+        self, target: Target, chunks: Iterable[bytes], *, size: int, sha256: str
+    ) -> Proof:
+        return self._inner.put_stream(target, chunks, size=size, sha256=sha256)
+
+    def copy_range(self, copy: RangeCopy, *, source: Objects | None = None) -> Proof:
+        return self._ask("copy_range", partial(self._inner.copy_range, copy, source=source))
+
+    def verify(self, bucket: str, check: Check, *, read_back: bool = True) -> Proof:
+        return self._ask("verify", partial(self._inner.verify, bucket, check, read_back=read_back))
+
+    def list(
+        self, bucket: str, prefix: str = "", *, top_level: bool = False
+    ) -> Iterator[ObjectInfo]:
+        return self._inner.list(bucket, prefix, top_level=top_level)
+
+    def delete(self, bucket: str, key: str, *, etag: str = "") -> None:
+        self._ask("delete", partial(self._inner.delete, bucket, key, etag=etag))
+
+    def delete_many(self, bucket: str, keys: Iterable[str]) -> int:
+        return self._ask("delete_many", partial(self._inner.delete_many, bucket, [*keys]))
+
+    def abort_uploads(self, bucket: str, prefix: str) -> int:
+        return self._ask("abort_uploads", partial(self._inner.abort_uploads, bucket, prefix))
+
+    def ensure_bucket(self, bucket: str) -> None:
+        self._ask("ensure_bucket", partial(self._inner.ensure_bucket, bucket))
+
+    def has_bucket(self, bucket: str) -> bool:
+        return self._ask("has_bucket", partial(self._inner.has_bucket, bucket))
+
+    def abilities(self, bucket: str) -> Abilities:
+        return self._ask("abilities", partial(self._inner.abilities, bucket))
+
+    def close(self) -> None:
+        self._fan.close()
+        self._inner.close()

@@ -24,18 +24,8 @@ from bagline.worker.line import Lines
 from bagline.worker.run import BUCKET_READER
 from bagline.worker.stopping import stop_on_signals
 
-EXECUTABLES = {
-    "ingest_pre_fetch": "pre-fetch",
-    "ingest_validator": "validator",
-    "reingest_manager": "reingest-manager",
-    "ingest_staging_uploader": "staging-uploader",
-    "ingest_format_identifier": "format-identifier",
-    "ingest_preservation_uploader": "preservation-uploader",
-    "ingest_preservation_verifier": "preservation-verifier",
-    "ingest_recorder": "recorder",
-    "ingest_cleanup": "cleanup",
-    "ingest_bucket_reader": BUCKET_READER,
-}
+EXECUTABLES = {step.executable: step.name for step in INGEST_LINE.rows if step.executable}
+EXECUTABLES["ingest_bucket_reader"] = BUCKET_READER
 """The older executable → Bagline's name of the worker."""
 
 WORKERS = 2

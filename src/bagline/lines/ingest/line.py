@@ -36,6 +36,8 @@ class IngestStep(Step):
     """A step of this line. `reads_received`: the stage needs the tar in the receiving bucket, so
     it is looked for, and its ETag compared, before each run."""
 
+    executable: str = ""
+    """The worker's name in the older line, whose place it can take (`bagline.standin`)."""
     reads_received: bool = False
     cancel_if_newer: bool = False
     waits_for_earlier_bag: bool = False
@@ -134,6 +136,7 @@ INGEST_LINE = IngestLine(
         IngestStep(
             PreFetch,
             name="pre-fetch",
+            executable="ingest_pre_fetch",
             topic="ingest01_prefetch",
             work_stage=w.STAGE_RECEIVE,
             done_note="Finished pre-fetch metadata gathering",
@@ -145,6 +148,7 @@ INGEST_LINE = IngestLine(
         IngestStep(
             Validator,
             name="validator",
+            executable="ingest_validator",
             topic="ingest02_bag_validation",
             work_stage=w.STAGE_VALIDATE,
             done_note="Bag is valid",
@@ -154,6 +158,7 @@ INGEST_LINE = IngestLine(
         IngestStep(
             ReingestManager,
             name="reingest-manager",
+            executable="reingest_manager",
             topic="ingest03_reingest_check",
             work_stage=w.STAGE_REINGEST_CHECK,
             done_note="Finished reingest check",
@@ -163,6 +168,7 @@ INGEST_LINE = IngestLine(
         IngestStep(
             StagingUploader,
             name="staging-uploader",
+            executable="ingest_staging_uploader",
             topic="ingest04_staging",
             work_stage=w.STAGE_COPY_TO_STAGING,
             done_note="Finished copying files to staging area",
@@ -173,6 +179,7 @@ INGEST_LINE = IngestLine(
         IngestStep(
             FormatIdentifier,
             name="format-identifier",
+            executable="ingest_format_identifier",
             topic="ingest05_format_identification",
             work_stage=w.STAGE_FORMAT_IDENTIFICATION,
             done_note="Finished file format identification",
@@ -182,6 +189,7 @@ INGEST_LINE = IngestLine(
         IngestStep(
             PreservationUploader,
             name="preservation-uploader",
+            executable="ingest_preservation_uploader",
             topic="ingest06_storage",
             work_stage=w.STAGE_STORE,
             done_note="Finished copying files to preservation storage",
@@ -191,6 +199,7 @@ INGEST_LINE = IngestLine(
         IngestStep(
             PreservationVerifier,
             name="preservation-verifier",
+            executable="ingest_preservation_verifier",
             topic="ingest07_storage_validation",
             work_stage=w.STAGE_STORAGE_VALIDATION,
             done_note="Finished verifying files in preservation storage",
@@ -200,6 +209,7 @@ INGEST_LINE = IngestLine(
         IngestStep(
             Recorder,
             name="recorder",
+            executable="ingest_recorder",
             topic="ingest08_record",
             work_stage=w.STAGE_RECORD,
             done_note="Finished recording ingest data in Registry",
@@ -208,6 +218,7 @@ INGEST_LINE = IngestLine(
         IngestStep(
             Cleanup,
             name="cleanup",
+            executable="ingest_cleanup",
             topic="ingest09_cleanup",
             work_stage=w.STAGE_CLEANUP,
             done_note="Finished cleanup. Ingest complete.",

@@ -56,6 +56,7 @@ fuzz: $(STAMP)   ## look for bytes that break a parser: TARGET=scanner|manifest|
 
 docs: $(STAMP)   ## pages that are made from tables in the code
 	$(BIN)/python -m bagline.problems > docs/problems.md
+	$(BIN)/python tools/settings_page.py
 
 lock: $(STAMP)   ## pin the newest versions that fit pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes \

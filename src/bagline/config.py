@@ -40,9 +40,13 @@ class S3Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     """One S3 endpoint. `endpoint` like `https://s3.amazonaws.com`; empty: embedded."""
 
     endpoint: str = ""
+    """Such as `https://s3.amazonaws.com`."""
     access_key: Secret = Secret()
+    """Secret."""
     secret_key: Secret = Secret()
+    """Secret."""
     region: str = "us-east-1"
+    """For signatures."""
     allow_http: bool = False
     """Whether an endpoint without TLS is meant."""
 
@@ -51,21 +55,25 @@ class QueueSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """Which queue, and where NSQ is. Lists are `host:port`, separated by commas."""
 
     kind: str = "redis"
-    """`redis` (at `redis_url`) or `nsq`."""
+    """`redis`, at `redis_url`, or `nsq`."""
     nsqlookupd: str = ""
-    """HTTP addresses of nsqlookupd, to find nsqd by."""
+    """HTTP addresses of nsqlookupd, such as `lookup:4161`."""
     nsqd_tcp: str = ""
-    """nsqd to receive from besides, or instead."""
+    """nsqd to receive from besides those, or without nsqlookupd."""
     nsqd_http: str = ""
-    """nsqd to publish at: the first that answers; after them, those that nsqlookupd knows."""
+    """nsqd to publish at, the first that answers; after them, those that nsqlookupd knows."""
     tls: bool = False
-    """Whether nsqd must speak TLS on TCP."""
+    """nsqd must speak TLS on TCP; over HTTP an `https://` address says it."""
     tls_ca: str = ""
+    """PEM of who signed nsqd's certificate; empty: the system's."""
     tls_cert: str = ""
+    """PEM of our own certificate, where nsqd wants one."""
     tls_key: str = ""
+    """Its key, where the certificate's file lacks it."""
     auth_secret: Secret = Secret()
+    """For nsqd with `--auth-http-address`. Secret."""
     longest_delay_seconds: float = 3600.0
-    """Not above nsqd's --max-req-timeout."""
+    """Not above nsqd's `--max-req-timeout`."""
 
 
 class RegistrySettings(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -74,16 +82,18 @@ class RegistrySettings(Struct, kw_only=True, forbid_unknown_fields=True):
     url: str = ""
     """Such as `https://registry.example`; `/admin-api/v3` follows."""
     user: str = ""
-    """E-mail address of a user of the role `worker`."""
+    """E-mail address of a user of the API, of the role `worker`."""
     key: Secret = Secret()
+    """That user's key. Secret."""
     api_version: str = "v3"
+    """The part of the path after `admin-api`."""
 
 
 class ServerSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """What `bagline registry serve` allows its clients."""
 
     connections: int = 1_000
-    """At once. Where there are more, the first that has shown no key is cut off."""
+    """At once; above that the oldest that has shown no key is cut off."""
     head_seconds: float = 10.0
     """For the whole of a request's line and headers."""
     body_seconds: float = 120.0
@@ -91,78 +101,95 @@ class ServerSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     answer_seconds: float = 60.0
     """For each part of an answer to be taken."""
     body_bytes: int = 128 * MIB
-    """Bodies above 1 MiB that are in memory at once; the others wait."""
+    """Bodies above 1 MiB that are in memory at once (128 MiB); the others wait. No body may be
+    larger."""
     failures_a_minute: int = 100
-    """Failed sign-ins an address; above that they are 429. A right key always passes."""
+    """Failed sign-ins an address; those above it are 429. A right key passes all the same."""
     member_requests_a_second: float = 20.0
-    """Each key of a user of an institution; 0: any number."""
+    """Each key of an institution's user; ten seconds' worth may come at once. 0: any number."""
     worker_requests_a_second: float = 0.0
-    """Each key of a worker or system administrator; 0: any number."""
+    """The same for keys of workers and system administrators."""
     trusted_proxies: str = ""
-    """Addresses or networks, separated by commas, whose X-Forwarded-For is believed."""
+    """Addresses or networks (`10.0.0.0/8`), separated by commas, whose `X-Forwarded-For` is
+    believed."""
 
 
 class HealthSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """Where a worker tells how it is: `/healthz`, `/readyz`, `/metrics`."""
 
     host: str = "127.0.0.1"
+    """Address that a worker listens at."""
     port: int = 0
-    """0: nowhere. Every process of one machine needs its own."""
+    """0: nothing is served; the processes of `bagline up` count up from it."""
 
 
 class BucketSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """Bucket names. `receiving` and `restore` are patterns for new institutions."""
 
     staging: str = "bagline-staging"
+    """Staging."""
     receiving: str = "bagline-receiving.{institution}"
+    """For institutions that embedded Bagline makes."""
     restore: str = "bagline-restore.{institution}"
+    """The same."""
 
 
 class WorkSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """How workers go about it. Seconds and bytes, as named."""
 
     lease_seconds: float = 60.0
+    """A lease nobody renews runs out after so long."""
     stall_seconds: float = 900.0
-    """A stage whose progress stands still so long loses its lease."""
+    """A stage without progress loses its lease after so long."""
     drain_seconds: float = 8.0
-    """How long SIGTERM waits for stages to reach a place where they can stop."""
+    """How long SIGTERM waits for stages to stop."""
     busy_delay_seconds: float = 2.0
-    """How long a delivery waits while another worker holds the item."""
+    """A second delivery waits so long."""
     earlier_bag_delay_seconds: float = 15.0
+    """An item waits so long for an earlier version of its bag."""
     poll_seconds: float = 3.0
-    """How often the bucket reader looks for new bags."""
+    """Between looks of the bucket reader."""
     reconcile_seconds: float = 5.0
+    """Between looks of the reconciler."""
     reconcile_age_seconds: float = 30.0
-    """How long an item must have rested before the reconciler asks after it."""
+    """How long an item must have rested before it."""
     checkpoint_seconds: float = 3.0
+    """Pre-fetch saves where it is at the first file border after so long,."""
     checkpoint_bytes: int = 32 * MIB
-    """Pre-fetch leaves a checkpoint at the first file border after so many bytes or seconds."""
+    """Or after so many bytes, whichever is first."""
     copy_from_bytes: int = 8 * MIB
     """Files from this size on are copied by the store itself."""
     window_bytes: int = 16 * MIB
-    """How much of the tar is fetched at once for small neighbouring files."""
+    """Of the tar in one read for small neighbouring files."""
     bytes_in_flight: int = 128 * MIB
-    """Bodies that one stage holds in memory at once."""
+    """Of bodies that one stage holds in memory at once."""
     puts_in_flight: int = 128
+    """At once, an item."""
     copies_in_flight: int = 8
+    """By the store, at once, an item."""
     problems_kept: int = 10_000
+    """In the Registry, of one item."""
     payload_oxum_rejects: bool = True
+    """False: a Payload-Oxum that disagrees is a warning."""
     coexist: bool = False
-    """Whether workers that are not Bagline's, and know no leases, are on the same line."""
+    """Workers that are not Bagline's are on the same line: an item that names one of them is left
+    to it. [Standing in](standing-in.md)."""
     foreign_owner_seconds: float = 3600.0
-    """How long such a worker's name in an item is honoured, from the stage's beginning."""
+    """So long, counted from the stage's beginning."""
     older_event_wording: bool = False
-    """Whether PREMIS events name the older system's agents and tools, as its other tools read."""
+    """PREMIS events name the older system's agents and tools, for its other tools that read them;
+    standing in turns it on."""
     processes: int = 2
-    """Worker processes that `up` and `ingest` start."""
+    """Of `bagline up` and `bagline ingest`; each serves every stage."""
 
 
 class VerifySettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """How copies are proven before the depositor's tar goes."""
 
     read_back: str = READ_ALL
-    """Which copies are read back and hashed: `all`, `one_copy` of each file, or a share of all
-    copies such as `1/10`. Of the others the store's word is taken."""
+    """Which copies are read back and hashed before the depositor's tar goes: `all`, `one_copy` of
+    each file, or a share of all copies such as `1/10`. Of the others the store's word is taken: the
+    digest or, of copies in an archive class, the size that it tells."""
 
     @property
     def every(self) -> int:
@@ -174,11 +201,16 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     """Everything a process needs to know before it connects."""
 
     data_dir: Path = field(default_factory=lambda: default_data_dir())
+    """Registry, engines, logs. A path that is a file, or cannot be written, is refused with the
+    remedy."""
     s3: S3Settings = field(default_factory=S3Settings)
     providers: dict[str, S3Settings] = {}
     """Connections by provider name, for preservation buckets elsewhere than `s3`."""
     redis_url: Secret = Secret()
+    """`redis://[:password@]host:port/0`, `rediss://` for TLS. Secret."""
     database_url: Secret = Secret()
+    """Empty: `registry.db` in the data directory. Else an SQLAlchemy URL; PostgreSQL 13 or later:
+    `postgresql+psycopg://user:password@host/database`. Secret."""
     buckets: BucketSettings = field(default_factory=BucketSettings)
     queue: QueueSettings = field(default_factory=QueueSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
@@ -188,8 +220,9 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     verify: VerifySettings = field(default_factory=VerifySettings)
     storage_options: tuple[StorageOption, ...] = DEFAULT_OPTIONS
     user: str = "system@bagline.local"
+    """Who made a WorkItem."""
     has_own_engines: bool = False
-    """Set by the wiring, never by hand: `s3` and `redis_url` are the embedded engines'."""
+    """Bagline sets it itself; in the file it is refused."""
 
     @property
     def is_embedded(self) -> bool:

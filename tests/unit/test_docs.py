@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,11 @@ def test_tests_on_the_page_of_what_it_survives_exist() -> None:
 
 # -- settings
 REFERENCE = DOCS / "operating" / "settings.md"
+
+
+def test_the_tables_of_the_settings_are_made_from_the_code() -> None:
+    command = [sys.executable, str(DOCS.parent / "tools/settings_page.py"), "--check"]
+    assert subprocess.run(command, check=False).returncode == 0, "run: make docs"
 
 
 def settings(kind: type = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:

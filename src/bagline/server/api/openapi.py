@@ -21,8 +21,10 @@ _FAULTS = {
     "401": ("Unknown API user, or wrong key.", "Refusal"),
     "403": ("This user may not ask that.", "Refusal"),
     "404": ("There is no such record.", "Fault"),
+    "408": ("The body took too long.", "Refusal"),
     "409": ("There is already such a record.", "Fault"),
     "413": ("The body is too large.", "Refusal"),
+    "429": ("Too many requests with this key, or failed sign-ins from this address.", "Refusal"),
     "503": ("The database does not answer: try again later.", "Fault"),
 }
 

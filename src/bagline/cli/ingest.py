@@ -30,7 +30,6 @@ from bagline.cli.items import show_problems, show_report
 from bagline.cli.up import running_line
 from bagline.cli.watching import watch
 from bagline.config import Settings
-from bagline.units import MIB
 from bagline.embedded import check_room
 from bagline.errors import Misconfigured, Refused, Unreachable
 from bagline.logs import configure_logs
@@ -45,6 +44,7 @@ from bagline.model.workitem import (
 )
 from bagline.services.objects.base import Target
 from bagline.services.registry.base import WorkItemFilter
+from bagline.units import MIB
 from bagline.wiring import LOCAL_PROVIDER, House, open_house
 from bagline.worker.processes import WorkerProcesses, WorkersRunElsewhere, line_runner
 from bagline.worker.settlement import NOTE_CHARACTERS

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bagline.units import MIB
 from bagline.errors import Gone
 from bagline.formats.pronom import FormatMatch, PronomIdentifier, Sample
+from bagline.lines.ingest.preserved import must_be_kept
 from bagline.model.ingest import FORMAT_BY_SIEGFRIED, IngestFile
 from bagline.model.workitem import STAGE_RECEIVE
 from bagline.services.objects.base import Piece
+from bagline.units import MIB
 from bagline.worker.stage import Done, Halt, Job, Outcome, Stage
-from bagline.lines.ingest.preserved import must_be_kept
 
 END_BYTES = 64 * 1024
 """How much of each end is judged."""

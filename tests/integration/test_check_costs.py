@@ -121,6 +121,15 @@ def unknown_manifests(count: int) -> Pieces:
         yield entry(f"bag/manifest-x{number}.txt", b"00  data/a.txt\n")
 
 
+def long_unknown_manifests(count: int, files: int) -> Pieces:
+    """Each lists every file twice."""
+    for number in range(files):
+        yield entry(f"bag/data/u/{number}")
+    lines = b"".join(b"00  data/u/%d\n" % number for number in range(files))
+    for number in range(count):
+        yield entry(f"bag/manifest-x{number}.txt", lines * 2)
+
+
 def links(count: int) -> Pieces:
     for number in range(count):
         info = tarfile.TarInfo("bag/" + "l" * 4_000 + f"{number}")
@@ -226,6 +235,10 @@ KINDS: dict[str, tuple[list[Pieces], set[str]]] = {
     "files listed often and differently": ([listed_differently(60_000)], {"BAG069"}),
     "every manifest in every spelling": ([every_manifest(100_000)], {"BAG081"}),
     "thousands of unknown manifests": ([unknown_manifests(20_000)], {"BAG095"}),
+    "unknown manifests that list every file": (
+        [long_unknown_manifests(30, 60_000)],
+        {"BAG064", "BAG070"},
+    ),
     "symlinks with long names": ([links(20_000)], set()),
     "many top directories with long names": ([strays(3_000)], set()),
 }

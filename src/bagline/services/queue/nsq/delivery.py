@@ -6,12 +6,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
 from bagline.services.queue.base import Delivery
-from bagline.services.queue.nsq.connection import Connection
+from bagline.services.queue.nsq.connection import NsqdConnection
+from bagline.services.queue.nsq.frames import Message
 from bagline.services.queue.nsq.loop import Loop
 
 log = structlog.get_logger(__name__)
@@ -36,8 +36,8 @@ class NsqDelivery(Delivery):
     def __init__(
         self,
         loop: Loop,
-        connection: Connection,
-        message: Any,
+        connection: NsqdConnection,
+        message: Message,
         *,
         topic: str,
         item_id: int,
@@ -46,8 +46,8 @@ class NsqDelivery(Delivery):
     ) -> None:
         """On the loop's thread."""
         self.topic, self.item_id = topic, item_id
-        self.attempts = int(message.attempts)
-        self.connection: Connection | None = connection
+        self.attempts = message.attempts
+        self.connection: NsqdConnection | None = connection
         """None once the message is not ours: ended, parked, or its connection closed."""
         self._loop = loop
         self._message = message

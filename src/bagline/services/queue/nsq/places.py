@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from bagline.services.queue.nsq.connection import Connection
+from bagline.services.queue.nsq.connection import NsqdConnection
 
 FIRST_DWELL, LONGEST_DWELL = 0.05, 0.25
 """Seconds that a place stays with a connection that sends nothing; doubles while all rest."""
@@ -23,7 +23,7 @@ class Places:
     def __init__(self, count: int) -> None:
         self._count = count
         self._taken = 0
-        self._connections: list[Connection] = []
+        self._connections: list[NsqdConnection] = []
         self._turn = 0
         self._turn_began = time.monotonic()
         self._dwell = FIRST_DWELL
@@ -34,18 +34,18 @@ class Places:
     def is_full(self) -> bool:
         return self._taken >= self._count
 
-    def come(self, connection: Connection) -> None:
+    def come(self, connection: NsqdConnection) -> None:
         """One connection more."""
         self._connections.append(connection)
         self._share()
 
-    def go(self, connection: Connection) -> None:
+    def go(self, connection: NsqdConnection) -> None:
         """One less; what it had sent still takes up places."""
         if connection in self._connections:
             self._connections.remove(connection)
             self._share()
 
-    def take(self, connection: Connection) -> None:
+    def take(self, connection: NsqdConnection) -> None:
         """A message of that connection is in hand."""
         self._taken += 1
         self._dwell = FIRST_DWELL

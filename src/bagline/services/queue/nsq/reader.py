@@ -1,8 +1,4 @@
-"""A place in line at one topic, over every nsqd that has it. Only on the loop's thread.
-
-pynsq's own Reader is not used: it reconnects only with its next poll, goes on connecting after
-its close, and counts what a broken connection held as free (docs/decisions/nsq-own-reader.md).
-"""
+"""A place in line at one topic, over every nsqd that has it. Only on the loop's thread."""
 
 from __future__ import annotations
 
@@ -14,13 +10,13 @@ import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
 from bagline.errors import BaglineError, Unreachable
-from bagline.services.queue.nsq.connection import Connection
+from bagline.services.queue.nsq.connection import NsqdConnection
 from bagline.services.queue.nsq.delivery import NsqDelivery
+from bagline.services.queue.nsq.frames import Message
 from bagline.services.queue.nsq.http import NsqHttp
 from bagline.services.queue.nsq.loop import Loop
 from bagline.services.queue.nsq.options import Address, NsqOptions
@@ -42,7 +38,7 @@ BODY_SHOWN = 80
 class Peer:
     """An nsqd that is wanted."""
 
-    connection: Connection | None = None
+    connection: NsqdConnection | None = None
     pause: float = FIRST_PAUSE
     try_at: float = 0.0
 
@@ -142,7 +138,7 @@ class Reader:
             return
         if self._is_leaving:
             return
-        peer.connection = Connection(
+        peer.connection = NsqdConnection(
             address,
             resolved,
             self._topic,
@@ -161,13 +157,13 @@ class Reader:
         )
         return str(found[0][4][0])
 
-    def _ready_now(self, connection: Connection) -> None:
+    def _ready_now(self, connection: NsqdConnection) -> None:
         log.info("nsqd_connected", nsqd=str(connection.address), topic=self._topic)
         self.fault = None
         self._peers[connection.address].pause = FIRST_PAUSE
         self._places.come(connection)
 
-    def _closed(self, connection: Connection) -> None:
+    def _closed(self, connection: NsqdConnection) -> None:
         for delivery in list(self._in_hand):
             if delivery.connection is connection:
                 delivery.lose()  # nsqd hands it to another worker; the lease says wait
@@ -186,13 +182,13 @@ class Reader:
             log.warning("nsqd_away", nsqd=str(address), topic=self._topic, reason=str(fault))
             self._note(fault)
 
-    def _ready(self) -> Iterable[Connection]:
+    def _ready(self) -> Iterable[NsqdConnection]:
         for peer in self._peers.values():
             if peer.connection is not None and peer.connection.is_ready:
                 yield peer.connection
 
     # -- what comes
-    def _take(self, connection: Connection, message: Any) -> None:
+    def _take(self, connection: NsqdConnection, message: Message) -> None:
         item_id = item_of(message.body)
         if item_id is None:
             log.error(

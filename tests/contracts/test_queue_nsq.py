@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socketserver
+import struct
 import subprocess
 import threading
 import time
@@ -427,6 +429,26 @@ def test_an_nsqd_without_tls_never_hears_the_secret(
     ):
         queue.subscribe(topic, owner="host/1").receive(1)
     assert heard == []
+
+
+def test_what_is_said_before_tls_is_not_taken_for_said_within_it(topic: str) -> None:
+    """Somebody in between adds an answer in plain text to nsqd's own."""
+
+    class Between(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            for body in (b'{"tls_v1": true}', b"OK"):
+                self.request.sendall(struct.pack(">II", len(body) + 4, 0) + body)
+            self.request.recv(65_536)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Between) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = f"127.0.0.1:{server.server_address[1]}"
+        queue = NsqQueue(nsq_options(tcp=where, http=where, tls=True))
+        with pytest.raises(Refused, match="TLS"):
+            queue.subscribe(topic, owner="host/1").receive(2)
+        queue.close()
+        server.shutdown()
 
 
 # -- who does not answer

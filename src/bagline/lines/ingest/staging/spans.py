@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
-from bagline.bagit.tar.framing import TarReader
-from bagline.bagit.tar.member import Member, MemberKind
+from bagline.bagit.tar import Member, MemberKind, TarReader
 from bagline.errors import BrokenState, Unreachable
 from bagline.lines.ingest.job import IngestJob
 from bagline.model.ingest import TarSpan

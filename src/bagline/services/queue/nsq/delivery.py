@@ -6,11 +6,11 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
 from bagline.services.queue.base import Delivery
+from bagline.services.queue.nsq.frames import Message
 from bagline.services.queue.nsq.loop import Loop
 from bagline.services.queue.nsq.nsqd import NsqdConnection
 
@@ -37,7 +37,7 @@ class NsqDelivery(Delivery):
         self,
         loop: Loop,
         connection: NsqdConnection,
-        message: Any,
+        message: Message,
         *,
         topic: str,
         number: int,
@@ -46,7 +46,7 @@ class NsqDelivery(Delivery):
     ) -> None:
         """On the loop's thread."""
         self.topic, self.number = topic, number
-        self.attempts = int(message.attempts)
+        self.attempts = message.attempts
         self.connection: NsqdConnection | None = connection
         """None once the message is not ours: ended, parked, or its connection closed."""
         self._loop = loop

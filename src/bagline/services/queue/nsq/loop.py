@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
+
 from bagline.duty import Duty
+
+log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 5.0
 
@@ -45,6 +50,7 @@ class Loop:
             if self._duty is not None:
                 return
             loop = self._loop = asyncio.new_event_loop()
+            loop.set_exception_handler(_tell)
             self._duty = Duty("nsq", lambda: self._run(loop)).start()
 
     def stop(self) -> None:
@@ -75,3 +81,10 @@ class Loop:
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:
             loop.close()
+
+
+def _tell(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A fault of ours in a callback, as an event."""
+    fault = context.get("exception")
+    trace = "".join(traceback.format_exception(fault)) if fault is not None else ""
+    log.error("nsq_fault", what=context["message"], trace=trace)

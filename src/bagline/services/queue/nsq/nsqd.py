@@ -1,35 +1,29 @@
-"""One TCP connection to one nsqd: pynsq's, with what it lacks. Only on the loop's thread.
+"""One TCP connection to one nsqd. Only on the loop's thread.
 
-pynsq frames the bytes, identifies, authenticates, and answers heartbeats. Here are time
-limits, TLS by an SSLContext that must hold, and an end that nsqd acknowledges (CLS).
+It has time limits, TLS by an SSLContext that must hold, and an end that nsqd acknowledges (CLS).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import json
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-from nsq import event, protocol
-from nsq.conn import AsyncConn
-from tornado.ioloop import IOLoop
-from tornado.iostream import IOStream
-
 from bagline.errors import BaglineError, Refused, Unreachable
+from bagline.services.queue.nsq import frames
+from bagline.services.queue.nsq.frames import FrameBuffer, FrameKind, Malformed, Message
 from bagline.services.queue.nsq.options import (
     HEARTBEAT_SECONDS,
     Address,
     NsqOptions,
     channel_of,
 )
-
-log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 5.0
 """From the first packet to the place in line: TCP, IDENTIFY, TLS, AUTH and SUB."""
@@ -45,20 +39,8 @@ LATE = (b"E_FIN_FAILED", b"E_REQ_FAILED", b"E_TOUCH_FAILED")
 NO_ENTRY = (b"E_AUTH", b"E_UNAUTHORIZED")
 
 
-class _Traces(logging.Handler):
-    """Of pynsq's own lines only the faults, as an event; the rest is logged by this package."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info:
-            log.error("nsq_fault", trace=self.format(record))
-
-
-logging.getLogger("nsq").addHandler(_Traces())
-logging.getLogger("nsq").propagate = False
-
-
 @dataclass(frozen=True, slots=True)
-class MessageLimits:
+class NsqdLimits:
     """What nsqd answers to IDENTIFY, in seconds."""
 
     message: float = 60.0
@@ -68,9 +50,9 @@ class MessageLimits:
     ready: int = 2500
 
 
-class NsqdConnection(AsyncConn):  # type: ignore[misc]  # untyped
+class NsqdConnection(asyncio.Protocol):
     """`on_ready`, `on_message` and `on_closed` are called with the connection, the second
-    also with pynsq's message; `on_closed` once, whatever ends it."""
+    also with the message; `on_closed` once, whatever ends it."""
 
     def __init__(
         self,
@@ -80,172 +62,224 @@ class NsqdConnection(AsyncConn):  # type: ignore[misc]  # untyped
         options: NsqOptions,
         *,
         on_ready: Callable[[NsqdConnection], None],
-        on_message: Callable[[NsqdConnection, Any], None],
+        on_message: Callable[[NsqdConnection, Message], None],
         on_closed: Callable[[NsqdConnection], None],
     ) -> None:
-        self.stream: Any
-        self.socket: Any
-        super().__init__(
-            resolved,
-            address.port,
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            tls_v1=options.tls is not None,
-            auth_secret=options.auth_secret or None,
-            output_buffer_timeout=FLUSH_MILLISECONDS,
-            user_agent=USER_AGENT,
-        )
         self.address = address
-        self.limits = MessageLimits()
+        self.limits = NsqdLimits()
         self.fault: BaglineError | None = None
         """Why it ended, where that is known."""
         self.is_ready = False
+        self.in_flight = 0
+        """Messages that came and have not ended."""
+        self.rdy = 0
+        """The most that nsqd may have in flight here, as it was told last."""
+        self._resolved = resolved
         self._topic = topic
-        self._tls = options.tls
+        self._options = options
         self._on_ready, self._on_message, self._on_closed = on_ready, on_message, on_closed
         self._loop = asyncio.get_running_loop()
-        self._overdue = self._loop.call_later(CONNECT_SECONDS, self._give_up)
+        self._transport: Any = None
+        self._buffer = FrameBuffer()
+        self._answers: asyncio.Queue[bytes | None] = asyncio.Queue()
+        """Responses on the way up; None when the connection is lost there."""
+        self._heard_at = time.monotonic()
         self._has_ended = False
         self._is_leaving = False
         self._goodbye: asyncio.Future[None] = self._loop.create_future()
-        self.on(event.IDENTIFY_RESPONSE, self._identified)
-        self.on(event.READY, self._subscribe)
-        self.on(event.MESSAGE, self._arrived)
-        self.on(event.ERROR, self._failed)
-        self.on(event.CLOSE, self._closed)
+        self._coming: asyncio.Task[None] | None = None
 
     @property
     def is_silent(self) -> bool:
         """Whether nsqd misses its heartbeats."""
-        return bool(time.time() - self.last_recv_timestamp > SILENT_SECONDS)
+        return time.monotonic() - self._heard_at > SILENT_SECONDS
 
     # -- the way up
-    def _connect_callback(self, fut: Any) -> None:
-        if fut.exception() is None:  # if not, the stream closes, which is told
-            super()._connect_callback(fut)
+    def connect(self) -> None:
+        """Begin to; how it goes is told by the callbacks."""
+        self._coming = self._loop.create_task(self._come())
 
-    def _identified(self, data: dict[str, Any], **_: object) -> None:
-        self.limits = MessageLimits(
+    async def _come(self) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._take_place()
+        except BaglineError as fault:
+            self._end(fault)
+        except TimeoutError:
+            self._end(
+                Unreachable(f"nsqd at {self.address} gave no place within {CONNECT_SECONDS:.0f} s")
+            )
+        except ssl.SSLError as error:
+            self._end(Refused(f"TLS with nsqd at {self.address} does not hold: {error}"))
+        except (OSError, ValueError):
+            self._end(Unreachable(f"nsqd at {self.address} does not answer"))
+        else:
+            self.is_ready = not self._has_ended
+            if self.is_ready:
+                self._on_ready(self)
+
+    async def _take_place(self) -> None:
+        """TCP, IDENTIFY, TLS, AUTH, SUB. Raises what keeps it from one."""
+        await self._loop.create_connection(lambda: self, self._resolved, self.address.port)
+        found = self._identified(await self._asked(frames.MAGIC + self._introduction()))
+        if self._options.tls is not None:
+            await self._secure(self._options.tls)
+        if found.get("auth_required"):
+            await self._asked(frames.auth(self._options.auth_secret))
+        await self._asked(frames.subscribe(self._topic, channel_of(self._topic)))
+
+    def _introduction(self) -> bytes:
+        host = socket.gethostname()
+        return frames.identify(
+            {
+                "client_id": host.partition(".")[0],
+                "hostname": host,
+                "user_agent": USER_AGENT,
+                "feature_negotiation": True,
+                "heartbeat_interval": HEARTBEAT_SECONDS * 1_000,
+                "output_buffer_timeout": FLUSH_MILLISECONDS,
+                "tls_v1": self._options.tls is not None,
+            }
+        )
+
+    def _identified(self, answer: bytes) -> dict[str, Any]:
+        data = json.loads(answer)
+        if not isinstance(data, dict):
+            raise Unreachable(f"nsqd at {self.address} does not say what it can do")
+        self.limits = NsqdLimits(
             message=float(data.get("msg_timeout") or 60_000) / 1_000,
             longest=float(data.get("max_msg_timeout") or 900_000) / 1_000,
             ready=int(data.get("max_rdy_count") or 1),
         )
-        if self._tls is not None and not data.get("tls_v1"):
-            self._end(Refused(f"nsqd at {self.address} speaks no TLS, and queue.tls is set"))
-        if data.get("auth_required") and not self.auth_secret:
-            self._end(
-                Refused(
-                    f"nsqd at {self.address} wants a secret: set queue.auth_secret "
-                    "(BAGLINE_QUEUE_AUTH_SECRET)"
-                )
+        if self._options.tls is not None and not data.get("tls_v1"):
+            raise Refused(f"nsqd at {self.address} speaks no TLS, and queue.tls is set")
+        if data.get("auth_required") and not self._options.auth_secret:
+            raise Refused(
+                f"nsqd at {self.address} wants a secret: set queue.auth_secret "
+                "(BAGLINE_QUEUE_AUTH_SECRET)"
             )
+        return data
 
-    def upgrade_to_tls(self, options: object = None) -> None:  # noqa: ARG002
-        """In place of pynsq's: certificates and host name are checked by our context."""
-        stream: IOStream = self.stream
-        self.stream = None
-        future = stream.start_tls(
-            server_side=False, ssl_options=self._tls, server_hostname=self.address.host
+    async def _secure(self, context: ssl.SSLContext) -> None:
+        if self._buffer or not self._answers.empty():  # said in plain text by whoever sits between
+            raise Refused(f"TLS with nsqd at {self.address} does not hold: it speaks before it")
+        self._transport = await self._loop.start_tls(
+            self._transport, self, context, server_hostname=self.address.host
         )
-        IOLoop.current().add_future(future, self._upgraded)
+        await self._answer()
 
-    def _upgraded(self, future: Any) -> None:
-        error = future.exception()
-        if error is not None:
-            self._end(Refused(f"TLS with nsqd at {self.address} does not hold: {error}"))
-            return
-        self.stream = future.result()
-        self.socket = self.stream.socket
-        self._start_read()
+    async def _asked(self, command: bytes) -> bytes:
+        self._transport.write(command)
+        return await self._answer()
 
-    def _subscribe(self, **_: object) -> None:
-        if self._has_ended or self.fault is not None:
-            return
-        self.on(event.RESPONSE, self._answered)
-        self.send(protocol.subscribe(self._topic, channel_of(self._topic)))
+    async def _answer(self) -> bytes:
+        answer = await self._answers.get()
+        if answer is None:
+            raise ConnectionError
+        return answer
 
-    def _arrived(self, message: Any, **_: object) -> None:
-        self._on_message(self, message)
+    # -- what comes
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
 
-    def _answered(self, data: bytes, **_: object) -> None:
-        if data == b"OK" and not self.is_ready:
-            self._overdue.cancel()
-            self.is_ready = True
-            self._on_ready(self)
-        elif data == b"CLOSE_WAIT" and not self._goodbye.done():
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = time.monotonic()
+        try:
+            for kind, body in self._buffer.feed(data):
+                if self.fault is not None:
+                    return
+                self._arrived(kind, body)
+        except Malformed as fault:
+            self._end(Unreachable(f"nsqd at {self.address}: {fault}"))
+
+    def _arrived(self, kind: FrameKind, body: bytes) -> None:
+        if kind is FrameKind.MESSAGE:
+            self.in_flight += 1
+            self._on_message(self, frames.message_of(body))
+        elif kind is FrameKind.ERROR:
+            self._failed(body)
+        elif body == frames.HEARTBEAT:
+            self._transport.write(frames.NOP)
+        elif not self.is_ready:
+            self._answers.put_nowait(body)
+        elif body == b"CLOSE_WAIT" and not self._goodbye.done():
             self._goodbye.set_result(None)
 
-    # -- the way down
-    def _failed(self, error: Any, **_: object) -> None:
-        """An error frame of nsqd, or a fault of the connection as pynsq tells it."""
-        text = error.args[0] if error.args and isinstance(error.args[0], bytes) else b""
+    def _failed(self, text: bytes) -> None:
+        """An error frame."""
         if text.startswith(LATE):
             return
-        shown = f" ({text[:SHOWN].decode('utf-8', 'replace')})" if text else ""
+        shown = f" ({text[:SHOWN].decode('utf-8', 'replace')})"
         if text.startswith(NO_ENTRY):
             self._end(Refused(f"nsqd at {self.address} refuses our secret{shown}"))
-        elif text and not self.is_ready:
+        elif not self.is_ready:
             self._end(Refused(f"nsqd at {self.address} refuses {self._topic}{shown}"))
         else:
             self._end(Unreachable(f"nsqd at {self.address} broke off{shown}"))
 
-    def _give_up(self) -> None:
-        self._end(
-            Unreachable(f"nsqd at {self.address} gave no place within {CONNECT_SECONDS:.0f} s")
-        )
-
+    # -- the way down
     def _end(self, fault: BaglineError) -> None:
         self.fault = self.fault or fault
         self.close()
 
     def close(self) -> None:
         """At once. May be repeated, and at any time."""
-        if self.stream is not None:
-            self.stream.close()
-        elif self.socket is not None:  # TLS is being agreed on
-            with suppress(OSError):
-                self.socket.shutdown(socket.SHUT_RDWR)
-        else:
-            self._closed()
+        if self._coming is not None and self._coming is not asyncio.current_task(self._loop):
+            self._coming.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        self._loop.call_soon(self._closed)
 
-    def _closed(self, **_: object) -> None:
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
+        if self._coming is None or self._coming.done():
+            self._closed()
+        else:
+            self._answers.put_nowait(None)  # who is on the way up says what it was
+
+    def _closed(self) -> None:
         if self._has_ended:
             return
         self._has_ended = True
         self.is_ready = False
-        self._overdue.cancel()
         if not self._goodbye.done():
             self._goodbye.set_result(None)
         if self.fault is None:
             self.fault = Unreachable(f"nsqd at {self.address} does not answer")
         self._on_closed(self)
 
-    def ready(self, count: int) -> None:
-        """Let nsqd have at most so many messages in flight with us."""
-        if self.is_ready:
-            self.send_rdy(min(count, self.limits.ready))
-
     async def leave(self) -> None:
         """Close when nsqd has read all that was sent (it answers to CLS), or soon."""
         if self.is_ready:
-            with suppress(OSError, TimeoutError):
+            with suppress(TimeoutError):
                 if not self._is_leaving:
                     self._is_leaving = True
-                    self.send(b"CLS\n")  # nsqd takes a second one for a mistake
+                    self._transport.write(frames.CLOSE)  # a second one is a mistake to nsqd
                 await asyncio.wait_for(asyncio.shield(self._goodbye), CLOSE_SECONDS)
         self.close()
 
     # -- messages: nothing happens where the connection is gone, or the message has ended
-    def finish(self, message: Any) -> None:
+    def ready(self, count: int) -> None:
+        """Let nsqd have at most so many messages in flight with us."""
+        count = min(count, self.limits.ready)
+        if self.is_ready and count != self.rdy:
+            self.rdy = count
+            self._transport.write(frames.ready(count))
+
+    def finish(self, message: Message) -> None:
         """FIN."""
-        if self.is_ready and not message.has_responded():
-            message.finish()
+        self._end_message(message, frames.finish(message))
 
-    def requeue(self, message: Any, delay: float) -> None:
+    def requeue(self, message: Message, delay: float) -> None:
         """REQ, due after `delay` seconds; nsqd shortens it to its --max-req-timeout."""
-        if self.is_ready and not message.has_responded():
-            message.requeue(backoff=False, time_ms=max(0, round(delay * 1_000)))
+        self._end_message(message, frames.requeue(message, max(0, round(delay * 1_000))))
 
-    def touch(self, message: Any) -> None:
+    def touch(self, message: Message) -> None:
         """TOUCH: another `limits.message` from now."""
-        if self.is_ready and not message.has_responded():
-            message.touch()
+        if self.is_ready and not message.has_ended:
+            self._transport.write(frames.touch(message))
+
+    def _end_message(self, message: Message, command: bytes) -> None:
+        if self.is_ready and not message.has_ended:
+            message.has_ended = True
+            self.in_flight -= 1
+            self._transport.write(command)

@@ -1,4 +1,4 @@
-"""The queue of a fleet, on NSQ: published over HTTP, received over TCP by `pynsq`."""
+"""The queue of a fleet, on NSQ: published over HTTP, received over TCP."""
 
 from __future__ import annotations
 

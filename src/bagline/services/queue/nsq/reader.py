@@ -1,8 +1,4 @@
-"""A place in line at one topic, over every nsqd that has it. Only on the loop's thread.
-
-pynsq's own Reader is not used: it reconnects only with its next poll, goes on connecting after
-its close, and counts what a broken connection held as free (docs/decisions/nsq-own-reader.md).
-"""
+"""A place in line at one topic, over every nsqd that has it. Only on the loop's thread."""
 
 from __future__ import annotations
 
@@ -14,13 +10,13 @@ import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
 from bagline.errors import BaglineError, Unreachable
 from bagline.services.queue.nsq.addresses import Places
 from bagline.services.queue.nsq.delivery import NsqDelivery
+from bagline.services.queue.nsq.frames import Message
 from bagline.services.queue.nsq.http import NsqHttp
 from bagline.services.queue.nsq.loop import Loop
 from bagline.services.queue.nsq.nsqd import NsqdConnection
@@ -192,7 +188,7 @@ class NsqReader:
                 yield peer.connection
 
     # -- what comes
-    def _take(self, connection: NsqdConnection, message: Any) -> None:
+    def _take(self, connection: NsqdConnection, message: Message) -> None:
         item_id = item_of(message.body)
         if item_id is None:
             log.error(

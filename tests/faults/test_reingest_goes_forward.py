@@ -134,7 +134,7 @@ class Case:
         subscription = self.line.services.queue.subscribe(topic, owner="test")
         try:
             while (delivery := subscription.receive(0.2)) is not None:
-                if delivery.item_id == self.item.id:
+                if delivery.number == self.item.id:
                     return delivery
                 delivery.requeue(60.0)
         finally:

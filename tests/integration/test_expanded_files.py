@@ -57,7 +57,7 @@ def test_a_small_tar_that_asks_for_a_large_disk_is_refused_before_anything_is_st
         raise Refused("the disk has no room for it: free some space")
 
     worker = line.app.worker(list(line.app.ingest_line))
-    object.__setattr__(worker._desk, "check_room", check_room)
+    object.__setattr__(worker._context, "check_room", check_room)
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:

@@ -15,12 +15,12 @@ from bagline.app import App
 from bagline.config import QueueSettings
 from bagline.embedded import EngineAddresses
 from bagline.lines.ingest.job import IngestJob
-from bagline.lines.ingest.line import INGEST_LINE
+from bagline.lines.ingest.line import INGEST_LINE, IngestStep
 from bagline.model import times
 from bagline.model.subject import item_subject
 from bagline.model.workitem import WorkItem, WorkResult
 from bagline.wiring import LINES, build_services
-from bagline.worker.line import Line, Step
+from bagline.worker.line import Line
 from bagline.worker.reconciler import Reconciler
 from bagline.worker.stage import Done, Outcome, Stage
 from support.bags import BagBuilder
@@ -143,7 +143,7 @@ def slow_line(runs: list[int]) -> Line:
     def make() -> Stage:
         return Slow(runs)
 
-    slow = Step(make, name="slow", topic="slow", work_stage="Slow", done_note="Slept well")
+    slow = IngestStep(make, name="slow", topic="slow", work_stage="Slow", done_note="Slept well")
     return INGEST_LINE.with_step_after("validator", slow)
 
 
@@ -236,7 +236,7 @@ def lose(line: LineUnderTest, item: WorkItem) -> None:
     subscription = line.services.queue.subscribe(FIRST, owner="thief/1")
     delivery = subscription.receive(5)
     assert delivery is not None
-    assert delivery.item_id == item.id
+    assert delivery.number == item.id
     delivery.ack()
     subscription.close()
     line.until(lambda: line.services.queue.depth([FIRST])[0].in_flight == 0, "an empty topic")

@@ -89,7 +89,7 @@ def outcome_of(item: WorkItem, fault: BaglineError, *, reads_received: bool) -> 
     """Of what a look at the received bag, or the stage that reads it, raised."""
     match fault:
         case Replaced():
-            return Cancel(REPLACED)
+            return Cancel("the bag was replaced in the receiving bucket while it was being read")
         case Gone() if reads_received:
             # Stages that read the tar deal with their other objects by themselves.
             return Reject([BAG_DELETED.about(item.name)])

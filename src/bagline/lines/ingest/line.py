@@ -61,10 +61,12 @@ class IngestLine(ItemLine):
     def cleanup(self) -> Step:
         return self._steps[-1]
 
-    @property
-    def rows(self) -> list[IngestStep]:
+    def __init__(self, steps: Sequence[Step]) -> None:
+        super().__init__(steps)
+        self.rows = [step for step in steps if isinstance(step, IngestStep)]
         """The table."""
-        return [step for step in self if isinstance(step, IngestStep)]
+        if len(self.rows) != len(steps):
+            raise ValueError("every step of this line is an IngestStep")
 
     def admit(self, step: Step, item: WorkItem, context: StepContext) -> Decision:
         assert isinstance(step, IngestStep)

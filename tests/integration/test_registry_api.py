@@ -267,18 +267,6 @@ def test_the_docs_page_has_every_request_and_every_record(
         assert f'<h3 id="{name}">' in page
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [("POST", "/", None), ("POST", "/docs", b"x"), ("GET", "/docs", b"x"), ("GET", "/ping", b"x"),
-     ("GET", "/openapi.json", None), ("GET", "/docs/", None), ("GET", "/pages.css", None)],
-)  # fmt: skip
-def test_nothing_else_is_open_and_nobodys_body_is_kept(
-    server: RegistryServer, method: str, path: str, body: bytes | None
-) -> None:
-    answer = urllib3.request(method, server.url + path, body=body, retries=False, redirect=False)
-    assert answer.status == 401
-
-
 def test_pages_and_their_neighbours(admin: Api, registry: HttpRegistry, houses: Houses) -> None:
     for number in range(5):
         registry.save_work_item(an_item(houses.ours, f"page-{number}.tar"))

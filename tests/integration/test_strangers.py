@@ -288,6 +288,25 @@ def test_the_document_of_the_api_takes_a_key() -> None:
         assert found.status == 200
 
 
+def test_beside_ping_only_the_pages_about_the_api_are_open_and_nobodys_body_is_kept() -> None:
+    with registry() as (server, _):
+        for method, path, body, status in (
+            ("GET", "/", None, 200),
+            ("HEAD", "/docs", None, 200),
+            ("GET", "/docs.css", None, 200),
+            ("POST", "/", None, 401),
+            ("POST", "/docs", b"x", 401),
+            ("GET", "/docs", b"x", 401),
+            ("GET", "/ping", b"x", 401),
+            ("GET", "/docs/", None, 401),
+            ("GET", "/pages.css", None, 401),
+        ):
+            answer = urllib3.request(
+                method, server.url + path, body=body, retries=False, redirect=False
+            )
+            assert answer.status == status, (method, path)
+
+
 # -- the worker's port
 @pytest.fixture
 def health() -> Iterator[HealthServer]:

@@ -30,6 +30,7 @@ TASKS = {
         "self._watch()",  # goes on after any fault
         "self._leave_when_ended()",  # the end of a subscription, not its life
     },
+    "services/queue/nsq/nsqd.py": {"self._come()"},  # whatever it meets ends the connection
     "listening/sharing.py": {"asyncio.to_thread(self._work)"},  # awaited by all who ask
     "server/guarding.py": {"self._tell()"},  # made again by the next request
     "server/keyring.py": {"self._renew()"},  # awaited by all who ask

@@ -10,10 +10,13 @@ import json
 import socket
 import ssl
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+import structlog
 
 from bagline.errors import BaglineError, Refused, Unreachable
 from bagline.services.queue.nsq import frames
@@ -24,6 +27,8 @@ from bagline.services.queue.nsq.options import (
     NsqOptions,
     channel_of,
 )
+
+log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 5.0
 """From the first packet to the place in line: TCP, IDENTIFY, TLS, AUTH and SUB."""
@@ -113,6 +118,9 @@ class NsqdConnection(asyncio.Protocol):
             self._end(Refused(f"TLS with nsqd at {self.address} does not hold: {error}"))
         except (OSError, ValueError):
             self._end(Unreachable(f"nsqd at {self.address} does not answer"))
+        except Exception:  # noqa: BLE001 (nobody waits for this task; the reader tries again)
+            log.error("nsq_fault", trace=traceback.format_exc())
+            self._end(Unreachable(f"nsqd at {self.address} answers what nobody can read"))
         else:
             self.is_ready = not self._has_ended
             if self.is_ready:

@@ -451,6 +451,28 @@ def test_what_is_said_before_tls_is_not_taken_for_said_within_it(topic: str) -> 
         server.shutdown()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", struct.pack(">II", 6, 0) + b"[]",
+     struct.pack(">II", 27, 0) + b'{"msg_timeout":{"a":1}}',
+     struct.pack(">II", 6, 0) + b"OK", b""],
+)  # fmt: skip
+def test_what_is_no_nsqd_is_unreachable(topic: str, said: bytes) -> None:
+    class Other(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(said)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = f"127.0.0.1:{server.server_address[1]}"
+        queue = NsqQueue(nsq_options(tcp=where, http=where))
+        subscription = queue.subscribe(topic, owner="host/1")
+        assert isinstance(fault_of(subscription), Unreachable)
+        queue.close()
+        server.shutdown()
+
+
 # -- who does not answer
 def test_a_dead_port_is_unreachable(topic: str) -> None:
     where = f"127.0.0.1:{closed_port()}"

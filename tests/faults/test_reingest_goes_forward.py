@@ -19,6 +19,7 @@ import typer
 from bagline.app import App
 from bagline.cli import control
 from bagline.errors import Refused
+from bagline.lines.ingest.line import INGEST_LINE
 from bagline.services.queue.base import Delivery
 from support.bags import BagBuilder
 from support.line import LineUnderTest, is_kept
@@ -148,7 +149,7 @@ class Case:
             rf'bagline requeue {item.id}(?: --stage "?([A-Z][A-Za-z ]+)"?)?$', item.note
         )
         assert told, item.note
-        step = control._step_for(item, told[1] or "")
+        step = control._step_for(INGEST_LINE, item, told[1] or "")
         item.stage, item.status, item.retry = step.work_stage, "Pending", True
         self.line.services.registry.save_work_item(item)
         self.line.services.queue.publish(step.topic, item.id)
@@ -179,7 +180,7 @@ def cancel(case: Case) -> None:
     registry = case.line.services.registry
     before = registry.work_item(case.item.id)
     with pytest.raises(typer.Exit):
-        control._cancelled(registry, case.item.id, force=False)
+        control._cancelled(registry, INGEST_LINE, case.item.id, force=False)
     assert registry.work_item(case.item.id) == before
 
 

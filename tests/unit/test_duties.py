@@ -26,6 +26,7 @@ result is waited for."""
 DROPPED = {"services/objects/relaying.py": 1}
 """Work given to a pool whose future is not kept: it hands its faults on by itself."""
 TASKS = {
+    "services/queue/nsq/connection.py": {"self._come()"},  # ends in a place, or closes
     "services/queue/nsq/reader.py": {
         "self._watch()",  # goes on after any fault
         "self._leave_when_ended()",  # the end of a subscription, not its life

@@ -118,9 +118,9 @@ class NsqdConnection(asyncio.Protocol):
             self._end(Refused(f"TLS with nsqd at {self.address} does not hold: {error}"))
         except (OSError, ValueError):
             self._end(Unreachable(f"nsqd at {self.address} does not answer"))
-        except Exception:  # noqa: BLE001 (a fault of ours must not leave the place empty for ever)
-            log.error("nsqd_fault", nsqd=str(self.address), trace=traceback.format_exc())
-            self._end(Unreachable(f"nsqd at {self.address} could not be spoken with"))
+        except Exception:  # noqa: BLE001 (nobody waits for this task; the reader tries again)
+            log.error("nsq_fault", trace=traceback.format_exc())
+            self._end(Unreachable(f"nsqd at {self.address} answers what nobody can read"))
         else:
             self.is_ready = not self._has_ended
             if self.is_ready:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ import typer
 
 from bagline.app import App
 from bagline.cli import control
+from bagline.duty import Duty
 from bagline.errors import Refused
 from bagline.lines.ingest.line import INGEST_LINE
 from bagline.services.queue.base import Delivery
@@ -220,8 +224,7 @@ def finish(line: LineUnderTest, cases: list[Case]) -> None:
         assert step is not None
         line.services.queue.publish(step.topic, case.item.id)
     for _ in range(5):
-        with line.working():
-            line.app.reconciler().look(min_age_seconds=0.0)
+        with line.working(), reconciling(line):
             ended = [line.until_ended(case.item.id, seconds=120) for case in left]
         left = [c for c, item in zip(left, ended, strict=True) if item.status == "Suspended"]
         for case in left:
@@ -229,6 +232,19 @@ def finish(line: LineUnderTest, cases: list[Case]) -> None:
         if not left:
             return
     raise AssertionError([line.item(case.item.id).note for case in left])
+
+
+@contextmanager
+def reconciling(line: LineUnderTest) -> Iterator[None]:
+    """One look is not enough: it passes over what a worker holds just then."""
+    stop, reconciler = threading.Event(), line.app.reconciler()
+    act = partial(reconciler.look, min_age_seconds=0.0)
+    duty = Duty("reconciler", act, stop=stop, every=1.0, at_once=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
+        duty.join(10)
 
 
 MOST_INSTANTS = 60

@@ -14,7 +14,7 @@ from bagline.config import WorkSettings
 from bagline.formats import pronom
 from bagline.lines.ingest import format_identifier
 from bagline.lines.ingest.prefetch import metadata
-from bagline.lines.ingest.staging import spans, windows
+from bagline.lines.ingest.staging import spans
 from bagline.services.objects import base, reading, retrying, verifying, writing
 from bagline.services.state.redis import PROGRESS_SECONDS
 from bagline.worker.line import BRIEF, PATIENT
@@ -41,7 +41,7 @@ def values(*modules: object) -> Iterable[float]:
 
 
 CODE = {
-    *values(format_identifier, metadata, spans, windows, base, reading, verifying, writing, pronom),
+    *values(format_identifier, metadata, spans, base, reading, verifying, writing, pronom),
     *values(retrying),
     *(getattr(WorkSettings(), name) for name in WorkSettings.__struct_fields__),
     *(delay for policy in (BRIEF, PATIENT) for delay in (policy.first_delay, policy.longest_delay)),

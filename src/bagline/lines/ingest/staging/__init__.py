@@ -18,9 +18,15 @@ from contextlib import closing
 from itertools import chain, islice
 
 from bagline.lines.ingest.job import IngestJob
-from bagline.lines.ingest.staging.spans import is_sparse, placed_files, span_of
-from bagline.lines.ingest.staging.sparse import expanded
-from bagline.lines.ingest.staging.windows import WINDOW_FILES, WINDOWS, windows_of
+from bagline.lines.ingest.staging.spans import (
+    WINDOW_FILES,
+    WINDOWS,
+    expanded,
+    is_sparse,
+    placed_files,
+    span_of,
+    windows_of,
+)
 from bagline.lines.ingest.stored_file import StoredFile, staged
 from bagline.model.times import is_set
 from bagline.services.objects.base import Proof, RangeCopy, Relay

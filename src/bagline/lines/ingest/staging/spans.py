@@ -1,4 +1,5 @@
-"""Where the files of a bag lie in its tar: from their records, or from the tar's headers.
+"""Where the files of a bag lie in its tar: from their records, or from the tar's headers; which
+of them are read at once, and how the bytes of a sparse one are made of its stretches.
 
 Bagline's pre-fetch leaves each file's span beside its record. An older service leaves
 none: then the headers are walked, by small ranged reads that skip the payloads.
@@ -6,7 +7,7 @@ none: then the headers are walked, by small ranged reads that skip the payloads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 
 from bagline.bagit.tar import Member, MemberKind, TarReader
@@ -20,6 +21,13 @@ LEAST_BYTES = 64 * 1024
 """Of the first read after a payload that was skipped."""
 MOST_BYTES = 4 * MIB
 """Reads double until here while headers stand so close that nothing is skipped."""
+
+WINDOW_FILES = 200
+WINDOWS = 2
+"""Windows whose files are put at once: a crash leaves at most these stored and not marked."""
+GAP_BYTES = 64 * 1024
+"""Bytes that are read along with a window rather than beginning another one."""
+_ZEROS = bytes(MIB)
 
 Read = Callable[[int, int], bytes]
 """(start, length) → that many bytes of the tar."""
@@ -122,3 +130,46 @@ class _Reads:
             self.at += some
             yield chunk
             length = min(2 * length, MOST_BYTES)
+
+
+def windows_of(entries: Iterable[FileEntry], window_bytes: int) -> Iterator[list[FileEntry]]:
+    """Neighbours in the tar: at most WINDOW_FILES, and their bytes within one window."""
+    group: list[FileEntry] = []
+    first = last = 0
+    for entry in entries:
+        begin = span_of(entry).data_offset
+        end = begin + entry.file.size
+        is_neighbour = last <= begin <= last + GAP_BYTES and end - first <= window_bytes
+        if group and (not is_neighbour or len(group) == WINDOW_FILES):
+            yield group
+            group = []
+        if not group:
+            first = begin
+        group.append(entry)
+        last = end
+    if group:
+        yield group
+
+
+def expanded(job: IngestJob, entry: FileEntry) -> Iterator[bytes]:
+    """All of them, in order. The stage may be stopped between two chunks."""
+    bag, span = job.object, span_of(entry)
+    source, at = span.data_offset, 0
+    for offset, length in span.stretches:
+        yield from _zeros(job, offset - at)
+        if length:
+            for chunk in job.services.objects.stream(
+                bag.s3_bucket, bag.s3_key, start=source, length=length, etag=bag.etag
+            ):
+                job.progress.moved()
+                yield chunk
+        source, at = source + length, offset + length
+    yield from _zeros(job, entry.file.size - at)
+
+
+def _zeros(job: IngestJob, count: int) -> Iterator[bytes]:
+    while count > 0:
+        job.progress.moved()
+        job.pause_point()
+        yield _ZEROS[:count]
+        count -= len(_ZEROS)

@@ -40,7 +40,7 @@ test: $(STAMP)   ## all tests, with real engines on loopback
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint      ## lint, types, import direction, unit tests: seconds, no servers
-	$(BIN)/python -m pytest -q tests/unit
+	$(BIN)/python -m pytest -q -n 2 tests/unit
 
 lint: $(STAMP)   ## what needs no test: form, types, import direction
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 What is named here is for programs that use it; everything else may change with any release.
 
+    from pathlib import Path
     from bagline import App, check_bag
 
     with open("letters.tar", "rb") as tar:

@@ -42,6 +42,13 @@ class _OwnOutput(RotatingFileHandler):
     """A log file that is this process's standard output and error too, whatever is rotated: what
     an interpreter prints when it dies stands in the same file."""
 
+    def doRollover(self) -> None:  # noqa: N802 (logging's name)
+        """Where that is not to be had, the file grows rather than falling silent."""
+        with contextlib.suppress(OSError):
+            super().doRollover()
+        if self.stream is None:
+            self.stream = self._open()
+
     def _open(self) -> TextIOWrapper:
         stream = super()._open()
         for number in (1, 2):
@@ -59,7 +66,8 @@ class _Rotating:
         self._handler.handleError = lambda record: None  # type: ignore[method-assign] # noqa: ARG005
 
     def write(self, text: str) -> int:
-        self._handler.handle(logging.makeLogRecord({"msg": text.removesuffix("\n")}))
+        if line := text.removesuffix("\n"):
+            self._handler.handle(logging.makeLogRecord({"msg": line}))
         return len(text)
 
     def flush(self) -> None:
@@ -102,6 +110,7 @@ def configure_logs(
         else structlog.dev.ConsoleRenderer(
             colors=out.isatty(),
             pad_event_to=24,
+            repr_native_str=True,
             # Not the default, which shows the values of local variables: keys among them.
             exception_formatter=structlog.dev.plain_traceback,
         )

@@ -473,6 +473,57 @@ def test_what_is_no_nsqd_is_unreachable(topic: str, said: bytes) -> None:
         server.shutdown()
 
 
+MESSAGE = struct.pack(">qH16s", 0, 1, b"0123456789abcdef") + b"7"
+
+
+def test_a_message_before_the_place_in_line_is_nobodys(topic: str) -> None:
+    """Somebody in between sends one beside nsqd's answer, before TLS could hold."""
+
+    class Between(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(struct.pack(">II", len(MESSAGE) + 4, 2) + MESSAGE)
+            self.request.recv(65_536)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Between) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = f"127.0.0.1:{server.server_address[1]}"
+        queue = NsqQueue(nsq_options(tcp=where, http=where, tls=True))
+        with pytest.raises(Refused, match="before it was asked"):
+            queue.subscribe(topic, owner="host/1").receive(2)
+        queue.close()
+        server.shutdown()
+
+
+@pytest.mark.parametrize("field", ["msg_timeout", "max_msg_timeout", "max_rdy_count"])
+def test_limits_that_nobody_can_keep_end_the_connection(topic: str, field: str) -> None:
+    class Odd(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            body = b'{"%s": -1}' % field.encode()
+            self.request.sendall(struct.pack(">II", len(body) + 4, 0) + body)
+            self.request.recv(65_536)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Odd) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = f"127.0.0.1:{server.server_address[1]}"
+        queue = NsqQueue(nsq_options(tcp=where, http=where))
+        assert "limits" in str(fault_of(queue.subscribe(topic, owner="host/1")))
+        queue.close()
+        server.shutdown()
+
+
+def test_an_address_that_is_none_keeps_nobody_from_the_others(tmp_path: Path, topic: str) -> None:
+    with nsqd_running(tmp_path / "a") as nsqd:
+        tcp = f"nsqd..example:4150,{nsqd.tcp}"
+        queue = NsqQueue(nsq_options(tcp=tcp, http=nsqd.http))
+        queue.publish(topic, 7)
+        delivery = take(queue.subscribe(topic, owner="host/1"))
+        assert delivery.number == 7
+        delivery.ack()
+        queue.close()
+
+
 # -- who does not answer
 def test_a_dead_port_is_unreachable(topic: str) -> None:
     where = f"127.0.0.1:{closed_port()}"

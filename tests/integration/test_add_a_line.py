@@ -12,6 +12,9 @@ from bagline.app import App
 from bagline.errors import Unreachable
 from bagline.model.subject import Subject, item_subject
 from bagline.wiring import LINES
+from bagline.worker.claim import Claim
+from bagline.worker.records import StepContext
+from bagline.worker.stage import Done, Run, Skip
 from support.bags import valid_bag
 from support.line import LineUnderTest
 
@@ -21,10 +24,13 @@ FIRST = "inventory01_bucket"
 
 @pytest.fixture
 def page() -> dict[str, Any]:
-    names: dict[str, Any] = {"__name__": "page"}
-    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL):
-        exec(compile(block, str(PAGE), "exec"), names)
-    return names
+    """Both modules of the page: the second imports what it uses of the first."""
+    stages, line = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    names: dict[str, Any] = {"__name__": "stages"}
+    exec(compile(stages, str(PAGE), "exec"), names)
+    table = {"__name__": "line", **{n: names[n] for n in ("CheckBucket", "WriteList")}}
+    exec(compile(line, str(PAGE), "exec"), table)
+    return names | table
 
 
 @pytest.fixture
@@ -45,9 +51,8 @@ def test_it_works_beside_the_ingest_line(both: LineUnderTest) -> None:
         line.until(lambda: "objects.txt" in listed(line), "the list")
     body = line.services.objects.read(institution.restore_bucket, "objects.txt")
     assert body == b"test.edu/letters\n"
-    assert [
-        key for key in line.redis_keys() if "institution" in key and "progress" not in key
-    ] == []
+    lasting = {key.rpartition(":")[2] for key in line.redis_keys() if "institution" in key}
+    assert lasting <= {"results", "progress"}  # which go by themselves
 
 
 def listed(line: LineUnderTest) -> list[str]:
@@ -106,3 +111,27 @@ def test_a_halt_is_told_and_nothing_is_left(
     with line.working():
         line.until(lambda: "subject_given_up" in capsys.readouterr().out, "the word of it")
     assert "institution" not in str([k for k in line.redis_keys() if "progress" not in k])
+
+
+def test_a_message_that_comes_back_after_it_was_done_does_nothing(
+    both: LineUnderTest, page: dict[str, Any]
+) -> None:
+    """A queue may hand out again what nobody could acknowledge in time."""
+    line, context = both, StepContext(services=both.services, settings=both.settings)
+    records = page["INVENTORY"].records(page["INVENTORY"].first, context)
+    about = Subject("institution", line.institution.id)
+    lease = line.services.state.take_lease(about, owner="one", seconds=60)
+    assert lease is not None
+
+    class Again:
+        attempts, number, topic = 2, line.institution.id, FIRST
+
+    claim = Claim(line.services.state, lease, Again(), record=line.institution)  # type: ignore[arg-type]
+    claim.result = records.load_result(lease)
+    assert isinstance(records.decide(claim), Run)
+    records.begin(claim, None)
+    assert records.end(claim, Done(), None).topic == "inventory02_list"
+    claim.result = records.load_result(lease)
+    assert isinstance(records.decide(claim), Skip)
+    Again.attempts = 1  # a new message
+    assert isinstance(records.decide(claim), Run)

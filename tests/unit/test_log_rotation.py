@@ -28,6 +28,7 @@ def test_it_is_rotated_and_nothing_is_lost_at_the_border(tmp_path: Path) -> None
     assert sorted(tmp_path.iterdir()) == sorted(files)
     assert all(0 < file.stat().st_size <= 20_100 for file in files)
     text = "".join(file.read_text() for file in reversed(files))
+    assert "\n\n" not in text
     numbers = [
         line.split('"number": ')[1].split(",")[0] for line in text.splitlines() if "a_line" in line
     ]

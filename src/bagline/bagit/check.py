@@ -9,7 +9,7 @@ from typing import IO, NamedTuple
 
 from bagline.bagit.columns import Columns, TagFileNames
 from bagline.bagit.inventory import BagFacts, FileFacts
-from bagline.bagit.judge import judge
+from bagline.bagit.judge import Policy, judge
 from bagline.bagit.manifests import match_warning, parsers_of
 from bagline.bagit.paths import FETCH_TXT, Role, manifest_algorithm, role_of
 from bagline.bagit.profiles import Profile, profile_for, profile_identifier
@@ -79,6 +79,7 @@ def check_bag(
     *,
     bag_name: str = "",
     format_of: Callable[[str], str] | None = None,
+    policy: Policy | None = None,
 ) -> CheckReport:
     """Read and judge the bag whose tar is in `chunks`.
 
@@ -88,7 +89,7 @@ def check_bag(
     temporary directory. A bad bag is a report; raises Unreachable when the source ends
     early, OSError when the temporary directory is full.
     """
-    check = _Check(profile, bag_name, format_of, on_progress or (lambda _: None))
+    check = _Check(profile, bag_name, format_of, on_progress or (lambda _: None), policy)
     try:
         check.read(chunks, length)
         check.judge()
@@ -135,12 +136,14 @@ class _Check:
         bag_name: str,
         format_of: Callable[[str], str] | None,
         tell: OnProgress,
+        policy: Policy | None,
     ) -> None:
         self.report = CheckReport()
         self.log = ProblemLog()
         self.facts = BagFacts(version="", encoding="", manifests=[], tag_manifests=[], tags=[])
         self._tell = tell
         self._profile = profile
+        self._policy = policy
         self._bag_name = bag_name
         self._format_of = format_of
         self._columns = Columns(self.log)
@@ -248,7 +251,7 @@ class _Check:
             report.manifests = sorted(facts.manifests)
             self._profile = self._profile or profile_for(profile_identifier(facts.tags))
             report.profile = self._profile.name
-        report.problems = judge(self, self._profile or profile_for(""))
+        report.problems = judge(self, self._profile or profile_for(""), self._policy)
 
     def files(self) -> Iterator[FileFacts]:
         """What the columns tell."""

@@ -36,6 +36,11 @@ class Policy:
 
     oxum_severity: str = ERROR
 
+    @classmethod
+    def of(cls, *, payload_oxum_rejects: bool) -> Policy:
+        """As the settings of that name say."""
+        return cls(ERROR if payload_oxum_rejects else WARNING)
+
 
 def judge(inventory: Inventory, profile: Profile, policy: Policy | None = None) -> list[Problem]:
     """Everything wrong with the bag: what reading found, then the bag as a whole, its files,

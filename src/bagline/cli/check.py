@@ -16,8 +16,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from bagline.bagit.check import CheckReport, check_bag
+from bagline.bagit.judge import Policy
 from bagline.bagit.profiles import Profile, load_profile
 from bagline.cli.check_report import ProgressBar, json_report, print_report
+from bagline.config import load_settings
 from bagline.errors import BaglineError
 from bagline.formats.extensions import format_for
 from bagline.model.ingest import bag_name
@@ -72,6 +74,7 @@ def _checked(bag: str, profile: Profile | None) -> CheckReport:
             bar.at,
             bag_name=_name(bag),
             format_of=format_for,
+            policy=Policy.of(payload_oxum_rejects=load_settings().work.payload_oxum_rejects),
         )
 
 

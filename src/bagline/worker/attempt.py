@@ -126,7 +126,7 @@ class Attempt:
     def _decide(self, claim: Claim) -> Decision:
         """Whether to run; a store that does not answer here is as good as one in the stage."""
         try:
-            decision = self._records.decide(claim.record)
+            decision = self._records.decide(claim)
         except Refused as fault:
             return Halt(str(fault))
         except Unreachable as fault:
@@ -161,6 +161,7 @@ class Attempt:
                 reach=self._records.load_reach(claim),
                 is_rerun=is_set(claim.result.finished_at) and not claim.result.errors,
                 began_before=is_set(claim.result.started_at),
+                begun_anew=partial(self._records.begun_anew, claim),
                 **self._records.job_fields(),
             )
             ended_as = self._run_held(claim, job)
@@ -177,7 +178,11 @@ class Attempt:
 
     def _run_held(self, claim: Claim, job: Job) -> str:
         """Returns how it ended, for the meter."""
-        if not self._records.begin(claim, job.reach if job.is_rerun else None):
+        if outcome := self._introduced(job):
+            self._end(claim, outcome, job)
+            return type(outcome).__name__.lower()
+        reach = job.reach if job.is_rerun else None
+        if not self._records.begin(claim, reach, keeps_rerun=self._stage.begins_anew):
             claim.requeue(0.0)
             return HANDED_BACK
         log.info("stage_begins", item=self._subject.logged, stage=self._stage.name)
@@ -185,7 +190,7 @@ class Attempt:
         def act() -> Outcome:
             return self._line.prepare(job) or self._stage.run(job)
 
-        outcome = outcome_of(self._line, self._step, claim.record, act)
+        outcome = outcome_of(self._line, self._step, claim, act)
         if outcome is None:
             self._records.hand_back(claim)
             claim.requeue(0.0)
@@ -193,6 +198,13 @@ class Attempt:
             return HANDED_BACK
         self._end(claim, outcome, job)
         return type(outcome).__name__.lower()
+
+    def _introduced(self, job: Job) -> Outcome | None:
+        """How it ended before it began. Unreachable passes: that is no attempt."""
+        try:
+            return self._line.introduce(job)
+        except Refused as fault:
+            return Halt(str(fault))
 
     def _show_progress(self, progress: bytes) -> None:
         try:

@@ -28,6 +28,8 @@ class Claim:
     delivery: Delivery
     record: Any = None
     result: WorkResult = field(default_factory=WorkResult)
+    is_rerun_owed: bool = False
+    """Whether the stage was asked to begin anew, and had not when this attempt began."""
 
     def check(self) -> None:
         """Raises LeaseLost unless the lease is still ours."""

@@ -85,7 +85,8 @@ class ItemRecords(Records[WorkItem]):
             return f"the item is at {item.stage}"
         return ""
 
-    def decide(self, record: WorkItem) -> Decision:
+    def decide(self, claim: Claim) -> Decision:
+        record: WorkItem = claim.record
         work = self.context.settings.work
         reason = self.skip_reason(record)
         if reason:
@@ -121,12 +122,15 @@ class ItemRecords(Records[WorkItem]):
             log.error("tally_unreadable", item=claim.lease.item_id, reason=str(fault))
         return reach
 
-    def begin(self, claim: Claim, reach: Reach | None) -> bool:
+    def begin(self, claim: Claim, reach: Reach | None, *, keeps_rerun: bool = False) -> bool:
         item, result = claim.record, claim.result
         moment = self.context.clock()
         result.attempt += 1
         result.host, result.pid = socket.gethostname(), os.getpid()
-        result.started_at, result.finished_at = moment, NEVER
+        result.started_at = moment
+        claim.is_rerun_owed = keeps_rerun and reach is not None
+        if not claim.is_rerun_owed:
+            result.finished_at = NEVER
         result.errors = None
         forgotten: Mapping[str, int] | None = reach.forget() if reach is not None else None
         self._state.commit(claim.lease, result=result, tally=forgotten)
@@ -194,6 +198,9 @@ class ItemRecords(Records[WorkItem]):
             claim.check()  # there is nothing left to write to
             return
         result = claim.result
+        if claim.is_rerun_owed and isinstance(outcome, Retry) and is_set(result.finished_at):
+            self._state.commit(claim.lease, result=result)  # it is still to be done anew
+            return
         result.finished_at = self.context.clock()
         result.errors = errors_of(claim.record, self._step, outcome)
         if isinstance(outcome, Halt):
@@ -214,6 +221,8 @@ class ItemRecords(Records[WorkItem]):
     def send_forward(self, claim: Claim) -> Settlement:
         settlement = send_forward(claim.record, self._line)
         self._registry.save_work_item(claim.record)
+        if settlement.topic == self._step.topic:  # this very delivery brings it
+            return Settlement(again=True)
         return settlement
 
     def hand_back(self, claim: Claim) -> None:

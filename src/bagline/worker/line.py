@@ -131,10 +131,15 @@ class Line(ABC):
     def records(self, step: Step, context: StepContext) -> Records[Any]:
         """How the subjects of this step are recorded (`ItemLine`: as WorkItems)."""
 
-    def admit(self, step: Step, item: WorkItem, context: StepContext) -> Decision:  # noqa: ARG002
-        """Whether an item that belongs to the step is to be worked on now. Asked while the lease
-        is held; raises what the services raise."""
+    def admit(self, step: Step, record: Any, context: StepContext) -> Decision:  # noqa: ARG002
+        """Whether what belongs to the step is to be worked on now. Asked while the lease is held;
+        raises what the services raise."""
         return Run()
+
+    def introduce(self, job: Any) -> Outcome | None:  # noqa: ARG002
+        """What must be known before the step begins; or how that ended. Raises what the services
+        raise: that is no attempt."""
+        return None
 
     def prepare(self, job: Any) -> Outcome | None:  # noqa: ARG002
         """Give the job what this line's stages ask of it, within the attempt; or how that ended."""
@@ -160,7 +165,7 @@ class Line(ABC):
 
     def only_forward(self, item: WorkItem) -> str:  # noqa: ARG002
         """Why an item that must go forward must: a sentence without its end mark."""
-        return ""
+        return "This item has begun what may not be left half done, so it can only go forward"
 
     def kept_going(self, item: WorkItem, outcome: Outcome) -> Outcome:  # noqa: ARG002
         """What a verdict becomes for an item that must go forward."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
@@ -19,13 +18,14 @@ from bagline.errors import (
     ProofFailed,
     Unreachable,
 )
+from bagline.worker.claim import Claim
 from bagline.worker.line import Line, Step
 from bagline.worker.stage import Cancel, Halt, Outcome, Reject, Retry
 
 log = structlog.get_logger(__name__)
 
 
-def outcome_of(line: Line, step: Step, record: Any, act: Callable[[], Outcome]) -> Outcome | None:
+def outcome_of(line: Line, step: Step, claim: Claim, act: Callable[[], Outcome]) -> Outcome | None:
     """The outcome of `act`, whatever it raised; None when it was asked to stop.
 
     LeaseLost passes: then nothing may be written, not even an outcome.
@@ -47,7 +47,8 @@ def outcome_of(line: Line, step: Step, record: Any, act: Callable[[], Outcome]) 
     except BrokenState as fault:
         return Halt(str(fault), requeue_at=fault.requeue_at)
     except BaglineError as fault:
-        return line.outcome_of(step, record, fault)
+        return line.outcome_of(step, claim.record, fault)
     except Exception as fault:  # noqa: BLE001 (the subject must not be lost to a fault of ours)
-        log.error("stage_fault", item=record.id, stage=step.name, trace=traceback.format_exc())
+        about = claim.lease.subject.logged
+        log.error("stage_fault", item=about, stage=step.name, trace=traceback.format_exc())
         return Retry(f"unexpected fault in Bagline ({type(fault).__name__}: {fault})")

@@ -13,13 +13,13 @@ from typing import TypeVar
 
 import structlog
 
-from bagline.model.times import NEVER
+from bagline.model.times import NEVER, is_set
 from bagline.worker.claim import Claim
 from bagline.worker.line import Line, Step
 from bagline.worker.reach import Reach
 from bagline.worker.records import Records, StepContext
-from bagline.worker.settlement import FULL_DELAY_SECONDS, Settlement
-from bagline.worker.stage import Cancel, Decision, Done, Halt, Job, Outcome, Reject, Retry, Run
+from bagline.worker.settlement import FULL_DELAY_SECONDS, Settlement, spared
+from bagline.worker.stage import Cancel, Decision, Done, Halt, Job, Outcome, Reject, Retry, Skip
 
 log = structlog.get_logger(__name__)
 
@@ -43,13 +43,21 @@ class PlainRecords(Records[Record]):
     def is_over(self, record: Record) -> bool:  # noqa: ARG002
         return False
 
-    def decide(self, record: Record) -> Decision:  # noqa: ARG002
-        return Run()
+    def decide(self, claim: Claim) -> Decision:
+        if claim.delivery.attempts > 1 and is_set(claim.result.finished_at):
+            return Skip("it was done when this message was handed out before")
+        return self._line.admit(self._step, claim.record, self.context)
 
     def is_called_off(self, number: int) -> bool:  # noqa: ARG002
         return False
 
-    def begin(self, claim: Claim, reach: Reach | None) -> bool:  # noqa: ARG002
+    def begin(
+        self,
+        claim: Claim,
+        reach: Reach | None,  # noqa: ARG002
+        *,
+        keeps_rerun: bool = False,  # noqa: ARG002
+    ) -> bool:
         result = claim.result
         result.attempt += 1
         result.host, result.pid = socket.gethostname(), os.getpid()
@@ -60,11 +68,13 @@ class PlainRecords(Records[Record]):
     def end(self, claim: Claim, outcome: Outcome, job: Job | None) -> Settlement:
         """Done goes on to the next step; what passes is tried again as often as the step's patience
         allows; everything else ends here, and the log says so."""
+        outcome = spared(outcome, self.context.shortage())
         match outcome:
             case Done():
+                claim.result.finished_at = self.context.clock()
+                claim.state.save_result(claim.lease, self.topic, claim.result)
                 after = self._line.after(self._step)
                 told = tuple(self._line.topics_to_tell(self._step, job)) if after is None else ()
-                self._forget(claim)
                 return Settlement(topic=after.topic if after else "", tell=told)
             case Retry(_, uses_patience) if not uses_patience:
                 self.hand_back(claim)

@@ -12,6 +12,7 @@ import structlog
 from bagline.config import Settings
 from bagline.errors import BrokenState
 from bagline.model import times
+from bagline.model.times import NEVER
 from bagline.model.workitem import WorkResult
 from bagline.services.bundle import Services
 from bagline.services.state.base import Lease
@@ -59,13 +60,14 @@ class Records(ABC, Generic[Record]):
         """Whether the step has nothing to do with it any more: a second delivery is dropped."""
 
     @abstractmethod
-    def decide(self, record: Record) -> Decision:
-        """Whether to work on it now."""
+    def decide(self, claim: Claim) -> Decision:
+        """Whether to work on it now: its record and its last result stand in the claim."""
 
     @abstractmethod
-    def begin(self, claim: Claim, reach: Reach | None) -> bool:
+    def begin(self, claim: Claim, reach: Reach | None, *, keeps_rerun: bool = False) -> bool:
         """Say who works on it; False when it was called off meanwhile. `reach`: given where the
-        stage is done all over again, and what earlier attempts reached is to be forgotten."""
+        stage is done all over again, and what earlier attempts reached is to be forgotten.
+        `keeps_rerun`: that it is stays known until the stage says so (`begun_anew`)."""
 
     @abstractmethod
     def is_called_off(self, number: int) -> bool:
@@ -78,6 +80,11 @@ class Records(ABC, Generic[Record]):
     @abstractmethod
     def hand_back(self, claim: Claim) -> None:
         """Write that it waits for another worker: ours was asked to stop. That is no attempt."""
+
+    def begun_anew(self, claim: Claim) -> None:
+        """A stage that is done all over again has thrown away what was there."""
+        claim.result.finished_at = NEVER
+        self.context.services.state.save_result(claim.lease, self.topic, claim.result)
 
     def send_forward(self, claim: Claim) -> Settlement:
         """Write that it goes on though somebody ended it."""

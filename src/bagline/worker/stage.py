@@ -116,6 +116,8 @@ class Job:
     """What the line looked at before it let the subject in (`Run`)."""
     is_rerun: bool = False
     """Whether the stage finished with this subject before, and is asked to begin anew."""
+    begun_anew: Callable[[], None] = field(default=lambda: None)
+    """To be called once what an earlier run left is thrown away: until then a repeat is a rerun."""
     began_before: bool = False
     """Whether an attempt before this one began; it may have left more than it had saved."""
     reach: Reach = field(default_factory=Reach)
@@ -143,6 +145,8 @@ class Stage(ABC, Generic[AnyJob]):
     """One stage of a line. Instances hold no state of a subject; one serves many threads."""
 
     name: ClassVar[str]
+    begins_anew: ClassVar[bool] = False
+    """Whether the stage looks at `Job.is_rerun`, and calls `begun_anew` when it has begun anew."""
 
     @abstractmethod
     def run(self, job: AnyJob) -> Outcome:

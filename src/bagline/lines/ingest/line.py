@@ -68,10 +68,10 @@ class IngestLine(ItemLine):
         if len(self.rows) != len(steps):
             raise ValueError("every step of this line is an IngestStep")
 
-    def admit(self, step: Step, item: WorkItem, context: StepContext) -> Decision:
+    def admit(self, step: Step, record: WorkItem, context: StepContext) -> Decision:
         assert isinstance(step, IngestStep)
         return admission.admit(
-            item,
+            record,
             context,
             cancel_if_newer=step.cancel_if_newer,
             waits_for_earlier_bag=step.waits_for_earlier_bag,
@@ -79,13 +79,16 @@ class IngestLine(ItemLine):
             must_go_forward=lambda other: self.must_go_forward(other, context.services.registry),
         )
 
-    def prepare(self, job: IngestJob) -> Outcome | None:
-        """Institution and bag. The first step begins anew where the bag's record cannot be read."""
-        item = job.item
-        institution = job.services.registry.institution(item.institution_id)
+    def introduce(self, job: IngestJob) -> Outcome | None:
+        institution = job.services.registry.institution(job.item.institution_id)
         if institution is None:
-            return Halt(f"the Registry has no institution {item.institution_id}: add it there")
+            return Halt(f"the Registry has no institution {job.item.institution_id}: add it there")
         job.institution = institution
+        return None
+
+    def prepare(self, job: IngestJob) -> Outcome | None:
+        """The bag. The first step begins anew where its record cannot be read."""
+        item = job.item
         try:
             job.bag = job.services.state.load_object(item.id)
         except BrokenState as fault:

@@ -41,6 +41,7 @@ SHOWN = 5
 
 class ReingestManager(Stage[IngestJob]):
     name = "reingest check"
+    begins_anew = True
 
     def run(self, job: IngestJob) -> Outcome:
         known = job.services.registry.intellectual_object(job.object.identifier)
@@ -49,6 +50,7 @@ class ReingestManager(Stage[IngestJob]):
         self._mark_object(job.object, known)
         if job.is_rerun:  # whoever asks again wants to know what the copies hold now
             job.services.state.forget_proofs(job.lease)
+            job.begun_anew()
         job.progress.expect(files=job.object.file_count, bytes=job.object.size)
         strange: list[str] = []
         for batch in job.iter_files():

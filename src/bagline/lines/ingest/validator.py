@@ -23,7 +23,7 @@ from bagline.model.ingest import (
     IngestObject,
     bag_name,
 )
-from bagline.problems import ERROR, WARNING, has_errors
+from bagline.problems import has_errors
 from bagline.units import path_text
 from bagline.worker.stage import Done, Outcome, Reject, Stage, expect_count
 
@@ -39,10 +39,10 @@ class Validator(Stage[IngestJob]):
 
     def run(self, job: IngestJob) -> Outcome:
         bag = job.object
-        severity = ERROR if job.settings.work.payload_oxum_rejects else WARNING
+        policy = Policy.of(payload_oxum_rejects=job.settings.work.payload_oxum_rejects)
         profile = self._profile_of(profile_identifier(bag.tags))
         recorded = _Recorded(job)
-        problems = judge(recorded, profile, Policy(oxum_severity=severity))
+        problems = judge(recorded, profile, policy)
         expect_count(recorded.facts.files, bag.file_count, "validation")
         if has_errors(problems):
             return Reject(problems)

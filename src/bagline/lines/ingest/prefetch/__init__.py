@@ -35,6 +35,7 @@ from bagline.worker.stage import Done, Outcome, Stage
 
 class PreFetch(Stage[IngestJob]):
     name = "pre-fetch"
+    begins_anew = True
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class PreFetch(Stage[IngestJob]):
         if notes is not None and is_ours and not job.is_rerun:
             return notes
         state.restart_item(job.lease)
+        job.begun_anew()
         job.bag = IngestObject(
             etag=job.item.etag,
             institution=job.institution.identifier,

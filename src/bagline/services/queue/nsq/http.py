@@ -6,6 +6,7 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -142,8 +143,10 @@ class NsqHttp:
                 log.warning("nsqd_away", nsqd=base, reason=str(fault))
                 faults.append(fault)
                 continue
-            for entry in answer.get("topics") or []:
-                _add(sums, entry)
+            entries = answer.get("topics")
+            for entry in entries if isinstance(entries, list) else []:
+                with suppress(AttributeError, TypeError, ValueError):  # what nobody can read
+                    _add(sums, entry)
         if faults and len(faults) == len(bases):
             raise faults[0]
         return {topic: (due, delayed, held) for topic, (due, delayed, held) in sums.items()}
@@ -185,7 +188,8 @@ def _json(base: str, answer: bytes) -> dict[str, Any]:
 
 
 def _nodes(base: str, answer: dict[str, Any]) -> Iterable[Node]:
-    for producer in answer.get("producers") or []:
+    producers = answer.get("producers")
+    for producer in producers if isinstance(producers, list) else []:
         try:
             host = str(producer.get("broadcast_address") or producer["address"])
             tcp = Address(host, int(producer["tcp_port"]))

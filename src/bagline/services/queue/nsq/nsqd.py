@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import socket
 import ssl
 import time
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 CONNECT_SECONDS = 5.0
 """From the first packet to the place in line: TCP, IDENTIFY, TLS, AUTH and SUB."""
 CLOSE_SECONDS = 1.0
+LEAST_TIMEOUT = 0.1
+"""Seconds: with a shorter time-out for messages none could be kept."""
 SILENT_SECONDS = 2.5 * HEARTBEAT_SECONDS
 FLUSH_MILLISECONDS = 25
 """The least that nsqd takes; it holds messages back no longer."""
@@ -154,11 +157,14 @@ class NsqdConnection(asyncio.Protocol):
         data = json.loads(answer)
         if not isinstance(data, dict):
             raise Unreachable(f"nsqd at {self.address} does not say what it can do")
-        self.limits = NsqdLimits(
+        self.limits = limits = NsqdLimits(
             message=float(data.get("msg_timeout") or 60_000) / 1_000,
             longest=float(data.get("max_msg_timeout") or 900_000) / 1_000,
             ready=int(data.get("max_rdy_count") or 1),
         )
+        usable = all(LEAST_TIMEOUT <= s < math.inf for s in (limits.message, limits.longest))
+        if not usable or limits.ready < 1:
+            raise Unreachable(f"nsqd at {self.address} says limits that nobody can keep")
         if self._options.tls is not None and not data.get("tls_v1"):
             raise Refused(f"nsqd at {self.address} speaks no TLS, and queue.tls is set")
         if data.get("auth_required") and not self._options.auth_secret:
@@ -202,6 +208,9 @@ class NsqdConnection(asyncio.Protocol):
 
     def _arrived(self, kind: FrameKind, body: bytes) -> None:
         if kind is FrameKind.MESSAGE:
+            if not self.is_ready:  # before TLS, AUTH and SUB it is of whoever sits between
+                self._end(Refused(f"nsqd at {self.address} sends messages before it was asked"))
+                return
             self.in_flight += 1
             self._on_message(self, frames.message_of(body))
         elif kind is FrameKind.ERROR:

@@ -80,13 +80,21 @@ class NsqReader:
             try:
                 await self._discover()
                 for address, peer in list(self._peers.items()):
-                    await self._tend(address, peer)
+                    await self._tend_safely(address, peer)
                 pause = self._pause()
             except Exception:  # noqa: BLE001 (without a watcher nobody connects again)
                 log.error("nsq_fault", trace=traceback.format_exc())
             self._wake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
+
+    async def _tend_safely(self, address: Address, peer: Peer) -> None:
+        """What is wrong with one keeps nobody from the others."""
+        try:
+            await self._tend(address, peer)
+        except Exception as fault:  # noqa: BLE001 (an address may be anything)
+            unreachable = Unreachable(f"nsqd at {address} cannot be spoken with: {fault}")
+            self._failed(address, peer, unreachable)
 
     async def _tend(self, address: Address, peer: Peer) -> None:
         if peer.connection is None:

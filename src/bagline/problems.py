@@ -379,6 +379,31 @@ PROFILE_UNKNOWN = _kind(
 
 # Manifests
 
+PROFILE_DIFFERS = _kind(
+    "BAG057",
+    WARNING,
+    "bag-info.txt names another profile, {named}, than the one it was checked against: "
+    "{identifier}.",
+    "Name that one in BagIt-Profile-Identifier, too; the label may be repeated.",
+)
+PROFILE_NOT_NAMED = _kind(
+    "BAG058",
+    ERROR,
+    "{subject} does not name the profile that the bag is held to.",
+    "Add the line `BagIt-Profile-Identifier: {identifier}` to {subject}.",
+)
+PAYLOAD_FILE_REQUIRED = _kind(
+    "BAG059",
+    ERROR,
+    "The payload file {subject}, which the profile requires, is missing.",
+    "Add it to the bag.",
+)
+PAYLOAD_FILE_NOT_ALLOWED = _kind(
+    "BAG067",
+    ERROR,
+    "The profile does not allow the payload file {subject}.",
+    "Take it out, or give it a name that the profile allows.",
+)
 NO_PAYLOAD_MANIFEST = _kind(
     "BAG060",
     ERROR,
@@ -401,7 +426,7 @@ MANIFEST_NOT_ALLOWED = _kind(
     "BAG063",
     ERROR,
     "Bag contains manifest {subject}, and the profile does not allow '{algorithm}'.",
-    "Use one of: {allowed}.",
+    "{hint}",
 )
 MANIFEST_NOT_VERIFIED = _kind(
     "BAG064",
@@ -544,6 +569,24 @@ OXUM_MALFORMED = _kind(
     "Payload-Oxum in bag-info.txt is '{value}'.",
     "Write it as bytes, a point, and the number of files, such as 28411.3.",
 )
+OXUM_REPEATED = _kind(
+    "BAG087",
+    WARNING,
+    "{subject} has Payload-Oxum {count} times; it may stand there once (RFC 8493, 2.2.2).",
+    "Leave one of them.",
+)
+FETCH_REQUIRED = _kind(
+    "BAG096",
+    ERROR,
+    "The profile requires a fetch.txt, and the bag has none.",
+    "Add {subject}, or deposit the bag under another profile.",
+)
+DATA_NOT_EMPTY = _kind(
+    "BAG097",
+    ERROR,
+    "The profile requires an empty payload: no file, or one without bytes.",
+    "Take the files out of data/, or deposit the bag under another profile.",
+)
 FETCH_NOT_ALLOWED = _kind(
     "BAG090",
     ERROR,
@@ -560,7 +603,7 @@ SERIALIZATION_NOT_ALLOWED = _kind(
     "BAG092",
     ERROR,
     "The bag came as {serialization}, which the profile does not allow.",
-    "Deposit it as one of: {allowed}.",
+    "{remedy}",
 )
 TOO_MANY_OF_A_KIND = _kind(
     "BAG095",

@@ -16,6 +16,11 @@ EMPTY_MD5 = b"d41d8cd98f00b204e9800998ecf8427e"
 STRICT = Profile(
     name="strict",
     identifier="strict",
+    is_built_in=False,
+    fetch_required=True,
+    data_empty=True,
+    payload_files_required=("data/index.csv",),
+    payload_files_allowed=("data/*.txt", "data/index.csv"),
     versions=("1.0",),
     serializations=("application/zip",),
     manifests_allowed=("sha512",),
@@ -113,6 +118,11 @@ CODES: dict[str, Callable[[], Provoking]] = {
     "BAG054": lambda: strict(valid_bag()),
     "BAG055": lambda: strict(valid_bag()),
     "BAG056": lambda: of(valid_bag().tag("bag-info.txt", "BagIt-Profile-Identifier", "x:y")),
+    "BAG057": lambda: strict(
+        valid_bag().tag("bag-info.txt", "BagIt-Profile-Identifier", "https://example.org/other")
+    ),
+    "BAG058": lambda: strict(valid_bag().without_tag_file("bag-info.txt")),
+    "BAG059": lambda: strict(valid_bag()),
     "BAG060": lambda: of(valid_bag().manifest()),
     "BAG061": lambda: of(valid_bag().manifest("sha512")),
     "BAG062": lambda: strict(valid_bag()),
@@ -120,6 +130,7 @@ CODES: dict[str, Callable[[], Provoking]] = {
     "BAG064": lambda: of(valid_bag().manifest("md5", "sha3256")),
     "BAG065": lambda: of(valid_bag().manifest("sha3256"), "none"),
     "BAG066": lambda: manifest(MD5),
+    "BAG067": lambda: strict(valid_bag()),
     "BAG068": lambda: manifest(b"abc data/a"),
     "BAG069": lambda: manifest(MD5 + b" data/empty"),
     "BAG070": lambda: manifest(EMPTY_MD5 + b" data/empty"),
@@ -145,9 +156,16 @@ CODES: dict[str, Callable[[], Provoking]] = {
     "BAG084": lambda: of(valid_bag(profile="none").version("0.97").unlisted("data/empty"), "none"),
     "BAG085": lambda: of(valid_bag().tag("bag-info.txt", "Payload-Oxum", "1.1")),
     "BAG086": lambda: of(valid_bag().tag("bag-info.txt", "Payload-Oxum", "some")),
+    "BAG087": lambda: of(
+        valid_bag()
+        .repeat_tag("bag-info.txt", "Payload-Oxum", "1.1")
+        .repeat_tag("bag-info.txt", "Payload-Oxum", "1.1")
+    ),
     "BAG090": lambda: of(valid_bag().tag_file("fetch.txt", b"")),
     "BAG091": lambda: of(valid_bag(profile="none").tag_file("fetch.txt", b""), "none"),
     "BAG092": lambda: strict(valid_bag()),
+    "BAG096": lambda: strict(valid_bag()),
+    "BAG097": lambda: strict(valid_bag()),
     "BAG099": lambda: manifest(b"x\n" * 2000),
 }
 

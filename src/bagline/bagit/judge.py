@@ -11,14 +11,28 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from bagline import problems
 from bagline.bagit.digests import LENGTHS
 from bagline.bagit.inventory import BagFacts, FileFacts, Inventory
 from bagline.bagit.manifests import case_key, case_problem
-from bagline.bagit.paths import BAG_INFO, BAGIT_TXT, FETCH_TXT, PACKAGE_INFO, Role
-from bagline.bagit.profiles import Profile, TagRule, is_known, profile_identifier
+from bagline.bagit.paths import (
+    BAG_INFO,
+    BAGIT_TXT,
+    FETCH_TXT,
+    PACKAGE_INFO,
+    Role,
+    manifest_algorithm,
+    role_of,
+)
+from bagline.bagit.profiles import (
+    Profile,
+    TagRule,
+    is_among,
+    is_known,
+    profile_identifier,
+    profile_identifiers,
+)
 from bagline.bagit.tagfiles import VERSION_TAG, version_number
 from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST
 from bagline.problems import ERROR, LISTED_PER_KIND, WARNING, Problem, ProblemLog
@@ -26,6 +40,7 @@ from bagline.problems import ERROR, LISTED_PER_KIND, WARNING, Problem, ProblemLo
 _OXUM = re.compile(r"(\d{1,20})\.(\d{1,20})")
 # How a control character looks once somebody has escaped it into a name.
 _ESCAPED_CONTROL = re.compile(r"\\u00[0189][0-9A-Fa-f]|\\u007[Ff]")
+FORBIDDEN = "The profile forbids serialization, and deposits here are tars: it cannot be met."
 _NO_BREAK_SPACE = "\u00a0"
 _FILE_PREFIX = {SOURCE_MANIFEST: "manifest-", SOURCE_TAG_MANIFEST: "tagmanifest-"}
 
@@ -58,6 +73,7 @@ def judge(inventory: Inventory, profile: Profile, policy: Policy | None = None) 
     if facts.files:
         policy = policy or Policy()
         log.extend(bag_problems(facts, profile, oxum_severity=policy.oxum_severity))
+        log.extend(_payload_files(inventory, profile))
         log.merge(of_files)
         log.extend(_differing_in_case(missing, inventory))
     return list(dict.fromkeys(log.all()))
@@ -83,15 +99,16 @@ def bag_problems(facts: BagFacts, profile: Profile, *, oxum_severity: str = ERRO
         *_tag_manifests(facts, profile),
         *_tags(facts, profile),
         *_tag_files(facts, profile),
-        *_payload(facts, oxum_severity),
+        *_payload(facts, profile, oxum_severity),
     ]
 
 
 def _serialization(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
     allowed = profile.serializations
     if allowed is not None and facts.serialization not in allowed:
+        remedy = f"Deposit it as one of: {_list(allowed)}." if allowed else FORBIDDEN
         yield problems.SERIALIZATION_NOT_ALLOWED.about(
-            serialization=facts.serialization, allowed=_list(allowed)
+            serialization=facts.serialization, remedy=remedy
         )
     if facts.bag_name and facts.top_directory and facts.bag_name != facts.top_directory:
         yield problems.TOP_DIRECTORY_NAME.about(facts.top_directory, bag=facts.bag_name)
@@ -107,6 +124,8 @@ def _version(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
 
 
 def _fetch(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
+    if profile.fetch_required and not facts.has_fetch_txt:
+        yield problems.FETCH_REQUIRED.about(FETCH_TXT)
     if facts.has_fetch_txt:
         kind = problems.FETCH_IGNORED if profile.fetch_allowed else problems.FETCH_NOT_ALLOWED
         yield kind.about(FETCH_TXT)
@@ -145,7 +164,8 @@ def _tag_manifests(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
 
 def _not_allowed(name: str, algorithm: str, allowed: tuple[str, ...] | None) -> Iterator[Problem]:
     if allowed is not None and algorithm not in allowed:
-        yield problems.MANIFEST_NOT_ALLOWED.about(name, algorithm=algorithm, allowed=_list(allowed))
+        hint = f"Use one of: {_list(allowed)}." if allowed else "The profile allows none."
+        yield problems.MANIFEST_NOT_ALLOWED.about(name, algorithm=algorithm, hint=hint)
 
 
 def _tags(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
@@ -156,9 +176,25 @@ def _tags(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
         if (rule.tag_file, rule.name) != (BAGIT_TXT, VERSION_TAG):
             found = values.get((rule.tag_file, rule.name.lower()), [])
             yield from _tag(rule, found, rule.tag_file in facts.tag_files)
-    identifier = profile_identifier(facts.tags)
-    if not is_known(identifier) and identifier != profile.identifier and profile.is_aptrust:
-        yield problems.PROFILE_UNKNOWN.about(BAG_INFO, identifier=identifier)
+    yield from _label(facts, profile)
+
+
+def _label(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
+    """What the bag says of its own profile, beside the one that it is held to."""
+    named = profile_identifiers(facts.tags)
+    if profile.is_built_in:
+        identifier = profile_identifier(facts.tags)
+        if not is_known(identifier) and identifier != profile.identifier and profile.is_aptrust:
+            yield problems.PROFILE_UNKNOWN.about(BAG_INFO, identifier=identifier)
+    elif not named:
+        # The file is required wherever a profile is (Profiles 1.4); a label that is missing leaves
+        # no doubt where somebody else has named the profile.
+        severity = WARNING if BAG_INFO in facts.tag_files else ERROR
+        yield problems.PROFILE_NOT_NAMED.about(BAG_INFO, severity, identifier=profile.identifier)
+    elif profile.identifier not in named:
+        yield problems.PROFILE_DIFFERS.about(
+            BAG_INFO, named=_list(named), identifier=profile.identifier
+        )
 
 
 def _tag(rule: TagRule, values: list[str], has_file: bool) -> Iterator[Problem]:
@@ -183,24 +219,54 @@ def _tag(rule: TagRule, values: list[str], has_file: bool) -> Iterator[Problem]:
 
 def _tag_files(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
     for path in profile.tag_files_required:
-        if path not in facts.tag_files:
+        if path not in facts.tag_files and not _is_manifest_or_fetch(path, facts):
             yield problems.TAG_FILE_REQUIRED.about(path)
     if profile.tag_files_allowed is None:
         return
     usual = {BAGIT_TXT, BAG_INFO, FETCH_TXT, *profile.tag_files_required}
     usual |= {rule.tag_file for rule in profile.rules}
     for path in facts.tag_files:
-        if path not in usual and not any(fnmatchcase(path, p) for p in profile.tag_files_allowed):
+        if path not in usual and not is_among(path, profile.tag_files_allowed):
             yield problems.TAG_FILE_NOT_ALLOWED.about(path)
 
 
-def _payload(facts: BagFacts, oxum_severity: str) -> Iterator[Problem]:
-    if not facts.payload_files:
+def _is_manifest_or_fetch(path: str, facts: BagFacts) -> bool:
+    """Profiles name these among tag files, though they should not."""
+    if path == FETCH_TXT:
+        return facts.has_fetch_txt
+    there = facts.manifests if role_of(path) is Role.MANIFEST else facts.tag_manifests
+    algorithm = manifest_algorithm(path)
+    return bool(algorithm) and algorithm in {name.lower() for name in there}
+
+
+def _payload_files(inventory: Inventory, profile: Profile) -> Iterator[Problem]:
+    """What the profile says of payload files by name (Profiles 1.4)."""
+    required, allowed = set(profile.payload_files_required), profile.payload_files_allowed
+    if required or allowed is not None:
+        for path in inventory.paths():
+            required.discard(path)
+            is_payload = role_of(path) is Role.PAYLOAD
+            if is_payload and allowed is not None and not is_among(path, allowed):
+                yield problems.PAYLOAD_FILE_NOT_ALLOWED.about(path)
+    for path in sorted(required):
+        yield problems.PAYLOAD_FILE_REQUIRED.about(path)
+
+
+def _payload(facts: BagFacts, profile: Profile, oxum_severity: str) -> Iterator[Problem]:
+    if profile.data_empty:
+        if facts.payload_files > 1 or facts.payload_bytes:
+            yield problems.DATA_NOT_EMPTY.about()
+    elif not facts.payload_files:
         yield problems.NO_PAYLOAD.about()
     info = BAG_INFO if version_number(facts.version) >= (0, 96) else PACKAGE_INFO
-    for tag in facts.tags:
-        if tag.tag_file not in (BAG_INFO, info) or tag.tag_name.lower() != "payload-oxum":
-            continue
+    oxums = [
+        tag
+        for tag in facts.tags
+        if tag.tag_file in (BAG_INFO, info) and tag.tag_name.lower() == "payload-oxum"
+    ]
+    if len(oxums) > 1:
+        yield problems.OXUM_REPEATED.about(oxums[0].tag_file, count=len(oxums))
+    for tag in oxums:
         match = _OXUM.fullmatch(tag.value.strip())
         found = f"{facts.payload_bytes}.{facts.payload_files}"
         if match is None:

@@ -9,11 +9,14 @@ import pytest
 
 from bagline.bagit.profiles import (
     DEFAULT_PROFILE_IDENTIFIER,
+    Profile,
     assumed_tags,
     effective_identifier,
+    is_among,
     is_known,
     load_profile,
     profile_for,
+    profile_identifier,
     storage_option,
     storage_options,
 )
@@ -136,3 +139,102 @@ def test_what_a_profile_takes_a_bag_to_have_stands_in_its_json(tmp_path: Path) -
     path.write_text(json.dumps(document), "utf-8")
     assert storage_option([], load_profile(str(path))) == "Glacier-OH"
     assert [tag.value for tag in assumed_tags([], load_profile(str(path)))] == ["Glacier-OH"]
+
+
+# -- what a profile may say, and how it must say it
+MINIMAL = {
+    "BagIt-Profile-Info": {"BagIt-Profile-Identifier": "https://example.org/p.json"},
+    "Accept-BagIt-Version": ["1.0"],
+}
+
+
+def read(folder: Path, **keys: object) -> Profile:
+    """The profile that these keys, with underscores for dashes and dots as they are, make."""
+    path = folder / f"profile-{len(list(folder.iterdir()))}.json"
+    document = MINIMAL | {name.replace("_", "-"): value for name, value in keys.items()}
+    path.write_text(json.dumps(document))
+    return load_profile(str(path))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("Manifests-Required", "md5", "Manifests-Required is a text"),
+        ("Manifests-Allowed", {"md5": True}, "Manifests-Allowed is an object"),
+        ("Tag-Files-Required", {"a.txt": {}}, "Tag-Files-Required is an object"),
+        ("Tag-Files-Allowed", [1], "Tag-Files-Allowed has a number"),
+        ("Payload-Files-Required", True, "Payload-Files-Required is true or false"),
+        ("Payload-Files-Allowed", "data/*", "Payload-Files-Allowed is a text"),
+        ("Accept-BagIt-Version", [1.0], "Accept-BagIt-Version has a number"),
+        ("Accept-Serialization", "application/tar", "Accept-Serialization is a text"),
+        ("Serialization", "perhaps", "Serialization is 'perhaps'"),
+        ("Allow-Fetch.txt", "false", r"Allow-Fetch\.txt is a text"),
+        ("Fetch.txt-Required", 1, r"Fetch\.txt-Required is a number"),
+        ("Data-Empty", "yes", "Data-Empty is a text"),
+        ("Bag-Info", [], "Bag-Info is a list"),
+        ("Bag-Info", {"A": {"required": "false"}}, "Bag-Info/A/required is a text"),
+        ("Bag-Info", {"A": {"repeatable": None}}, "Bag-Info/A/repeatable is nothing"),
+        ("Bag-Info", {"A": {"values": "Example"}}, "Bag-Info/A/values is a text"),
+        ("Bag-Info", {"A": {"values": [1, 2]}}, "Bag-Info/A/values has a number"),
+        ("Bag-Info", {"A": "required"}, "Bag-Info/A is a text"),
+        ("BagIt-Profile-Info", {}, "BagIt-Profile-Identifier is missing"),
+        ("BagIt-Profile-Info", "x", "BagIt-Profile-Info is a text"),
+    ],
+)
+def test_a_value_of_another_kind_is_named_and_never_guessed(
+    tmp_path: Path, key: str, value: object, named: str
+) -> None:
+    with pytest.raises(Misconfigured, match=named):
+        read(tmp_path, **{key: value})
+
+
+@pytest.mark.parametrize("document", ["[]", "1", '"text"', "null"])
+def test_a_document_that_is_no_object_is_no_profile(tmp_path: Path, document: str) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text(document)
+    with pytest.raises(Misconfigured, match="not an object"):
+        load_profile(str(path))
+
+
+@pytest.mark.parametrize(
+    ("required", "allowed"),
+    [
+        ("Manifests-Required", "Manifests-Allowed"),
+        ("Tag-Manifests-Required", "Tag-Manifests-Allowed"),
+        ("Tag-Files-Required", "Tag-Files-Allowed"),
+        ("Payload-Files-Required", "Payload-Files-Allowed"),
+    ],
+)
+def test_what_is_required_must_be_allowed(tmp_path: Path, required: str, allowed: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{required} names sha1"):
+        read(tmp_path, **{required: ["sha1"], allowed: ["md5"]})
+    with pytest.raises(Misconfigured, match="Fetch"):
+        read(tmp_path, **{"Fetch.txt-Required": True, "Allow-Fetch.txt": False})
+
+
+@pytest.mark.parametrize(
+    "named", ["application/tar", "application/x-tar", "Application/X-GTAR", "application/gtar"]
+)
+def test_a_tar_has_several_names(tmp_path: Path, named: str) -> None:
+    assert read(tmp_path, Accept_Serialization=[named]).serializations == ("application/tar",)
+
+
+def test_only_asterisks_are_special_in_names_of_files() -> None:
+    assert is_among("notes[1].txt", ["notes[1].txt"])
+    assert not is_among("notes1.txt", ["notes[1].txt"])
+    assert not is_among("notesX.txt", ["notes?.txt"])
+    assert is_among("a/b/c.xml", ["a/*.xml"])
+    assert not is_among("a/b/c.xml.gz", ["a/*.xml"])
+
+
+def test_each_label_is_looked_at_in_any_case() -> None:
+    def named(*pairs: tuple[str, str]) -> str:
+        return profile_identifier(
+            [Tag(tag_file="bag-info.txt", tag_name=n, value=v) for n, v in pairs]
+        )
+
+    label = "BagIt-Profile-Identifier"
+    assert named((label.lower(), BTR_IDENTIFIER)) == BTR_IDENTIFIER
+    assert named((label, "https://example.org/x"), (label, BTR_IDENTIFIER)) == BTR_IDENTIFIER
+    assert named((label, " "), (label, "https://example.org/x")) == "https://example.org/x"
+    assert named() == ""

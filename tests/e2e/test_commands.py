@@ -208,7 +208,7 @@ def test_two_worker_processes_a_stage_ingest_twenty_bags_once_each(
 
 def test_ctrl_c_leaves_the_items_on_the_line(bagline: Bagline, tmp_path: Path) -> None:
     bag = BagBuilder("bag")
-    for number in range(8_000):
+    for number in range(2_500):
         bag.payload(f"{number}.txt", b"%d" % number)
     path = bag.write(tmp_path / "bag.tar")
     with App.open(load_settings(data_dir=bagline.data_dir)) as app:

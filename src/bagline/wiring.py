@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ from bagline.services.registry.base import Registry
 from bagline.services.registry.database import Database, sqlite_path, sqlite_url
 from bagline.services.registry.sql import SqlRegistry
 from bagline.services.registry.users import ApiUsers
+from bagline.services.state.base import State
 from bagline.services.state.redis import RedisState
 from bagline.worker.line import Lines
 
@@ -119,7 +120,7 @@ def build_services(settings: Settings) -> Services:
     """Connections, not yet tried."""
     return Services(
         objects=build_objects(settings.s3),
-        state=RedisState(settings.redis_url.reveal()),
+        state=STATES["redis"](settings),
         queue=build_queue(settings),
         registry=build_registry(settings),
         elsewhere={name: build_objects(s3) for name, s3 in settings.providers.items()},
@@ -141,10 +142,11 @@ def regional_settings(settings: Settings) -> dict[tuple[str, str], S3Settings]:
     return found
 
 
-def build_queue(settings: Settings) -> Queue:
-    """Redis or NSQ, as the settings say. Raises Misconfigured."""
-    if settings.queue.kind == "redis":
-        return RedisQueue(settings.redis_url.reveal())
+def _redis_queue(settings: Settings) -> Queue:
+    return RedisQueue(settings.redis_url.reveal())
+
+
+def _nsq_queue(settings: Settings) -> Queue:
     # Its client is imported only where it is used.
     from bagline.services.queue.nsq.options import nsq_options
     from bagline.services.queue.nsq.queue import NsqQueue
@@ -166,29 +168,27 @@ def build_queue(settings: Settings) -> Queue:
     )
 
 
-def build_objects(s3: S3Settings) -> Objects:
-    """One store, with retries."""
+def _s3_objects(s3: S3Settings) -> Objects:
     may_change = s3.access_key.may_change or s3.secret_key.may_change
 
     def keys() -> tuple[str, str]:
         return s3.access_key.reveal(), s3.secret_key.reveal()
 
-    return RetryingObjects(
-        S3Objects(
-            s3.endpoint,
-            access_key=s3.access_key.reveal(),
-            secret_key=s3.secret_key.reveal(),
-            region=s3.region,
-            allow_http=s3.allow_http,
-            keys=keys if may_change else None,
-        )
+    return S3Objects(
+        s3.endpoint,
+        access_key=s3.access_key.reveal(),
+        secret_key=s3.secret_key.reveal(),
+        region=s3.region,
+        allow_http=s3.allow_http,
+        keys=keys if may_change else None,
     )
 
 
-def build_registry(settings: Settings) -> Registry:
-    """The Registry's API where one is named, else its database. Raises Misconfigured."""
-    if not settings.registry.url:
-        return SqlRegistry(open_database(settings))
+def _sql_registry(settings: Settings) -> Registry:
+    return SqlRegistry(open_database(settings))
+
+
+def _http_registry(settings: Settings) -> Registry:
     from bagline.services.registry.http.over_http import HttpRegistry
     from bagline.services.registry.http.speaking import RegistryClient
 
@@ -202,6 +202,34 @@ def build_registry(settings: Settings) -> Registry:
             new_key=named.key.reveal if named.key.may_change else None,
         )
     )
+
+
+QUEUES: dict[str, Callable[[Settings], Queue]] = {"redis": _redis_queue, "nsq": _nsq_queue}
+OBJECTS: dict[str, Callable[[S3Settings], Objects]] = {"s3": _s3_objects}
+STATES: dict[str, Callable[[Settings], State]] = {
+    "redis": lambda settings: RedisState(settings.redis_url.reveal())
+}
+REGISTRIES: dict[str, Callable[[Settings], Registry]] = {
+    "sql": _sql_registry,
+    "http": _http_registry,
+}
+"""What may stand behind each seam, by kind: another one is a module beside its siblings, and an
+entry here. They raise Misconfigured."""
+
+
+def build_queue(settings: Settings) -> Queue:
+    """Redis or NSQ, as the settings say."""
+    return QUEUES[settings.queue.kind](settings)
+
+
+def build_objects(s3: S3Settings) -> Objects:
+    """One store, with retries."""
+    return RetryingObjects(OBJECTS["s3"](s3))
+
+
+def build_registry(settings: Settings) -> Registry:
+    """The Registry's API where one is named, else its database."""
+    return REGISTRIES["http" if settings.registry.url else "sql"](settings)
 
 
 def open_database(settings: Settings) -> Database:

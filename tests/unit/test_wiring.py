@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from bagline.config import S3Settings, Secret, Settings
+from bagline.config import QUEUE_KINDS, S3Settings, Secret, Settings
 from bagline.embedded import EngineAddresses
 from bagline.model.storage import DEFAULT_OPTIONS, StorageTarget
-from bagline.wiring import build_services, embedded_settings, regional_settings
+from bagline.wiring import QUEUES, build_services, embedded_settings, regional_settings
 
 AMAZON = S3Settings(
     endpoint="https://s3.amazonaws.com", access_key=Secret("key"), secret_key=Secret("secret")
@@ -120,3 +120,7 @@ def test_connections_of_one_account_at_amazon_reach_each_other(tmp_path: Path) -
     realms = {services.objects.realm, *(store.realm for store in services.regions.values())}
     assert len(realms) == 1
     services.close()
+
+
+def test_every_kind_of_queue_that_settings_may_name_can_be_built() -> None:
+    assert set(QUEUES) == set(QUEUE_KINDS)

@@ -44,6 +44,8 @@ READ_BYTES = 8 * MIB
 READER_SECONDS = 15.0
 """How long the bucket reader may take to find a bag."""
 LOOK_SECONDS = 0.2
+ENGINE_SECONDS = 30.0
+"""How long engines of this machine that have just started may still stumble."""
 
 
 class App:
@@ -101,11 +103,20 @@ class App:
         self.services.close()
 
     def _prepare_buckets(self) -> None:
+        """An engine that died in its first second is started anew meanwhile: that is waited for."""
         wanted = [self.settings.buckets.staging]
         for option in self.settings.storage_options:
             wanted += [target.bucket for target in option.targets]
+        deadline = time.monotonic() + ENGINE_SECONDS
         for bucket in dict.fromkeys(wanted):
-            self.services.objects.ensure_bucket(bucket)
+            while True:
+                try:
+                    self.services.objects.ensure_bucket(bucket)
+                    break
+                except Unreachable:
+                    if time.monotonic() > deadline or self.shortage():
+                        raise
+                    time.sleep(LOOK_SECONDS)
 
     # -- who works
 

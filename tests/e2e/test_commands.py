@@ -215,7 +215,7 @@ def test_ctrl_c_leaves_the_items_on_the_line(bagline: Bagline, tmp_path: Path) -
         with bagline.running("ingest", path) as ingest:
             until(lambda: app.services.state.load_checkpoint(1), "the work to begin")
             ingest.send_signal(signal.SIGINT)
-            assert ingest.wait(timeout=20) == 130
+            assert ingest.wait(timeout=60) == 130
         item = app.services.registry.work_item(1)
         assert item is not None
         assert item.status == "Pending"

@@ -133,5 +133,18 @@ def test_a_message_that_comes_back_after_it_was_done_does_nothing(
     assert records.end(claim, Done(), None).topic == "inventory02_list"
     claim.result = records.load_result(lease)
     assert isinstance(records.decide(claim), Skip)
+    assert claim.result.attempt == 0  # what is asked for anew has patience of its own
     Again.attempts = 1  # a new message
     assert isinstance(records.decide(claim), Run)
+
+
+def test_more_messages_than_one_has_attempts_are_all_done(both: LineUnderTest) -> None:
+    line, number = both, both.institution.id
+    about = Subject("institution", number)
+    with line.working():
+        for _ in range(10):
+            line.services.queue.publish(FIRST, number)
+            line.until(lambda: line.services.queue.is_queued(FIRST, number) is False, "its end")
+    result = line.services.state.load_result(about, FIRST)
+    assert result is not None
+    assert (result.attempt, result.errors) == (0, None)

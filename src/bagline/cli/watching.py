@@ -141,4 +141,5 @@ def _await_cleanup(app: App, items: list[WorkItem]) -> None:
     waiting = [i.id for i in items if i.status in (STATUS_FAILED, STATUS_CANCELLED)]
     while waiting and time.monotonic() < deadline:
         waiting = [item_id for item_id in waiting if app.services.state.has_item(item_id)]
-        time.sleep(LOOK_SECONDS if waiting else 0)
+        if waiting:
+            time.sleep(LOOK_SECONDS)

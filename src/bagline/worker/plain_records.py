@@ -72,6 +72,7 @@ class PlainRecords(Records[Record]):
         match outcome:
             case Done():
                 claim.result.finished_at = self.context.clock()
+                claim.result.attempt = 0  # the next message is another request
                 claim.state.save_result(claim.lease, self.topic, claim.result)
                 after = self._line.after(self._step)
                 told = tuple(self._line.topics_to_tell(self._step, job)) if after is None else ()

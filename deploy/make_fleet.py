@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from bagline.lines.ingest.line import INGEST_LINE, Step
+from bagline.wiring import LINES
+from bagline.worker.line import Step
 
 HERE = Path(__file__).parent
 IMAGE = "bagline:latest"
@@ -22,7 +23,13 @@ GRACE_SECONDS = 20
 
 ALONE = "bucket-reader"
 """Two of it at once could make two items of one bag."""
-MOVES_BYTES = ("pre-fetch", "staging-uploader", "preservation-uploader")
+MOVES_BYTES = (
+    "pre-fetch",
+    "staging-uploader",
+    "preservation-uploader",
+    "bag-restorer",
+    "file-restorer",
+)
 MEMORY = {True: ("384Mi", "768Mi"), False: ("192Mi", "512Mi")}
 """Requested and most, for stages that move a bag's bytes and for the others."""
 
@@ -46,7 +53,7 @@ DATABASE = "postgresql+psycopg://bagline:${POSTGRES_PASSWORD:?}@postgres:5432/re
 
 def compose() -> dict[str, Any]:
     """Everything on one Docker host; `docker compose up --scale pre-fetch=4`."""
-    workers = [step.name for step in INGEST_LINE] + ["bucket-reader", "reconciler"]
+    workers = [step.name for step in LINES.steps()] + ["bucket-reader", "reconciler"]
     services: dict[str, Any] = {
         "s3": {
             "image": "chrislusf/seaweedfs:4.48",
@@ -101,7 +108,7 @@ def compose() -> dict[str, Any]:
 def stages() -> list[dict[str, Any]]:
     """One Deployment a stage, each scaled by its own queue; bucket reader and reconciler once."""
     found: list[dict[str, Any]] = []
-    for step in INGEST_LINE:
+    for step in LINES.steps():
         found += [_deployment(step.name, moves_bytes=step.name in MOVES_BYTES), _autoscaler(step)]
     return [*found, _deployment("bucket-reader"), _deployment("reconciler")]
 

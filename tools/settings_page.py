@@ -20,6 +20,8 @@ SECTION = re.compile(r"## [^\n]*?(?:`\[(\w+)\]`)?\n")
 UNITS = {
     "_seconds": "seconds",
     "_bytes": "bytes",
+    "_hours": "hours",
+    "days": "days",
     **dict.fromkeys(("url", "endpoint"), "URL"),
     **dict.fromkeys(("data_dir", "tls_ca", "tls_cert", "tls_key"), "path"),
     **dict.fromkeys(("nsqlookupd", "nsqd_tcp", "nsqd_http", "trusted_proxies"), "addresses"),

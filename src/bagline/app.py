@@ -7,7 +7,8 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -17,14 +18,19 @@ from bagline.embedded import Engines, check_room, running_engines
 from bagline.errors import Misconfigured, Refused, Unreachable
 from bagline.lines.ingest.bucket_reader import BucketReader
 from bagline.lines.ingest.line import INGEST_LINE, IngestLine
+from bagline.lines.restoration.by_hand import HandRestoration
+from bagline.lines.restoration.kept_object import KeptObject
+from bagline.lines.restoration.requesting import requested, restorable
+from bagline.model.ingest import tar_key
 from bagline.model.registry import Institution
-from bagline.model.workitem import ACTION_INGEST, STATUS_SUSPENDED, WorkItem
+from bagline.model.workitem import ACTION_INGEST, STATUS_SUSPENDED, TOPICS_AFTER_INGEST, WorkItem
 from bagline.services.bundle import Services
 from bagline.services.objects.base import Target
-from bagline.services.registry.base import WorkItemFilter
+from bagline.services.registry.base import Registry, WorkItemFilter
 from bagline.units import MIB
 from bagline.wiring import (
     LINES,
+    build_registry,
     build_services,
     embedded_settings,
     make_data_dir,
@@ -34,6 +40,7 @@ from bagline.worker.line import Line, Lines, Step
 from bagline.worker.meter import Meter
 from bagline.worker.owner import this_process
 from bagline.worker.processes import WorkerProcesses
+from bagline.worker.progress import Progress
 from bagline.worker.reconciler import Reconciler
 from bagline.worker.run import BUCKET_READER, RECONCILER, Health, reconciling, running_line, serve
 from bagline.worker.threads import Worker
@@ -68,20 +75,31 @@ class App:
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings | None = None, lines: Lines = LINES) -> Iterator[Self]:
+    def open(
+        cls,
+        settings: Settings | None = None,
+        lines: Lines = LINES,
+        *,
+        makes_buckets: bool = True,
+    ) -> Iterator[Self]:
         """Connect to everything; starts or joins the embedded engines where there are no others.
-        None: the settings of the environment and of the settings file."""
+        None: the settings of the environment and of the settings file. `makes_buckets`: not where
+        another process that runs does."""
         settings = load_settings() if settings is None else settings
         if not settings.is_embedded:
             with cls(settings, build_services(settings), lines) as app:
                 yield app
             return
         make_data_dir(settings)
-        with Engines(settings.data_dir) as addresses:
-            local = embedded_settings(settings, addresses)
-            with cls(local, build_services(local), lines) as app:
+        with ExitStack() as stack:
+            # The database opens while the engines start.
+            opening = stack.enter_context(_opened(settings))
+            local = embedded_settings(settings, stack.enter_context(Engines(settings.data_dir)))
+            app = cls(local, build_services(local, opening.result()), lines)
+            stack.enter_context(app)
+            if makes_buckets:
                 app._prepare_buckets()
-                yield app
+            yield app
 
     @classmethod
     @contextmanager
@@ -121,16 +139,21 @@ class App:
     # -- who works
 
     def worker(
-        self, steps: Iterable[Step] = (), *, threads_each: int = 1, meter: Meter | None = None
+        self,
+        steps: Iterable[Step] = (),
+        *,
+        threads_each: int | None = None,
+        meter: Meter | None = None,
     ) -> Worker:
-        """On these steps; on those of every line where none are named. `run` it on a thread."""
+        """On these steps; on those of every line where none are named. `run` it on a thread.
+        `threads_each`: items at once in each; None: as many as the settings say."""
         return Worker(
             self.lines,
             list(steps) or self.lines.steps(),
             self.services,
             self.settings,
             owner=this_process(),
-            threads_each=threads_each,
+            threads_each=threads_each or self.settings.work.items_at_once,
             meter=meter,
             shortage=self.shortage,
             check_room=self._check_room_for_copies if self.settings.is_embedded else None,
@@ -153,7 +176,7 @@ class App:
         roles: Sequence[str],
         stop: threading.Event,
         *,
-        threads_each: int = 1,
+        threads_each: int | None = None,
     ) -> bool:
         """Be a worker process: the steps and `ROLES` until `stop`, with health and metrics where
         the settings name a port. Whether everything drained in time."""
@@ -163,30 +186,22 @@ class App:
         worker = None
         if steps:
             worker = self.worker(steps, threads_each=threads_each, meter=health.meter)
-        return serve(worker, [self.role(name, stop) for name in roles], health, stop)
+        return serve(worker, [self.role(name, stop, health.meter) for name in roles], health, stop)
 
-    def role(self, name: str, stop: threading.Event) -> Duty:
+    def role(self, name: str, stop: threading.Event, meter: Meter | None = None) -> Duty:
         """What is done every few seconds until `stop`: one of `ROLES`."""
         if name == RECONCILER:
             return reconciling(self.reconciler(), self.settings, stop)
         seconds = self.settings.work.poll_seconds
         return Duty(
-            BUCKET_READER, self.bucket_reader().poll, stop=stop, every=seconds, at_once=True
+            BUCKET_READER, self.bucket_reader(meter).poll, stop=stop, every=seconds, at_once=True
         )
 
     @contextmanager
-    def running_line(
-        self, config: Path | None = None, *, processes: int | None = None
-    ) -> Iterator[WorkerProcesses]:
-        """Worker processes for every stage, and a reconciler. `config`: the settings file that
-        the processes read too. Raises WorkersRunElsewhere."""
-        data_dir = self.settings.data_dir
-        argv = ["worker", "all", "--watch-parent", "--data-dir", str(data_dir)]
-        if config is not None:
-            argv += ["--config", str(config.absolute())]
-        with running_line(
-            self.settings, self.reconciler(), self.shortage, argv, processes=processes
-        ) as workers:
+    def running_line(self, workers: WorkerProcesses) -> Iterator[WorkerProcesses]:
+        """Worker processes for every stage (`line_processes`), started unless they run, and a
+        reconciler. Raises WorkersRunElsewhere."""
+        with running_line(self.settings, self.reconciler(), self.shortage, workers):
             yield workers
 
     def _check_room_for_copies(self, file_bytes: int) -> None:
@@ -201,7 +216,7 @@ class App:
         """The line that bags travel into preservation."""
         return next((line for line in self.lines if isinstance(line, IngestLine)), INGEST_LINE)
 
-    def bucket_reader(self) -> BucketReader:
+    def bucket_reader(self, meter: Meter | None = None) -> BucketReader:
         settings, registry, line = self.settings, self.services.registry, self.ingest_line
 
         def has_room(size: int) -> None:
@@ -215,6 +230,7 @@ class App:
             check_room=has_room,
             may_be_called_off=lambda item: line.may_be_called_off(item, registry),
             cleanup_topic=line.cleanup.topic,
+            tell_unread=(meter or Meter()).buckets_unread,
         )
 
     def shortage(self) -> str:
@@ -262,7 +278,7 @@ class App:
         an operator.
         """
         depositor = self.ensure_institution(institution)
-        key = bag.name if bag.name.endswith(".tar") else f"{bag.name}.tar"
+        key = tar_key(bag.name)
         bucket = depositor.receiving_bucket
         target = Target(bucket=bucket, key=key, content_type="application/x-tar")
         objects, registry = self.services.objects, self.services.registry
@@ -285,6 +301,22 @@ class App:
                 _check_older(item)
             time.sleep(LOOK_SECONDS / 2)
 
+    # -- bags out
+
+    def restoring(self, identifier: str, progress: Progress | None = None) -> HandRestoration:
+        """A preserved object (`institution/bag`), to be restored at once to a tar, a directory or
+        a stream. Raises Gone where the Registry has none, Refused while an ingest changes it."""
+        found = restorable(self.services.registry, identifier)
+        progress = progress or Progress("restoration")
+        return HandRestoration(KeptObject(found, self.services, self.settings, progress))
+
+    def ask_for_restoration(self, identifier: str, file: str = "") -> WorkItem:
+        """A work item by which a worker restores the object, or the file of that path in it, into
+        its institution's bucket. Raises Gone, and Refused where an open item stands against it."""
+        item = requested(self.services.registry, identifier, file, user=self.settings.user)
+        self.services.queue.publish(TOPICS_AFTER_INGEST[item.action], item.id)
+        return item
+
     def wait(self, items: Sequence[WorkItem], *, seconds: float | None = None) -> list[WorkItem]:
         """The items as they ended, or as they wait for an operator. Raises Unreachable after
         `seconds` without that."""
@@ -302,6 +334,35 @@ class App:
             if deadline is not None and time.monotonic() > deadline:
                 raise Unreachable(f"work items {left} had not ended after {seconds} s")
             over.wait(LOOK_SECONDS)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Future[Registry]]:
+    """The Registry, being opened on a thread; closed at the end."""
+    ahead = ThreadPoolExecutor(1, thread_name_prefix="registry-opener")
+    opening = ahead.submit(build_registry, settings)
+    ahead.shutdown(wait=False)
+    try:
+        yield opening
+    finally:
+        if opening.exception() is None:
+            opening.result().close()
+
+
+def line_processes(
+    settings: Settings, config: Path | None = None, *, processes: int | None = None
+) -> WorkerProcesses:
+    """Not yet started. `config`: the settings file that the processes read too. Those of embedded
+    engines may be started before these: they wait for them."""
+    argv = ["worker", "all", "--watch-parent", "--data-dir", str(settings.data_dir)]
+    if config is not None:
+        argv += ["--config", str(config.absolute())]
+    return WorkerProcesses(
+        settings.data_dir,
+        argv,
+        count=processes or settings.work.processes,
+        health_port=settings.health.port,
+    )
 
 
 def _check_older(item: WorkItem) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,16 @@ from bagline.errors import Misconfigured
 from bagline.model.storage import DEFAULT_OPTIONS, StorageOption, StorageTarget
 from bagline.secret import Secret as Secret
 from bagline.secret import check_private
+from bagline.settings_file import overlay, read_document
 from bagline.units import MIB
 
 GIB = 1024 * MIB
 
-SECRETS = ("access_key", "secret_key", "redis_url", "database_url", "auth_secret", "key")
-SECRET_SOURCES = ("file", "command")
-"""`secret_key_file` names a file that holds the secret, `secret_key_command` tells it."""
 QUEUE_KINDS = ("redis", "nsq")
-SECTIONS = frozenset({"s3", "buckets", "health", "queue", "registry", "server", "verify", "work"})
+THAW_TIERS = ("Standard", "Bulk", "Expedited")
+SECTIONS = frozenset(
+    {"s3", "buckets", "health", "profiles", "queue", "registry", "server", "thaw", "verify", "work"}
+)
 """Sections whose settings an environment variable may name."""
 READ_ALL, READ_ONE_COPY = "all", "one_copy"
 _SHARE = re.compile(r"1/[1-9][0-9]{0,5}")
@@ -162,7 +162,7 @@ class WorkSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     window_bytes: int = 16 * MIB
     """Of the tar in one read for small neighbouring files."""
     bytes_in_flight: int = 128 * MIB
-    """Of bodies that one stage holds in memory at once."""
+    """Of bodies that a process holds in memory at once; its items share them."""
     puts_in_flight: int = 128
     """At once, an item."""
     copies_in_flight: int = 8
@@ -179,6 +179,8 @@ class WorkSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     older_event_wording: bool = False
     """PREMIS events name the older system's agents and tools, for its other tools that read them;
     standing in turns it on."""
+    items_at_once: int = 3
+    """In each stage, by one process. They share its memory and its requests."""
     processes: int = 2
     """Of `bagline up` and `bagline ingest`; each serves every stage."""
 
@@ -195,6 +197,38 @@ class VerifySettings(Struct, kw_only=True, forbid_unknown_fields=True):
     def every(self) -> int:
         """One copy in how many is read back; 1 for all of them. Not for `one_copy`."""
         return 1 if self.read_back == READ_ALL else int(self.read_back.removeprefix("1/"))
+
+
+class ThawSettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """How objects are brought back from archive classes, such as Glacier."""
+
+    tier: str = "Standard"
+    """`Standard`, `Bulk` (cheaper, slower) or `Expedited` (dearer, minutes; no Deep Archive)."""
+    days: int = 10
+    """How long what came back stays readable, and is paid for twice."""
+    look_hours: float = 4.0
+    """Between looks at what has not come back yet."""
+    margin_hours: float = 24.0
+    """What is back for less than that is asked for once more, as long as it is needed. More than
+    `thaw.look_hours`, less than `thaw.days`."""
+
+
+class ProfileSettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """BagIt profiles that bags may name by their address, besides the built-in ones."""
+
+    urls: str = ""
+    """Addresses, separated by blanks. A bag that names one of them is held to what stands there; it
+    is kept in the data directory. No other address is ever asked."""
+    refresh_seconds: float = 24 * 3600.0
+    """A kept profile is asked for anew after so long; where nobody answers, it serves on."""
+    fetch_seconds: float = 20.0
+    """For one to come."""
+    allow_http: bool = False
+    """Whether an address without TLS is meant."""
+
+    @property
+    def listed(self) -> list[str]:
+        return self.urls.split()
 
 
 class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -218,6 +252,8 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     health: HealthSettings = field(default_factory=HealthSettings)
     work: WorkSettings = field(default_factory=WorkSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
+    thaw: ThawSettings = field(default_factory=ThawSettings)
+    profiles: ProfileSettings = field(default_factory=ProfileSettings)
     storage_options: tuple[StorageOption, ...] = DEFAULT_OPTIONS
     user: str = "system@bagline.local"
     """Who made a WorkItem."""
@@ -262,8 +298,10 @@ def load_settings(
 ) -> Settings:
     """Settings from `file` (default: `$BAGLINE_CONFIG`, then `bagline.toml` in the data
     directory) and the environment. Raises Misconfigured, naming the setting."""
-    document = _read_file(file, data_dir, environ)
-    _overlay(document, environ)
+    given = file or (Path(environ["BAGLINE_CONFIG"]) if environ.get("BAGLINE_CONFIG") else None)
+    path = given or (data_dir or default_data_dir()) / "bagline.toml"
+    document = read_document(path, must_exist=given is not None)
+    overlay(document, environ, SECTIONS)
     named = data_dir or (
         Path(environ["BAGLINE_DATA_DIR"]) if environ.get("BAGLINE_DATA_DIR") else None
     )
@@ -282,10 +320,12 @@ def load_settings(
 
 def _check(settings: Settings) -> None:
     """Raises Misconfigured for numbers that no worker could work with."""
-    for item in fields(settings.work):
-        value = getattr(settings.work, item.name)
-        if not isinstance(value, bool) and value <= 0:
-            raise Misconfigured(f"work.{item.name} is {value}: it must be more than 0")
+    numbered = {"work": settings.work, "profiles": settings.profiles, "thaw": settings.thaw}
+    for name, section in numbered.items():
+        for item in fields(section):
+            value = getattr(section, item.name)
+            if not isinstance(value, bool | str) and value <= 0:
+                raise Misconfigured(f"{name}.{item.name} is {value}: it must be more than 0")
     if settings.queue.kind not in QUEUE_KINDS:
         raise Misconfigured(f"queue.kind is {settings.queue.kind!r}: it must be redis or nsq")
     read_back = settings.verify.read_back
@@ -293,6 +333,14 @@ def _check(settings: Settings) -> None:
         raise Misconfigured(
             f"verify.read_back is {read_back!r}: it must be {READ_ALL}, {READ_ONE_COPY}, or a "
             "share such as 1/10"
+        )
+    thaw = settings.thaw
+    if thaw.tier not in THAW_TIERS:
+        raise Misconfigured(f"thaw.tier is {thaw.tier!r}: it must be {', '.join(THAW_TIERS)}")
+    if not thaw.look_hours < thaw.margin_hours < thaw.days * 24:
+        raise Misconfigured(
+            f"thaw.margin_hours is {thaw.margin_hours:g}: it must be more than thaw.look_hours, "
+            "and less than the hours of thaw.days"
         )
     if settings.queue.longest_delay_seconds <= 0:
         raise Misconfigured("queue.longest_delay_seconds must be more than 0")
@@ -319,71 +367,3 @@ def _from_text(kind: type, value: Any) -> Any:
     if kind is Path:
         return Path(value)
     raise NotImplementedError(kind)
-
-
-def _read_file(
-    file: Path | None, data_dir: Path | None, environ: Mapping[str, str]
-) -> dict[str, Any]:
-    named = file or (Path(environ["BAGLINE_CONFIG"]) if environ.get("BAGLINE_CONFIG") else None)
-    path = named or (data_dir or default_data_dir()) / "bagline.toml"
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        if named:
-            raise Misconfigured(f"the settings file {path} does not exist") from None
-        return {}
-    except NotADirectoryError:
-        return {}  # the data directory is a file; `_check` says so
-    except OSError as fault:
-        raise Misconfigured(f"the settings file {path} cannot be read: {fault.strerror}") from None
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as fault:
-        raise Misconfigured(f"the settings file {path} is not TOML: {fault}") from None
-    providers = document.get("providers", {})
-    sections = [
-        document.get("s3", {}),
-        document.get("queue", {}),
-        document.get("registry", {}),
-        *(providers.values() if isinstance(providers, dict) else []),
-    ]
-    for holder in (document, *(s for s in sections if isinstance(s, dict))):
-        _fold_secrets(holder, f"the settings file {path}")
-    return document
-
-
-def _fold_secrets(holder: dict[str, Any], where: str) -> None:
-    """Of each secret's value, file and command the one that is there, as one table."""
-    for name in SECRETS:
-        spellings = {name: "value", **{f"{name}_{source}": source for source in SECRET_SOURCES}}
-        given = [spelling for spelling in spellings if isinstance(holder.get(spelling), str)]
-        values = {spelling: holder.pop(spelling) for spelling in given}
-        meant = [spelling for spelling in given if values[spelling]] or given[:1]
-        if len(meant) > 1:
-            raise Misconfigured(f"{where} has {' and '.join(meant)}: leave one")
-        if meant:
-            holder[name] = {spellings[meant[0]]: values[meant[0]]}
-
-
-def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
-    given: dict[str, Any] = {}
-    for name, value in environ.items():
-        if not name.startswith("BAGLINE_") or name in {"BAGLINE_CONFIG", "BAGLINE_DATA_DIR"}:
-            continue
-        words = name.removeprefix("BAGLINE_").lower()
-        section, _, rest = words.partition("_")
-        if section in SECTIONS and rest:
-            given.setdefault(section, {})[rest] = value
-        elif words == "user" or words.removesuffix("_file").removesuffix("_command") in (
-            "redis_url",
-            "database_url",
-        ):
-            given[words] = value
-    for holder in (given, *(held for held in given.values() if isinstance(held, dict))):
-        _fold_secrets(holder, "the environment")
-    for name, value in given.items():
-        held = document.get(name)
-        if isinstance(value, dict) and isinstance(held, dict) and name in SECTIONS:
-            held.update(value)
-        elif name not in document or name not in SECTIONS:  # else converting says what is wrong
-            document[name] = value

@@ -10,7 +10,10 @@
     ├── Gone                  the object is not there (any more)
     ├── Replaced              the object is there, but it is another version
     ├── ProofFailed           the bytes that arrived are not the bytes that were sent
+    ├── ReadOnce              the bag must be read twice, and its source gives its bytes once
     ├── BagRejected           the bag's fault: carries Problems
+    ├── NotRewritable         a tag file that is to be changed cannot be read: give it out as it is
+    ├── ListChanged           the files of a bag changed while its tar was made: begin anew
     ├── LeaseLost             another worker has, or may have, the item: stop, write nothing
     ├── Draining              this process was asked to stop: hand the item back
     ├── CalledOff             a person cancelled the item while it was in work
@@ -71,12 +74,24 @@ class ProofFailed(BaglineError):
     """A store holds other bytes than were meant; the copy must not be trusted."""
 
 
+class ReadOnce(BaglineError):
+    """The bag's bytes are needed a second time: give a source that has them again."""
+
+
 class BagRejected(BaglineError):
     """The bag cannot be read on, and the bag is why."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(p.message for p in problems))
         self.problems = list(problems)
+
+
+class NotRewritable(BaglineError):
+    """A tag file cannot be read, so nothing in it can be changed."""
+
+
+class ListChanged(BaglineError):
+    """The list of a bag's files is not the one that its tar was laid out for."""
 
 
 class LeaseLost(BaglineError):

@@ -55,6 +55,11 @@ def shown(text: str, most: int = SHOWN_CHARACTERS) -> str:
     return _UNSAFE.sub(_escaped, text)
 
 
+def with_article(noun: str) -> str:
+    """`an entry of an unknown type`, `a named pipe`."""
+    return f"an {noun}" if noun[:1] in tuple("aeiou") else f"a {noun}"
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of Problem: `sentence` says what and where, `remedy` what to do about it."""
@@ -261,13 +266,13 @@ LINKED_TAG_FILE = _kind(
 SPECIAL_SKIPPED = _kind(
     "BAG029",
     WARNING,
-    "{subject} is a {entry}; it was skipped.",
+    "{subject} is {entry}; it was skipped.",
     "Only files and directories are preserved: put the file itself in its place.",
 )
 LISTED_SPECIAL = _kind(
     "BAG030",
     ERROR,
-    "File {subject} in {manifest} is missing from bag: in its place stands a {entry}.",
+    "File {subject} in {manifest} is missing from bag: in its place stands {entry}.",
     "Put the file itself into the bag (GNU tar: --dereference) and make the tar again.",
 )
 TOP_DIRECTORY_NAME = _kind(
@@ -281,6 +286,52 @@ NAME_TOO_LONG = _kind(
     WARNING,
     "The path {subject} has a part of more than 255 bytes.",
     "It is kept, but most file systems cannot unpack it: a shorter name is safer.",
+)
+NAMED_AS_DIRECTORY = _kind(
+    "BAG033",
+    ERROR,
+    "The entry {subject} is named like a directory and has {size} bytes.",
+    "Programs that unpack the tar lose them: rename the file, and make the tar again.",
+)
+LINK_DIFFERS = _kind(
+    "BAG034",
+    ERROR,
+    "{subject} is a hard link to {target}, and has other bytes in the tar than that file.",
+    "Both are one file, and nobody can say which bytes are meant: make the tar again"
+    " (GNU tar: with --hard-dereference).",
+)
+JUNK_IN_LAST_RECORD = _kind(
+    "BAG035",
+    WARNING,
+    "After the tar's end mark at byte {end}, other bytes fill its last record"
+    " from byte {offset} on.",
+    "They are no part of the tar and were not read; look at the program that made it.",
+)
+FIRST_VOLUME = _kind(
+    "BAG036",
+    WARNING,
+    "The tar ends at byte {offset}, with a whole record and without an end mark,"
+    " as the first volume of several does (`tar -M`).",
+    "If it is one, make one tar of the whole bag.",
+)
+BACKSLASHES = _kind(
+    "BAG037",
+    ERROR,
+    "The tar has the name {subject}, with backslashes between its parts.",
+    "In a tar they are letters of a name, and parts stand between slashes (/):"
+    " make the tar again with a program that writes those.",
+)
+FILE_AND_DIRECTORY = _kind(
+    "BAG038",
+    ERROR,
+    "{subject} stands in the tar as {entry} and as directory.",
+    "Nothing can unpack both: rename one of them, and bag the files again.",
+)
+DATA_NO_DIRECTORY = _kind(
+    "BAG039",
+    ERROR,
+    "{subject} stands in the tar as {entry}, and must be a directory (RFC 8493, 2.1.2).",
+    "Put the payload into a directory of that name, and bag it again.",
 )
 
 # bagit.txt and tag files
@@ -326,7 +377,8 @@ BAGIT_TXT_MALFORMED = _kind(
     "BAG046",
     ERROR,
     "bagit.txt is malformed: {reason}.",
-    "It must hold two lines: `BagIt-Version: 1.0` and `Tag-File-Character-Encoding: UTF-8`.",
+    "It must hold two lines, such as `BagIt-Version: 1.0` and"
+    " `Tag-File-Character-Encoding: UTF-8`.",
 )
 TAG_FILE_TOO_LARGE = _kind(
     "BAG047",
@@ -430,9 +482,9 @@ MANIFEST_NOT_ALLOWED = _kind(
 )
 MANIFEST_NOT_VERIFIED = _kind(
     "BAG064",
-    WARNING,
+    ERROR,
     "{subject} was not verified: digests of the algorithm '{algorithm}' are not calculated here.",
-    "The other manifests were verified.",
+    "Every checksum must be (RFC 8493, section 3): take it out, or make one of another algorithm.",
 )
 NOTHING_VERIFIABLE = _kind(
     "BAG065",
@@ -488,7 +540,7 @@ MATCHED_BY_NORMALISATION = _kind(
 DIFFERS_IN_CASE = _kind(
     "BAG074",
     WARNING,
-    "The bag lacks {subject} and has {found}: the names differ only in upper and lower case.",
+    "The bag lacks {subject} and has {found}: the names differ only in {how}.",
     "They are different files here: make the names equal.",
 )
 SPELLED_DIFFERENTLY = _kind(
@@ -501,13 +553,56 @@ MANIFEST_UNDECODABLE = _kind(
     "BAG076",
     ERROR,
     "{subject} is not {encoding}: reading stopped in line {line}.",
-    "Save the manifest in the encoding that bagit.txt declares.",
+    "Save it in the encoding that bagit.txt declares.",
 )
 CHECKSUM_TOOL_FORM = _kind(
     "BAG077",
     WARNING,
     "{subject} was written by a checksum tool: line {line} spells a path as {listed}.",
     "It was read all the same; stricter programs refuse the `*` and `./` before paths.",
+)
+MANIFEST_MISNAMED = _kind(
+    "BAG100",
+    ERROR,
+    "{subject} is named nearly like a manifest: the name must be {right} (RFC 8493, section 2.4).",
+    "{taken} Rename it, also where a tag manifest lists it.",
+)
+NAMES_ALIKE = _kind(
+    "BAG101",
+    WARNING,
+    "{subject} and {other} are {what} whose names differ only in {how}.",
+    "Many file systems cannot hold both, and unpacking the bag there would lose one:"
+    " give one of them another name.",
+)
+ENDS_IN_BLANKS = _kind(
+    "BAG102",
+    WARNING,
+    "The bag lacks '{subject}', whose name ends in blanks, and has '{found}'.",
+    "Blanks at the end of a manifest's line are part of the name: take them out there.",
+)
+
+SEVERAL_MANIFESTS = _kind(
+    "BAG103",
+    ERROR,
+    "The bag has {count} manifests of {algorithm}, under names that differ in case.",
+    "Leave one, {subject}, which lists every file: RFC 8493 (2.4) has one for an algorithm.",
+)
+
+LIKE_A_MANIFEST = _kind(
+    "BAG104",
+    WARNING,
+    "{subject} looks like a manifest and is named as none can be: the name must be {form}, with"
+    " letters and digits alone for the algorithm (RFC 8493, section 2.4).",
+    "It counts as another tag file, and nothing was verified by it. If it is a manifest, rename it,"
+    " also where a tag manifest lists it; if not, give it a name of another kind.",
+)
+
+ONE_IDENTIFIER = _kind(
+    "BAG105",
+    ERROR,
+    "{subject} would be the name of two files in the Registry, which writes bytes that are not"
+    " UTF-8 as `\\x..`; in the tar their names are (percent-encoded) {one} and {other}.",
+    "Rename one that is not UTF-8, and bag the files again.",
 )
 
 TOO_MANY_TAG_LINES = _kind(
@@ -575,6 +670,19 @@ OXUM_REPEATED = _kind(
     "{subject} has Payload-Oxum {count} times; it may stand there once (RFC 8493, 2.2.2).",
     "Leave one of them.",
 )
+BAD_FETCH_LINE = _kind(
+    "BAG088",
+    ERROR,
+    "Line {line} of {subject} asks for nothing that may be fetched: {reason}.",
+    "Write each line as a URL, the file's size in bytes or `-`, and its path under data/.",
+)
+FETCH_NOT_LISTED = _kind(
+    "BAG089",
+    ERROR,
+    "Line {line} of {subject} lists {path}, which is not in {manifest}.",
+    "Each file to be fetched stands in every payload manifest (RFC 8493, 2.2.3): add it there,"
+    " or take the line out.",
+)
 FETCH_REQUIRED = _kind(
     "BAG096",
     ERROR,
@@ -622,6 +730,42 @@ BAG_NAME_UNUSABLE = _kind(
     ERROR,
     "The bag cannot be read under the name '{subject}': {reason}.",
     "Upload it under a name of letters, digits, dots, dashes and underscores, ending in .tar.",
+)
+NOT_WRITABLE = _kind(
+    "BAG106",
+    ERROR,
+    "The bag cannot be restored as one tar: {reason}.",
+    "Nothing was written. Restore its files one by one: they are as they were preserved.",
+)
+NO_GOOD_COPY = _kind(
+    "BAG107",
+    ERROR,
+    "No sound copy of {subject} could be read: {copies}.",
+    "Nothing was written. The copies are kept as they are: an operator must look at them.",
+)
+BAD_COPY = _kind(
+    "BAG108",
+    WARNING,
+    "A copy of {subject} is not what was preserved ({copies}).",
+    "A sound copy was used; an operator must store this one anew.",
+)
+NOT_REWRITTEN = _kind(
+    "BAG109",
+    WARNING,
+    "{subject} stands in the restored bag as it was deposited: {reason}.",
+    "What it says of the bag's size and date may be of the deposit.",
+)
+NO_DIGEST_KEPT = _kind(
+    "BAG110",
+    WARNING,
+    "The Registry has no digest of {subject}, so its bytes were compared with nothing.",
+    "The restored bag's manifests hold what was calculated now.",
+)
+THAW_REFUSED = _kind(
+    "BAG111",
+    ERROR,
+    "{subject} is not brought back from its archive: {reason}.",
+    "Nothing is wrong with the bag: an operator must look at the store's policy, and at thaw.tier.",
 )
 MORE_OF_A_KIND = _kind(
     "BAG099",

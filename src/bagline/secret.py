@@ -11,11 +11,15 @@ import shlex
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
 from bagline.errors import Misconfigured
 
+SECRETS = ("access_key", "secret_key", "redis_url", "database_url", "auth_secret", "key")
+SECRET_SOURCES = ("file", "command")
+"""`secret_key_file` names a file that holds the secret, `secret_key_command` tells it."""
 LARGEST_SECRET = 64 * 1024
 COMMAND_SECONDS = 30.0
 FOR_CONTAINERS = Path("/run/secrets")
@@ -114,3 +118,16 @@ def _text(raw: bytes, what: str) -> str:
     if not text or not text.isprintable():
         raise Misconfigured(f"{what} must hold the secret as one line of text, and nothing else")
     return text
+
+
+def fold_secrets(holder: dict[str, Any], where: str) -> None:
+    """Of each secret's value, file and command the one that is there, as one table."""
+    for name in SECRETS:
+        spellings = {name: "value", **{f"{name}_{source}": source for source in SECRET_SOURCES}}
+        given = [spelling for spelling in spellings if isinstance(holder.get(spelling), str)]
+        values = {spelling: holder.pop(spelling) for spelling in given}
+        meant = [spelling for spelling in given if values[spelling]] or given[:1]
+        if len(meant) > 1:
+            raise Misconfigured(f"{where} has {' and '.join(meant)}: leave one")
+        if meant:
+            holder[name] = {spellings[meant[0]]: values[meant[0]]}

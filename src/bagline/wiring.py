@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 from msgspec import structs
 
+from bagline.bagit.profiles import parse_profile
 from bagline.config import S3Settings, Secret, Settings, load_settings
 from bagline.embedded import (
     EngineAddresses,
@@ -19,7 +21,9 @@ from bagline.embedded import (
 )
 from bagline.errors import Misconfigured
 from bagline.lines.ingest.line import INGEST_LINE
+from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION, THAWING
 from bagline.model.storage import StorageOption
+from bagline.model.workitem import STAGE_REQUESTED, TOPICS_AFTER_INGEST, WorkItem
 from bagline.services.bundle import Services
 from bagline.services.objects.base import Objects
 from bagline.services.objects.connection import aws_endpoint, is_aws
@@ -28,30 +32,39 @@ from bagline.services.objects.s3 import S3Objects
 from bagline.services.queue.base import Queue
 from bagline.services.queue.redis import RedisQueue
 from bagline.services.registry.base import Registry
-from bagline.services.registry.database import Database, sqlite_path, sqlite_url
-from bagline.services.registry.sql import SqlRegistry
-from bagline.services.registry.users import ApiUsers
 from bagline.services.state.base import State
 from bagline.services.state.redis import RedisState
 from bagline.worker.line import Lines
 
 if TYPE_CHECKING:
+    from bagline.server.outgoing import Outgoing
     from bagline.services.registry.catalogue import Catalogue
+    from bagline.services.registry.database import Database
+    from bagline.services.registry.users import ApiUsers
 
 log = structlog.get_logger(__name__)
 
 LOCAL_PROVIDER = "Local"
 LOCAL_HOST = "localhost"
-LINES = Lines((INGEST_LINE,))
+LINES = Lines((INGEST_LINE, OBJECT_RESTORATION, FILE_RESTORATION, THAWING))
 """Every line of this installation."""
 
 
 def shortage_of(settings: Settings) -> str:
     """What to say while a disk of this machine's engines or database is full; "" while none is."""
-    database = sqlite_path(settings.database_url.reveal())
+    database = _database_file(settings)
     if settings.is_embedded:
         return shortage(settings.data_dir, *([database.parent] if database else []))
     return shortage(database.parent) if database else ""
+
+
+def _database_file(settings: Settings) -> Path | None:
+    url = settings.database_url.reveal()
+    if not url.startswith("sqlite"):
+        return None
+    from bagline.services.registry.database import sqlite_path
+
+    return sqlite_path(url)
 
 
 @contextmanager
@@ -64,8 +77,11 @@ def open_registry(settings: Settings) -> Iterator[Registry]:
         registry.close()
 
 
-def open_s3_bag(url: str) -> tuple[Iterator[bytes], int]:
-    """The chunks and the length in bytes of `s3://bucket/key`, for `bagline check`.
+def open_s3_bag(
+    url: str,
+) -> tuple[Iterator[bytes], int, Callable[[int, int], Iterator[bytes]]]:
+    """The chunks and the length in bytes of `s3://bucket/key`, and how to read so many bytes from
+    an offset again, for `bagline check`.
 
     From the store of the settings; on a machine with engines of its own, from theirs, if
     they run. The reads are pinned to the version that was found. Raises Misconfigured,
@@ -86,7 +102,11 @@ def open_s3_bag(url: str) -> tuple[Iterator[bytes], int]:
         settings = embedded_settings(settings, addresses)
     objects = build_objects(settings.s3)
     found = objects.head(bucket, key)
-    return objects.stream(bucket, key, etag=found.etag), found.size
+
+    def again(offset: int, length: int) -> Iterator[bytes]:
+        return objects.stream(bucket, key, start=offset, length=length, etag=found.etag)
+
+    return again(0, found.size), found.size, again
 
 
 def embedded_settings(settings: Settings, addresses: EngineAddresses) -> Settings:
@@ -116,16 +136,34 @@ def _local_option(option: StorageOption) -> StorageOption:
     return structs.replace(option, targets=targets)
 
 
-def build_services(settings: Settings) -> Services:
-    """Connections, not yet tried."""
+def build_services(settings: Settings, registry: Registry | None = None) -> Services:
+    """Connections, not yet tried. `registry`: where that one is open already."""
     return Services(
         objects=build_objects(settings.s3),
         state=STATES["redis"](settings),
         queue=build_queue(settings),
-        registry=build_registry(settings),
+        registry=registry or build_registry(settings),
         elsewhere={name: build_objects(s3) for name, s3 in settings.providers.items()},
         regions={where: build_objects(s3) for where, s3 in regional_settings(settings).items()},
+        profile_at=profiles_at(settings),
     )
+
+
+def profiles_at(settings: Settings) -> Callable[[str], bytes | None]:
+    """The profiles at the addresses that the settings list; see KeptProfiles.text."""
+    named = settings.profiles
+    if not named.listed:
+        return lambda _: None
+    from bagline.services.kept_profiles import KeptProfiles
+
+    return KeptProfiles(
+        settings.data_dir / "profiles",
+        named.listed,
+        check=lambda text: parse_profile("it", text),
+        fetch_seconds=named.fetch_seconds,
+        refresh_seconds=named.refresh_seconds,
+        allow_http=named.allow_http,
+    ).text
 
 
 def regional_settings(settings: Settings) -> dict[tuple[str, str], S3Settings]:
@@ -185,6 +223,9 @@ def _s3_objects(s3: S3Settings) -> Objects:
 
 
 def _sql_registry(settings: Settings) -> Registry:
+    # Ten MiB that workers of a Registry over HTTP never need.
+    from bagline.services.registry.sql import SqlRegistry
+
     return SqlRegistry(open_database(settings))
 
 
@@ -234,6 +275,8 @@ def build_registry(settings: Settings) -> Registry:
 
 def open_database(settings: Settings) -> Database:
     """The Registry's database, at this version's schema."""
+    from bagline.services.registry.database import Database, sqlite_url
+
     url = settings.database_url.reveal()
     if not url:
         make_data_dir(settings)
@@ -246,12 +289,38 @@ def open_database(settings: Settings) -> Database:
 def build_catalogue(database: Database) -> Catalogue:
     """What the Registry's API reads and writes."""
     from bagline.services.registry.catalogue import Catalogue
+    from bagline.services.registry.sql import SqlRegistry
 
     return Catalogue(database, SqlRegistry(database), against_cancelling=LINES.must_go_forward)
 
 
+def build_outgoing(settings: Settings) -> Outgoing:
+    """What the Registry's API publishes by. Its queue is opened when it is first needed: who only
+    serves the Registry may have none, and engines of this machine may start later."""
+    from bagline.server.outgoing import Outgoing
+
+    def open_queue() -> Queue | None:
+        if settings.queue.kind != "redis" or settings.redis_url:
+            return build_queue(settings)
+        addresses = running_engines(settings.data_dir) if settings.is_embedded else None
+        return build_queue(embedded_settings(settings, addresses)) if addresses else None
+
+    return Outgoing(topic_of, open_queue)
+
+
+def topic_of(item: WorkItem) -> str:
+    """Where the item is due by its action and stage; "" where no line has that stage."""
+    if item.stage == STAGE_REQUESTED:
+        return TOPICS_AFTER_INGEST.get(item.action, "")
+    line = LINES.of(item)
+    step = line.by_work_stage(item.stage) if line is not None else None
+    return step.topic if step is not None else ""
+
+
 def build_users(database: Database) -> ApiUsers:
     """Who may speak to the Registry's API."""
+    from bagline.services.registry.users import ApiUsers
+
     return ApiUsers(database)
 
 

@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
+from bagline.bagit.alike import Alike
 from bagline.bagit.columns import Columns, TagFileNames
+from bagline.bagit.fetch import FetchList
+from bagline.bagit.further import Again, Named, OnTheWay, Summing, Wanted, read_again
 from bagline.bagit.inventory import BagFacts, FileFacts
 from bagline.bagit.judge import Policy, judge
 from bagline.bagit.manifests import match_warning, parsers_of
 from bagline.bagit.paths import FETCH_TXT, Role, manifest_algorithm, role_of
-from bagline.bagit.profiles import Profile, profile_for, profile_identifier
+from bagline.bagit.profiles import Profile, ProfileAt, profile_for, profile_named
 from bagline.bagit.scan import BagScan, ByteSink, ScannedFile
 from bagline.bagit.tagfiles import TagChoice, read_tags
 from bagline.bagit.tar import Chunk
-from bagline.errors import BagRejected
+from bagline.errors import BagRejected, ReadOnce
 from bagline.model.ingest import Tag
 from bagline.problems import Problem, ProblemLog, has_errors
 from bagline.units import KIB
@@ -80,16 +83,25 @@ def check_bag(
     bag_name: str = "",
     format_of: Callable[[str], str] | None = None,
     policy: Policy | None = None,
+    again: Again | None = None,
+    profile_at: ProfileAt = lambda _: None,
 ) -> CheckReport:
     """Read and judge the bag whose tar is in `chunks`.
 
     `length` is the tar's, or None when only the source's end tells. `profile` None: the
-    one that the bag names, APTrust if none. `bag_name`: to be compared with the top
-    directory. Needs some 330 bytes of memory a file, and room for the manifests in the
-    temporary directory. A bad bag is a report; raises Unreachable when the source ends
-    early, OSError when the temporary directory is full.
+    one that the bag names, built in or at an address that `profile_at` knows, APTrust if none.
+    `bag_name`: to be compared with the top
+    directory. `again`: for bytes of the tar that are needed a second time, where files stand
+    before a manifest of a further algorithm (`bagit.further`) that lists them; `chunks` that can
+    be gone through twice, such as a list, do as well. Needs some 330
+    bytes of memory a file, and room for the manifests in the temporary directory. A bad bag is
+    a report; raises Unreachable when the source ends early, ReadOnce where `again` is missed,
+    OSError when the temporary directory is full.
     """
-    check = _Check(profile, bag_name, format_of, on_progress or (lambda _: None), policy)
+    if again is None and iter(chunks) is not chunks:
+        again = _from_start(chunks)
+    tell = on_progress or (lambda _: None)
+    check = _Check(profile, profile_at, bag_name, format_of, tell, policy, again)
     try:
         check.read(chunks, length)
         check.judge()
@@ -99,6 +111,16 @@ def check_bag(
     finally:
         check.close()
     return check.report
+
+
+def _from_start(chunks: Iterable[Chunk]) -> Again:
+    def again(offset: int, length: int) -> Iterator[Chunk]:  # noqa: ARG001 - it takes what it needs
+        for chunk in chunks:
+            if offset < len(chunk):
+                yield memoryview(chunk)[offset:]
+            offset = max(0, offset - len(chunk))
+
+    return again
 
 
 class _Kept:
@@ -133,26 +155,32 @@ class _Check:
     def __init__(
         self,
         profile: Profile | None,
+        profile_at: ProfileAt,
         bag_name: str,
         format_of: Callable[[str], str] | None,
         tell: OnProgress,
         policy: Policy | None,
+        again: Again | None,
     ) -> None:
         self.report = CheckReport()
         self.log = ProblemLog()
         self.facts = BagFacts(version="", encoding="", manifests=[], tag_manifests=[], tags=[])
         self._tell = tell
         self._profile = profile
+        self._profile_at = profile_at
         self._policy = policy
         self._bag_name = bag_name
         self._format_of = format_of
+        self._again = again
         self._columns = Columns(self.log)
+        self._further = OnTheWay(Named(), self._columns.index)
         self._choice = TagChoice()
         self._bodies: dict[str, _Kept] = {}
         self._manifests: dict[str, bool] = {}
         """Path → whether it can be read: a hard link cannot."""
 
     def close(self) -> None:
+        self._columns.further.close()
         for kept in self._bodies.values():
             kept.file.close()
 
@@ -184,6 +212,7 @@ class _Check:
             bag_name=self._bag_name,
             top_directory=report.top_directory,
         )
+        self._calculate_further()
         self._read_manifests()
 
     def _telling(
@@ -195,13 +224,16 @@ class _Check:
             self._tell(Where(phase, done, total, self.report.files))
 
     def _tap(self, path: str, role: Role, size: int) -> ByteSink | None:
-        if role is Role.PAYLOAD or (role is Role.TAG and not self._choice.wants(path, size)):
-            return None
-        kept = self._bodies[path] = _Kept()
-        return kept
+        is_tag_file = role is Role.TAG and path != FETCH_TXT
+        kept = None
+        if role is not Role.PAYLOAD and (not is_tag_file or self._choice.wants(path, size)):
+            kept = self._bodies[path] = _Kept()
+        return self._further.tap(path, role, kept)
 
     def _count(self, file: ScannedFile) -> None:
         report = self.report
+        if further := self._further.take(file.path):
+            self._columns.further.put(report.files, further)
         self._columns.add_file(file.path, file.role, is_linked=file.is_linked)
         report.files += 1
         report.bytes += file.size
@@ -226,19 +258,58 @@ class _Check:
     def _algorithms(self, role: Role) -> list[str]:
         return [manifest_algorithm(path) for path in self._manifests if role_of(path) is role]
 
+    def _calculate_further(self) -> None:
+        """What manifests name that stand behind files which they list."""
+        columns = self._columns
+        for file, digests in read_again(self._lacking(), self._read_twice):
+            columns.further.put(file.what, digests)
+
+    def _lacking(self) -> Iterator[Wanted[int]]:
+        """Files by row whose further digests are not all calculated yet."""
+        columns, named = self._columns, self._further.named
+        for row in range(len(columns)) if named.all() else ():
+            algorithms = named.of(columns.role(row))
+            lacking = tuple(a for a in algorithms if columns.further.get(row, a) is None)
+            kept = self._bodies.get(columns.path(row)) if lacking else None
+            if kept is not None and not columns.is_linked(row):
+                summing = Summing(lacking)
+                for chunk in kept.chunks():
+                    summing.write(memoryview(chunk))
+                columns.further.put(row, summing.digests())
+            elif lacking:
+                index = columns.index
+                yield Wanted(row, index.size(row), index.span(row), lacking)
+
+    def _read_twice(self, offset: int, length: int) -> Iterable[Chunk]:
+        if self._again is None:
+            raise ReadOnce(
+                "files stand before a manifest that asks for "
+                f"{', '.join(self._further.named.all())}, and must be read a second time:"
+                " give the file, not a pipe"
+            )
+        return self._telling(self._again(offset, length), READING, None)
+
     def _read_manifests(self) -> None:
         facts = self.facts
+        fetch = FetchList(self._fetch_txt, encoding=facts.encoding, version=facts.version)
         paths = [path for path, can_be_read in self._manifests.items() if can_be_read]
         total, done = sum(self._bodies[path].size for path in paths), 0
         for parser in parsers_of(paths, encoding=facts.encoding, version=facts.version):
             kept = self._bodies[parser.path]
             self._columns.open_manifest(parser.algorithm, parser.source)
-            for entry in parser.entries(self._telling(kept.chunks(), MANIFESTS, total, done)):
+            chunks = self._telling(kept.chunks(), MANIFESTS, total, done)
+            for entry in fetch.watching(parser, parser.entries(chunks)):
                 found = self._columns.add_entry(entry)
                 if found is not None and found != entry.raw_path:
                     self.log.extend(match_warning(parser.path, entry, found))
             self.log.merge(parser.log)
             done += kept.size
+        fetch.compare()
+        self.log.merge(fetch.log)
+
+    def _fetch_txt(self) -> Iterable[bytes]:
+        kept = self._bodies.get(FETCH_TXT)
+        return kept.chunks() if kept is not None else ()
 
     # Judging
 
@@ -249,7 +320,7 @@ class _Check:
             report.version = facts.version
             report.tags = list(facts.tags)
             report.manifests = sorted(facts.manifests)
-            self._profile = self._profile or profile_for(profile_identifier(facts.tags))
+            self._profile = self._profile or profile_named(facts.tags, self._profile_at)
             report.profile = self._profile.name
         report.problems = judge(self, self._profile or profile_for(""), self._policy)
 
@@ -263,3 +334,7 @@ class _Check:
 
     def paths(self) -> Iterator[str]:
         return self._columns.paths()
+
+    @property
+    def names(self) -> Alike:
+        return self._columns.names

@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from heapq import heappush, heappushpop
 from typing import Generic, TypeVar
 
-from bagline.bagit.digests import LENGTHS, SLICES
+from bagline.bagit.alike import Alike, OddForms
+from bagline.bagit.digests import KNOWN_LENGTHS, SLICES, judged
+from bagline.bagit.further import FurtherColumns
 from bagline.bagit.inventory import FileFacts, Listing, Repeat, kept_path, repeats
 from bagline.bagit.manifests import ManifestEntry
 from bagline.bagit.paths import FETCH_TXT, Role, role_of
@@ -35,8 +37,6 @@ ABSENT, FOUND, WRONG, TWICE, DIFFERENTLY = 0, 1, 2, 4, 8
 that is not the file's, further lines, one of them with another digest than the first."""
 UNKEPT = "(another)"
 """Stands for a wrong digest that was one too many to keep."""
-ELSEWHERE = (UNKEPT, "", SOURCE_MANIFEST)
-"""Stands for lines in manifests of algorithms that are not calculated."""
 MISSING_KNOWN = 100_000
 """So many missing files are known apart; of more, each counts once a manifest."""
 
@@ -72,13 +72,13 @@ class _Column:
     """What manifests of one kind say of each row: a byte a row, and, while they are being
     read, 8 bytes a row where a first line has a digest that the row does not tell."""
 
-    __slots__ = ("algorithm", "first", "following", "has_repeats", "place", "said", "source")
+    __slots__ = ("algorithm", "first", "following", "has_repeats", "is_known", "said", "source")
 
     def __init__(self, algorithm: str, source: str, rows: int) -> None:
         self.algorithm = algorithm
         self.source = source
         self.following = 0
-        self.place = SLICES.get(algorithm)
+        self.is_known = algorithm in KNOWN_LENGTHS
         self.said = bytearray(rows)
         self.first: array[int] | None = None
         self.has_repeats = False
@@ -96,21 +96,24 @@ class _Column:
 class Columns:
     """Files as the scan yields them, then manifest lines, then FileFacts of both.
 
-    A file costs its path, 10 bytes, and a byte for the manifests of each calculated
-    algorithm, beside FileIndex's 190; 9 bytes more while a manifest is read. Of missing
+    A file costs its path, 18 bytes, and a byte for the manifests of each algorithm, beside
+    FileIndex's 190; 9 bytes more while a manifest is read. `further` holds the digests of further
+    algorithms. Of missing
     files, wrong digests and repeated lines those are kept that can be listed; `log`, that of
     the whole reading, counts the others.
     """
 
     def __init__(self, log: ProblemLog) -> None:
         self.index = FileIndex()
+        self.names = Alike()
         self._log = log
         self._paths = bytearray()
         self._ends = array("Q")
+        self._odd = OddForms()
         self._roles = bytearray()
         self._columns: list[_Column] = []
         self._open: _Column | None = None
-        self._elsewhere = bytearray()
+        self.further = FurtherColumns()
         self._wrong: _Lowest[tuple[_Column, str, bool]] = _Lowest()
         self._twice: _Lowest[Repeat] = _Lowest()
         self._differently: _Lowest[Repeat] = _Lowest()
@@ -121,6 +124,8 @@ class Columns:
         """The next file of the scan that fills `index`."""
         self._paths += path_bytes(path)
         self._ends.append(len(self._paths))
+        self.names.add(path)
+        self._odd.add(path)
         number = _ROLE_NUMBERS[role]
         self._roles.append(number | _LINKED if is_linked and number != _PAYLOAD else number)
 
@@ -144,10 +149,7 @@ class Columns:
             return
         self._close()
         self._open = column = _Column(algorithm, source, len(self))
-        if column.place is not None:
-            self._columns.append(column)
-        elif source == SOURCE_MANIFEST and not self._elsewhere:
-            self._elsewhere = bytearray(len(self))
+        self._columns.append(column)
 
     def add_entry(self, entry: ManifestEntry) -> str | None:
         """Put a line of the open manifest to its file. Returns the path it was found under,
@@ -164,27 +166,36 @@ class Columns:
             if row is not None:
                 self._list(column, row, entry.digest)
                 return candidate
+        odd = None if first.isascii() else self._odd.find(entry.candidates)
+        if odd is not None and (row := self.index.find(odd)) is not None:
+            self._list(column, row, entry.digest)
+            return odd
         return self._add_missing(column, entry)
 
     def _list(self, column: _Column, row: int, digest: str) -> None:
         column.following = row + 1
-        said, place = column.said[row], column.place
-        is_right = place is None or self.index.digests(row)[place].hex() == digest
+        said, calculated = column.said[row], self._digest(row, column.algorithm)
+        is_right = calculated is None or calculated.hex() == digest
         if said == ABSENT:
             column.said[row] = FOUND if is_right else FOUND | WRONG
-            if place is None or not is_right:
+            if calculated is None or not is_right:
                 column.remember(row, digest)
-            if place is None and column.source == SOURCE_MANIFEST:
-                self._elsewhere[row] = FOUND
         else:
             column.has_repeats = True
-            tells = place is not None and not said & WRONG
+            tells = calculated is not None and not said & WRONG
             is_same = is_right if tells else column.is_first(row, digest)
             column.said[row] |= TWICE if is_same else TWICE | DIFFERENTLY
         if not is_right:
             dropped = self._wrong.add(row, (column, digest, said != ABSENT))
             if dropped is not None and dropped[2]:
                 self._log.count_unlisted(DIGEST_DIFFERS, 1)
+
+    def _digest(self, row: int, algorithm: str) -> bytes | None:
+        """The row's; None where it is not calculated."""
+        place = SLICES.get(algorithm)
+        if place is None:
+            return self.further.get(row, algorithm)
+        return self.index.digests(row)[place]
 
     def _close(self) -> None:
         """Note the rows that the manifests of one kind list more than once."""
@@ -212,7 +223,7 @@ class Columns:
                 self._more_missing.add(hash(path))
         listed = self._missing.get(path)
         if listed is not None:
-            digest = entry.digest if column.place is not None else str(hash(entry.digest))
+            digest = entry.digest if column.is_known else str(hash(entry.digest))
             _add_line(listed, (column.algorithm, digest, column.source))
         return known
 
@@ -240,9 +251,9 @@ class Columns:
             if columns and self._is_usual(row, columns) and row not in repeated:
                 continue
             listed = self._listed(row, wrong.get(row, ()))
-            raw = self.index.digests(row)
-            wanted = {algorithm for algorithm, _, _ in listed if algorithm in SLICES} or {"sha256"}
-            calculated = {algorithm: raw[SLICES[algorithm]].hex() for algorithm in wanted}
+            wanted = dict.fromkeys(algorithm for algorithm, _, _ in listed) | {"sha256": None}
+            digests = ((algorithm, self._digest(row, algorithm)) for algorithm in wanted)
+            calculated = {algorithm: raw.hex() for algorithm, raw in digests if raw is not None}
             yield FileFacts(
                 self.path(row), self.role(row), calculated, listed, repeated.get(row, ())
             )
@@ -263,8 +274,7 @@ class Columns:
     def _payload_columns(self, manifests: Sequence[str]) -> list[_Column]:
         """The columns of the payload manifests; none unless each was read."""
         columns = [c for c in self._columns if c.source == SOURCE_MANIFEST]
-        wanted = {name.lower() for name in manifests} & LENGTHS.keys()
-        return columns if {c.algorithm for c in columns} == wanted else []
+        return columns if {c.algorithm for c in columns} == set(judged(manifests)) else []
 
     def _is_usual(self, row: int, columns: Sequence[_Column]) -> bool:
         """A payload file with a plain name, in every payload manifest, rightly and once."""
@@ -282,11 +292,10 @@ class Columns:
             if said == ABSENT:
                 continue
             digests = [digest for where, digest, _ in wrong if where is column]
-            if not said & WRONG:
-                digests.insert(0, self.index.digests(row)[SLICES[column.algorithm]].hex())
+            calculated = self._digest(row, column.algorithm)
+            if calculated is not None and not said & WRONG:
+                digests.insert(0, calculated.hex())
             listed += [(column.algorithm, d, column.source) for d in digests or [UNKEPT]]
-        if self._elsewhere and self._elsewhere[row]:
-            listed.append(ELSEWHERE)
         return listed
 
 

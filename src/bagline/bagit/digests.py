@@ -1,13 +1,36 @@
-"""The four digests of every file: their names, lengths and forms."""
+"""Digests: the four of every file, and those that are calculated where a manifest names them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 LENGTHS = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64}
 """Bytes of each digest, in the order of model.ingest.DIGEST_ALGORITHMS."""
+
+FURTHER_LENGTHS = {
+    "sha224": 28,
+    "sha384": 48,
+    "sha3224": 28,
+    "sha3256": 32,
+    "sha3384": 48,
+    "sha3512": 64,
+    "blake2b": 64,
+    "blake2b160": 20,
+    "blake2b256": 32,
+    "blake2b384": 48,
+    "blake2b512": 64,
+    "blake2s": 32,
+    "blake2s128": 16,
+    "blake2s160": 20,
+    "blake2s224": 28,
+    "blake2s256": 32,
+}
+"""Bytes of digests that Python always has, by the names that RFC 8493 (section 2.4) gives them."""
+
+KNOWN_LENGTHS = LENGTHS | FURTHER_LENGTHS
 
 DIGESTS_BYTES = sum(LENGTHS.values())
 
@@ -19,8 +42,23 @@ for _name, _length in LENGTHS.items():
     SLICES[_name] = slice(_start, _start + _length)
     _start += _length
 
+UNKNOWN_JUDGED = 4
+
+
+def judged(algorithms: Iterable[str]) -> list[str]:
+    """Of algorithms that manifests of one kind name, in any case, those whose lines are looked at,
+    in lower case: all that are known, and the first few others. (A bag is rejected for any other.)
+    """
+    names = list(dict.fromkeys(name.lower() for name in algorithms))
+    others = set(sorted(name for name in names if name not in KNOWN_LENGTHS)[:UNKNOWN_JUDGED])
+    return [name for name in names if name in KNOWN_LENGTHS or name in others]
+
+
 Digests = bytes
 """The digests of one file joined in that order: DIGESTS_BYTES bytes."""
+
+
+_SHA3 = re.compile(r"sha3(\d{3})")
 
 
 class Hash(Protocol):
@@ -29,8 +67,14 @@ class Hash(Protocol):
 
 
 def new_hash(algorithm: str) -> Hash:
-    """A hash for fixity, not for security (so that FIPS builds allow md5)."""
-    made: Hash = hashlib.new(algorithm, usedforsecurity=False)
+    """A hash of KNOWN_LENGTHS for fixity, not for security (so that FIPS builds allow md5)."""
+    made: Hash
+    if algorithm.startswith("blake2"):
+        make = hashlib.blake2b if algorithm.startswith("blake2b") else hashlib.blake2s
+        made = make(digest_size=FURTHER_LENGTHS[algorithm], usedforsecurity=False)
+    else:
+        name = _SHA3.sub(r"sha3_\1", algorithm)
+        made = hashlib.new(name, usedforsecurity=False)
     return made
 
 

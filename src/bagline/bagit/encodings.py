@@ -21,6 +21,8 @@ _NOT_FOR_TEXT = frozenset(
 
 def known_encoding(declared: str) -> str | None:
     """Python's name of a declared encoding (`ISO-8859-1` → `iso8859-1`); None if unknown."""
+    if not declared.isascii():  # Python takes other hyphens for one
+        return None
     try:
         found = codecs.lookup(declared.strip())
     except (LookupError, ValueError):

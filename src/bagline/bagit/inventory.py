@@ -10,8 +10,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bagline.bagit.alike import Alike
+from bagline.bagit.digests import KNOWN_LENGTHS, judged
 from bagline.bagit.paths import Role
-from bagline.model.ingest import Tag
+from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST, Tag
 from bagline.problems import ProblemLog, shown
 
 TAR = "application/tar"
@@ -32,10 +34,10 @@ digests differ)."""
 class BagFacts:
     """What there is to know of a bag as a whole.
 
-    `manifests` and `tag_manifests` are algorithms as their files' names give them, in
-    any case; `files` and the payload's counts are those of the tar;
-    `tag_files` the paths of tag files that are there; `special_entries` path → kind of
-    what was skipped in the tar. `bag_name` and `top_directory`: "" when not to be compared.
+    `manifests` and `tag_manifests` are algorithms as their files' names give them, in any case;
+    `calculated` those of which `files` tells digests; `files` and the payload's counts are those
+    of the tar; `tag_files` the paths of tag files that are there; `special_entries` path → kind
+    of what was skipped in the tar. `bag_name` and `top_directory`: "" when not to be compared.
     """
 
     version: str
@@ -43,6 +45,7 @@ class BagFacts:
     manifests: Sequence[str]
     tag_manifests: Sequence[str]
     tags: Sequence[Tag]
+    calculated: Collection[str] = frozenset(KNOWN_LENGTHS)
     has_fetch_txt: bool = False
     files: int = 0
     payload_files: int = 0
@@ -52,6 +55,14 @@ class BagFacts:
     special_entries: Mapping[str, str] = field(default_factory=dict)
     bag_name: str = ""
     top_directory: str = ""
+    must_list: dict[str, list[str]] = field(init=False)
+    """By source, the algorithms whose manifests must each list what they are about."""
+
+    def __post_init__(self) -> None:
+        self.must_list = {
+            SOURCE_MANIFEST: judged(self.manifests),
+            SOURCE_TAG_MANIFEST: judged(self.tag_manifests),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,11 @@ class Inventory(Protocol):
     @property
     def log(self) -> ProblemLog:
         """What reading the tar, its tag files and its manifests found wrong."""
+        ...
+
+    @property
+    def names(self) -> Alike:
+        """Of all files that the tar holds. Complete once `files` has ended."""
         ...
 
     def files(self) -> Iterator[FileFacts]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bagline import problems
 from bagline.bagit.digests import LENGTHS
 from bagline.bagit.inventory import BagFacts, FileFacts, Inventory
-from bagline.bagit.manifests import case_key, case_problem
+from bagline.bagit.manifest_names import like_a_manifest, manifest_meant, unverified
+from bagline.bagit.manifests import BLANKS, case_key, case_problem
+from bagline.bagit.path_names import PathNames
 from bagline.bagit.paths import (
     BAG_INFO,
     BAGIT_TXT,
@@ -28,14 +31,20 @@ from bagline.bagit.paths import (
 from bagline.bagit.profiles import (
     Profile,
     TagRule,
-    is_among,
     is_known,
     profile_identifier,
     profile_identifiers,
 )
 from bagline.bagit.tagfiles import VERSION_TAG, version_number
 from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST
-from bagline.problems import ERROR, LISTED_PER_KIND, WARNING, Problem, ProblemLog
+from bagline.problems import (
+    ERROR,
+    LISTED_PER_KIND,
+    WARNING,
+    Problem,
+    ProblemLog,
+    with_article,
+)
 
 _OXUM = re.compile(r"(\d{1,20})\.(\d{1,20})")
 # How a control character looks once somebody has escaped it into a name.
@@ -59,7 +68,8 @@ class Policy:
 
 def judge(inventory: Inventory, profile: Profile, policy: Policy | None = None) -> list[Problem]:
     """Everything wrong with the bag: what reading found, then the bag as a whole, its files,
-    and missing files that are there in another case. Of a bag without files only the first.
+    missing files that are there in another spelling, and files whose names are alike. Of a bag
+    without files only the first.
     """
     log, of_files = ProblemLog(), ProblemLog()
     log.merge(inventory.log)
@@ -76,17 +86,28 @@ def judge(inventory: Inventory, profile: Profile, policy: Policy | None = None) 
         log.extend(_payload_files(inventory, profile))
         log.merge(of_files)
         log.extend(_differing_in_case(missing, inventory))
+        log.extend(_with_backslashes(missing, inventory))
+        log.merge(inventory.names.problems(inventory.paths()))
     return list(dict.fromkeys(log.all()))
 
 
 def _differing_in_case(missing: list[str], inventory: Inventory) -> Iterator[Problem]:
-    """Of missing files: which ones are there in another case, the likeliest mistake."""
-    wanted = {case_key(path): path for path in missing}
+    """Of missing files: which ones are there in another case, or without blanks at the end of
+    the name: the likeliest mistakes."""
+    wanted = {case_key(path.rstrip(BLANKS)): path for path in missing}
     for path in inventory.paths() if wanted else ():
         listed = wanted.get(case_key(path))
         problem = case_problem(listed, path) if listed is not None else None
         if problem is not None:
             yield problem
+
+
+def _with_backslashes(missing: list[str], inventory: Inventory) -> Iterator[Problem]:
+    """Of missing files: which ones are there with backslashes between the parts of their names."""
+    wanted = frozenset(path for path in missing if path.count("/") > 1)
+    for path in inventory.paths() if wanted else ():
+        if "\\" in path and path.replace("\\", "/") in wanted:
+            yield problems.BACKSLASHES.about(path, WARNING)
 
 
 def bag_problems(facts: BagFacts, profile: Profile, *, oxum_severity: str = ERROR) -> list[Problem]:
@@ -138,28 +159,38 @@ def _manifests(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
     for algorithm in profile.manifests_required:
         if algorithm not in present:
             yield problems.MANIFEST_REQUIRED.about(algorithm=algorithm)
-    is_verifiable = any(algorithm in LENGTHS for algorithm in present)
+    yield from _several("manifest", facts.manifests)
+    is_verifiable = any(algorithm in facts.calculated for algorithm in present)
     for algorithm in present:
         name = f"manifest-{algorithm}.txt"
-        if algorithm not in LENGTHS and is_verifiable:
-            yield problems.MANIFEST_NOT_VERIFIED.about(name, algorithm=algorithm)
-        elif algorithm not in LENGTHS:
-            yield problems.NOTHING_VERIFIABLE.about(name, algorithm=algorithm, known=_list(LENGTHS))
-        else:
+        if algorithm in facts.calculated:
             yield from _not_allowed(name, algorithm, profile.manifests_allowed)
+        elif is_verifiable or manifest_meant(name):
+            yield unverified(name, algorithm)
+        else:
+            yield problems.NOTHING_VERIFIABLE.about(name, algorithm=algorithm, known=_list(LENGTHS))
+
+
+def _several(kind: str, algorithms: Sequence[str]) -> Iterator[Problem]:
+    """Manifests of one algorithm, under names that differ in case: each must be whole."""
+    for algorithm, count in Counter(name.lower() for name in algorithms).items():
+        if count > 1:
+            name = f"{kind}-{algorithm}.txt"
+            yield problems.SEVERAL_MANIFESTS.about(name, count=count, algorithm=algorithm)
 
 
 def _tag_manifests(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
     present = sorted({name.lower() for name in facts.tag_manifests})
+    yield from _several("tagmanifest", facts.tag_manifests)
     for algorithm in profile.tag_manifests_required:
         if algorithm not in present:
             yield problems.TAG_MANIFEST_REQUIRED.about(algorithm=algorithm)
     for algorithm in present:
         name = f"tagmanifest-{algorithm}.txt"
-        if algorithm not in LENGTHS:
-            yield problems.MANIFEST_NOT_VERIFIED.about(name, algorithm=algorithm)
-        else:
+        if algorithm in facts.calculated:
             yield from _not_allowed(name, algorithm, profile.tag_manifests_allowed)
+        else:
+            yield unverified(name, algorithm)
 
 
 def _not_allowed(name: str, algorithm: str, allowed: tuple[str, ...] | None) -> Iterator[Problem]:
@@ -223,10 +254,11 @@ def _tag_files(facts: BagFacts, profile: Profile) -> Iterator[Problem]:
             yield problems.TAG_FILE_REQUIRED.about(path)
     if profile.tag_files_allowed is None:
         return
+    allowed = PathNames(profile.tag_files_allowed)
     usual = {BAGIT_TXT, BAG_INFO, FETCH_TXT, *profile.tag_files_required}
     usual |= {rule.tag_file for rule in profile.rules}
     for path in facts.tag_files:
-        if path not in usual and not is_among(path, profile.tag_files_allowed):
+        if path not in usual and path not in allowed:
             yield problems.TAG_FILE_NOT_ALLOWED.about(path)
 
 
@@ -242,11 +274,12 @@ def _is_manifest_or_fetch(path: str, facts: BagFacts) -> bool:
 def _payload_files(inventory: Inventory, profile: Profile) -> Iterator[Problem]:
     """What the profile says of payload files by name (Profiles 1.4)."""
     required, allowed = set(profile.payload_files_required), profile.payload_files_allowed
+    names = PathNames(allowed or ())
     if required or allowed is not None:
         for path in inventory.paths():
             required.discard(path)
             is_payload = role_of(path) is Role.PAYLOAD
-            if is_payload and allowed is not None and not is_among(path, allowed):
+            if is_payload and allowed is not None and path not in names:
                 yield problems.PAYLOAD_FILE_NOT_ALLOWED.about(path)
     for path in sorted(required):
         yield problems.PAYLOAD_FILE_REQUIRED.about(path)
@@ -283,6 +316,8 @@ def file_problems(file: FileFacts, facts: BagFacts, profile: Profile) -> Iterato
     if file.calculated:
         if not (file.path.isascii() and file.path.isprintable() and "\\" not in file.path):
             yield from _name(file.path, profile)
+        if file.role is Role.TAG:
+            yield from like_a_manifest(file.path)
         yield from _listings(file, facts, profile)
     elif file.listed:
         yield _missing(file, facts)
@@ -315,15 +350,11 @@ def _listings(file: FileFacts, facts: BagFacts, profile: Profile) -> Iterator[Pr
 
     The drafts before 1.0 do not ask for the latter (RFC 8493, sections 2.2.1 and 3).
     """
-    if file.role is Role.PAYLOAD:
-        wanted, source = facts.manifests, SOURCE_MANIFEST
-    elif file.role is Role.MANIFEST:
-        wanted, source = facts.tag_manifests, SOURCE_TAG_MANIFEST
-    else:
+    if file.role not in (Role.PAYLOAD, Role.MANIFEST):
         return
+    source = SOURCE_MANIFEST if file.role is Role.PAYLOAD else SOURCE_TAG_MANIFEST
     listed = {algorithm.lower() for algorithm, _, where in file.listed if where == source}
-    names = (name.lower() for name in wanted)
-    missing = [name for name in names if name in LENGTHS and name not in listed]
+    missing = [name for name in facts.must_list[source] if name not in listed]
     if not missing:
         return
     is_draft = version_number(facts.version) < (1, 0)
@@ -345,7 +376,9 @@ def _missing(file: FileFacts, facts: BagFacts) -> Problem:
     names = dict.fromkeys(_file_name(algorithm, source) for algorithm, _, source in file.listed)
     entry = facts.special_entries.get(file.path)
     if entry:
-        return problems.LISTED_SPECIAL.about(file.path, manifest=_list(names), entry=entry)
+        return problems.LISTED_SPECIAL.about(
+            file.path, manifest=_list(names), entry=with_article(entry)
+        )
     return problems.FILE_MISSING.about(file.path, manifest=_list(names))
 
 

@@ -13,16 +13,25 @@ from unicodedata import normalize
 from msgspec import Struct
 
 from bagline import problems
-from bagline.bagit.digests import LENGTHS
+from bagline.bagit.digests import KNOWN_LENGTHS, judged
 from bagline.bagit.encodings import UTF_8, effective_encoding
-from bagline.bagit.paths import Role, manifest_algorithm, role_of, unsafe_reason
+from bagline.bagit.manifest_names import manifest_meant
+from bagline.bagit.paths import (
+    Role,
+    manifest_algorithm,
+    role_of,
+    unsafe_reason,
+)
 from bagline.bagit.tar import Chunk
 from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST
-from bagline.problems import Problem, ProblemLog
+from bagline.problems import WARNING, Problem, ProblemLog
 from bagline.units import MIB, path_text
 
 LINE_BYTES = 1 * MIB
 """Longest line that is read."""
+
+TAKEN = "It was read as that one."
+BLANKS = " \t"
 
 _PERCENT = re.compile("%(0[AaDd]|25)")
 _DECODED = {"0a": "\n", "0d": "\r", "25": "%"}
@@ -30,16 +39,22 @@ _DECODED = {"0a": "\n", "0d": "\r", "25": "%"}
 _USUAL = rb"([0-9a-f]{%d})  (data(?:/[\w-][\w. -]*)+)"
 _LINE = rb"[ \t]*([^ \t]+)[ \t]+([^ \t].*)"
 _HEX = re.compile(rb"[0-9A-Fa-f]+")
+_GNU_ESCAPED = re.compile(rb"\\[0-9A-Fa-f]{32,}[ \t]")
+_BSD_FORM = re.compile(rb"[A-Za-z0-9-]+ ?\(.+\) ?= ?[0-9A-Fa-f]+[ \t]*")
 
 
 def parsers_of(paths: Iterable[str], *, encoding: str, version: str) -> list[ManifestParser]:
     """How a bag's manifests are read that stand at these paths: those of one kind, which may
-    be spelled in several ways, one after another."""
+    be spelled in several ways, one after another. Of unknown algorithms only a few are."""
     kinds: dict[tuple[str, str], list[ManifestParser]] = {}
     for path in paths:
         parser = ManifestParser(path, encoding=encoding, version=version)
         kinds.setdefault((parser.source, parser.algorithm), []).append(parser)
-    return [parser for parsers in kinds.values() for parser in parsers]
+    read = {
+        source: set(judged(algorithm for where, algorithm in kinds if where == source))
+        for source, _ in kinds
+    }
+    return [p for (where, name), some in kinds.items() for p in some if name in read[where]]
 
 
 class ManifestEntry(Struct, frozen=True, gc=False):
@@ -72,11 +87,15 @@ class ManifestParser:
         self._declared = encoding
         self._decode_first = not version.startswith("0.")
         self._line_pattern = re.compile(_LINE)
-        self._digest_hex = 2 * LENGTHS.get(self.algorithm, 0)
+        self._digest_hex = 2 * KNOWN_LENGTHS.get(self.algorithm, 0)
         self._usual: re.Pattern[bytes] | None = None
         if self._digest_hex and self.role is Role.MANIFEST:
             self._usual = re.compile(_USUAL % self._digest_hex)
         self.log = ProblemLog()
+        if path != path.lower() and manifest_meant(path) == path.lower():
+            self.log.add(
+                problems.MANIFEST_MISNAMED.about(path, WARNING, right=path.lower(), taken=TAKEN)
+            )
         self._line = 0
         self._rest = b""
         self._started = False
@@ -184,13 +203,13 @@ class ManifestParser:
             path = usual[2].decode()
             return ManifestEntry(path, usual[1].decode(), (path,), self._line)
         match = self._line_pattern.fullmatch(line)
-        if match is None:
-            if line.strip():
-                self._bad_line(self._line, "it has no path")
-            return None
-        digest, raw = match.groups()
+        digest, raw = match.groups() if match is not None else (b"", b"")
         if len(digest) != (self._digest_hex or len(digest)) or not _HEX.fullmatch(digest):
-            self._bad_digest(digest)
+            reason = _other_form(line)
+            if match is not None:
+                self._bad_digest(digest, reason)
+            elif line.strip():
+                self._bad_line(self._line, reason or "it has no path")
             return None
         path = path_text(raw)
         plain = _plain(path)
@@ -248,10 +267,10 @@ class ManifestParser:
     def _bad_line(self, line: int, reason: str) -> None:
         self.log.add(problems.BAD_MANIFEST_LINE.about(self.path, line=line, reason=reason))
 
-    def _bad_digest(self, digest: bytes) -> None:
-        reason = "it has other characters than 0-9 and a-f"
+    def _bad_digest(self, digest: bytes, reason: str) -> None:
         if _HEX.fullmatch(digest):
             reason = f"it has {len(digest)}"
+        reason = reason or "it has other characters than 0-9 and a-f"
         problem = problems.BAD_DIGEST.about(
             self.path,
             line=self._line,
@@ -261,6 +280,24 @@ class ManifestParser:
             length=self._digest_hex or "an even number of",
         )
         self.log.add(problem)
+
+
+def _other_form(line: bytes) -> str:
+    """What a line is that has no digest at its beginning; "" where it looks like nothing known."""
+    start = line.lstrip()
+    if start.startswith((b"#", b";")):
+        sign = start[:1].decode()
+        return f"the line begins with `{sign}`, and manifests have no comments: take it out"
+    if _GNU_ESCAPED.match(start):
+        return (
+            "a checksum tool put `\\` before the digest, for a `\\` or a line feed in the name:"
+            " take it out, and write the name with `\\` as it is and `%0A` for a line feed"
+        )
+    if _BSD_FORM.fullmatch(start):
+        return (
+            "the line has the form of BSD's checksum tools: the digest comes first, then the path"
+        )
+    return ""
 
 
 def _encodable(decoder: codecs.IncrementalDecoder, chunk: bytes) -> Iterator[bytes]:
@@ -281,6 +318,13 @@ def _plain(path: str) -> str:
         plain = ("/" if is_absolute else "") + "/".join(kept)
         return path if plain == path else plain
     return path
+
+
+def canonical(path: str) -> str:
+    """The same for all spellings of a listed path that may find one file."""
+    plain = _plain(path)
+    plain = _percent_decoded(plain) if "%" in plain else plain
+    return plain if plain.isascii() else normalize("NFC", plain)
 
 
 def _percent_decoded(path: str) -> str:
@@ -322,13 +366,25 @@ def match_warning(manifest: str, entry: ManifestEntry, found: str) -> list[Probl
     return [kind.about(found, manifest=manifest, listed=raw)]
 
 
-def case_problem(missing: str, found: str) -> Problem | None:
-    """The warning that a missing file and one that is there differ only in case."""
-    if missing != found and case_key(missing) == case_key(found):
-        return problems.DIFFERS_IN_CASE.about(missing, found=found)
-    return None
-
-
 def case_key(path: str) -> str:
     """Equal for paths that differ only in upper and lower case or normal form."""
+    if path.isascii():
+        return path.lower()
     return normalize("NFC", normalize("NFC", path).casefold())
+
+
+def difference(one: str, other: str) -> str:
+    """In what two paths of one `case_key` differ, in words."""
+    is_form = normalize("NFC", one) == normalize("NFC", other)
+    return "their Unicode normal form" if is_form else "upper and lower case"
+
+
+def case_problem(missing: str, found: str) -> Problem | None:
+    """The warning that a missing file, and one that is there, differ only in case, or in blanks
+    at the end of the listed name."""
+    bare = missing.rstrip(BLANKS)
+    if missing == found or case_key(bare) != case_key(found):
+        return None
+    if bare != missing:
+        return problems.ENDS_IN_BLANKS.about(missing, found=found)
+    return problems.DIFFERS_IN_CASE.about(missing, found=found, how=difference(missing, found))

@@ -68,6 +68,8 @@ def split_name(name: str) -> tuple[str, str]:
     """
     if "/." in name or "//" in name or name[:1] in ("", ".", "/"):
         name = _tidied(name)
+    if "\0" in name:
+        raise UnsafePath("a NUL byte stands in it, which no path can have")
     first, slash, rest = name.partition("/")
     if first[1:2] == ":" and _DRIVE.match(first) and (slash or len(first) > 2):
         raise UnsafePath("it begins with a drive letter")

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bagline.bagit.inventory import TAR
+from bagline.bagit.path_names import PathNames
 from bagline.bagit.paths import BAG_INFO, BAGIT_TXT
+from bagline.bagit.profile_json import Table, each_once
 from bagline.errors import Misconfigured
 from bagline.model.ingest import Tag
 from bagline.units import MIB
@@ -97,33 +99,42 @@ def load_profile(name_or_path: str) -> Profile:
     if name_or_path.lower() in BUILT_IN:
         path = _FOLDER / f"{name_or_path.lower()}.json"
     try:
-        document = json.loads(_read(path))
+        with path.open("rb") as file:
+            text = file.read(PROFILE_BYTES + 1)
     except OSError as fault:
         raise Misconfigured(
             f"the profile {name_or_path} cannot be read ({fault.strerror or fault}):"
             f" name one of {', '.join(BUILT_IN)}, or a BagIt profile's JSON file"
         ) from fault
-    except (ValueError, RecursionError) as fault:
-        raise Misconfigured(f"the profile {name_or_path} is no JSON: {fault}") from None
+    return _parsed(name_or_path, path.stem, text, is_built_in=path.parent == _FOLDER)
+
+
+@lru_cache(16)
+def parse_profile(name: str, text: bytes) -> Profile:
+    """The profile in a JSON text, as it will be called. Raises Misconfigured as `load_profile`."""
+    return _parsed(name, name, text, is_built_in=False)
+
+
+def _parsed(told: str, name: str, text: bytes, *, is_built_in: bool) -> Profile:
     try:
-        return _profile(path.stem, document, is_built_in=path.parent == _FOLDER)
+        if len(text) > PROFILE_BYTES:
+            raise ValueError(f"it has more than {PROFILE_BYTES:,} bytes")
+        document = json.loads(text, object_pairs_hook=each_once)
+        json.dumps(document, ensure_ascii=False).encode()  # no halves of characters
+    except (ValueError, RecursionError) as fault:
+        raise Misconfigured(f"the profile {told} is no JSON: {fault}") from None
+    try:
+        return _profile(name, document, is_built_in=is_built_in)
     except ValueError as fault:
-        raise Misconfigured(f"{name_or_path} is no BagIt profile: {fault}") from None
-
-
-def _read(path: Path) -> bytes:
-    """Raises ValueError for what is too large to be a profile."""
-    with path.open("rb") as file:
-        text = file.read(PROFILE_BYTES + 1)
-    if len(text) > PROFILE_BYTES:
-        raise ValueError(f"it has more than {PROFILE_BYTES:,} bytes")
-    return text
+        raise Misconfigured(f"{told} is no BagIt profile: {fault}") from None
 
 
 def _profile(name: str, document: Any, *, is_built_in: bool) -> Profile:
     """Raises ValueError, naming the key, for what the specification does not allow."""
-    document = _Table("the profile", document)
+    document = Table("the profile", document)
     info = document.table("BagIt-Profile-Info")
+    for key in INFO_TEXTS:
+        info.text(key)
     identifier = info.text("BagIt-Profile-Identifier")
     if not identifier:
         raise ValueError("BagIt-Profile-Info/BagIt-Profile-Identifier is missing")
@@ -167,71 +178,19 @@ def _check_required_is_allowed(profile: Profile) -> None:
         ("Tag-Files", profile.tag_files_required, profile.tag_files_allowed),
         ("Payload-Files", profile.payload_files_required, profile.payload_files_allowed),
     ):
+        names = PathNames(allowed or ())
         for name in required:
-            if allowed is not None and not is_among(name, allowed):
+            if allowed is not None and name not in names:
                 raise ValueError(f"{what}-Required names {name}, which {what}-Allowed does not")
     if profile.fetch_required and not profile.fetch_allowed:
         raise ValueError("Fetch.txt-Required asks for what Allow-Fetch.txt forbids")
 
 
-class _Table:
-    """An object of the profile's JSON. What it holds is asked for by type; raises ValueError
-    with the key's name for another one: a guess would judge bags by what nobody wrote."""
-
-    def __init__(self, name: str, held: Any) -> None:
-        if not isinstance(held, dict):
-            raise ValueError(f"{name} is {_kind_of(held)}, not an object")
-        self._name = name
-        self.held: dict[str, Any] = held
-
-    def _called(self, key: str) -> str:
-        return key if self._name == "the profile" else f"{self._name}/{key}"
-
-    def table(self, key: str) -> _Table:
-        """Empty where it is missing."""
-        return _Table(self._called(key), self.held.get(key, {}))
-
-    def tables(self, key: str) -> Iterator[tuple[str, _Table]]:
-        return self.table(key).each()
-
-    def each(self) -> Iterator[tuple[str, _Table]]:
-        """All of it, where all of it are objects."""
-        return ((name, self.table(name)) for name in self.held)
-
-    def text(self, key: str) -> str:
-        found = self.held.get(key, "")
-        if not isinstance(found, str):
-            raise ValueError(f"{self._called(key)} is {_kind_of(found)}, not a text")
-        return found
-
-    def one_of(self, key: str, known: tuple[str, ...]) -> str:
-        found = self.text(key)
-        if found and found not in known:
-            raise ValueError(f"{self._called(key)} is '{found}', not one of: {', '.join(known)}")
-        return found
-
-    def flag(self, key: str, default: bool) -> bool:
-        found = self.held.get(key, default)
-        if not isinstance(found, bool):
-            raise ValueError(f"{self._called(key)} is {_kind_of(found)}, not true or false")
-        return found
-
-    def texts(self, key: str) -> tuple[str, ...] | None:
-        """None where it is missing."""
-        found = self.held.get(key)
-        if found is None:
-            return None
-        if not isinstance(found, list):
-            raise ValueError(f"{self._called(key)} is {_kind_of(found)}, not a list of texts")
-        for each in found:
-            if not isinstance(each, str):
-                raise ValueError(f"{self._called(key)} has {_kind_of(each)}, where texts stand")
-        return tuple(found)
-
-
-def _kind_of(held: Any) -> str:
-    kinds = {str: "a text", bool: "true or false", list: "a list", dict: "an object"}
-    return "nothing" if held is None else kinds.get(type(held), "a number")
+INFO_TEXTS = (
+    *("Source-Organization", "External-Description", "Version", "BagIt-Profile-Version"),
+    *("Contact-Name", "Contact-Email", "Contact-Phone"),
+)
+"""What the specification has in BagIt-Profile-Info, besides the identifier."""
 
 
 def _types(accepted: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -241,18 +200,7 @@ def _types(accepted: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(TAR if t.lower() in TAR_TYPES else t.lower() for t in accepted))
 
 
-@cache
-def _pattern(name: str) -> re.Pattern[str]:
-    """A path name in which only asterisks are special (Profiles 1.4)."""
-    return re.compile(".*".join(map(re.escape, name.split("*"))), re.DOTALL)
-
-
-def is_among(path: str, names: Iterable[str]) -> bool:
-    """Whether one of the names, which may have asterisks, is the path's."""
-    return any(_pattern(name).fullmatch(path) for name in names)
-
-
-def _default(rules: tuple[TagRule, ...], storage: _Table) -> str:
+def _default(rules: tuple[TagRule, ...], storage: Table) -> str:
     """What the rule for the tag that names the storage option takes a bag to say."""
     tag = (storage.text("tag-file"), storage.text("tag"))
     return next((rule.default for rule in rules if (rule.tag_file, rule.name) == tag), "")
@@ -264,23 +212,25 @@ def _bounded(rules: tuple[TagRule, ...]) -> tuple[TagRule, ...]:
     return rules
 
 
-def _algorithms(document: _Table, key: str) -> tuple[str, ...] | None:
+def _algorithms(document: Table, key: str) -> tuple[str, ...] | None:
     names = document.texts(key)
-    return None if names is None else tuple(n.lower().replace("-", "") for n in names)
+    return None if names is None else tuple(re.sub(r"[\W_]", "", n.lower()) for n in names)
 
 
-def _rules(document: _Table) -> Iterable[TagRule]:
+def _rules(document: Table) -> Iterable[TagRule]:
     """Tag rules in a stable order: bagit.txt, other tag files as listed, bag-info.txt."""
-    files: dict[str, list[tuple[str, _Table]]] = {BAGIT_TXT: []}
+    files: dict[str, list[tuple[str, Table]]] = {BAGIT_TXT: []}
     for tag_file, tags in document.tables("Bagline-Tag-Files"):
         files[tag_file] = list(tags.each())
     others = document.held.get("Other-Info", [])  # as other profiles' authors write it
     for section in others if isinstance(others, list) else []:
-        for title, tags in _Table("Other-Info", section).each():
+        for title, tags in Table("Other-Info", section).each():
             files.setdefault(f"{title.lower()}.txt", list(tags.each()))
     files[BAG_INFO] = [*files.pop(BAG_INFO, []), *document.table("Bag-Info").each()]
     for tag_file, rules in files.items():
         for name, rule in dict(rules).items():
+            rule.flag("recommended", False)
+            rule.text("description")
             yield TagRule(
                 tag_file,
                 name,
@@ -306,6 +256,24 @@ def profile_identifier(tags: Iterable[Tag]) -> str:
     return next((name for name in named if is_known(name)), named[0] if named else "")
 
 
+ProfileAt = Callable[[str], bytes | None]
+"""The text of the profile at an address; None where that is none that may be asked for."""
+
+
+def profile_named(tags: Iterable[Tag], profile_at: ProfileAt = lambda _: None) -> Profile:
+    """The profile that a bag with these tags is held to: the first that it names and that is known,
+    built in or at an address that `profile_at` knows; else that of `profile_for`. Raises
+    Misconfigured where no profile stands at that address, and what `profile_at` raises."""
+    named = profile_identifiers(tags)
+    for identifier in named:
+        if is_known(identifier):
+            break
+        text = profile_at(identifier)
+        if text is not None:
+            return parse_profile(identifier, text)
+    return profile_for(next(filter(is_known, named), ""))
+
+
 def profile_for(identifier: str) -> Profile:
     """The profile a bag with this BagIt-Profile-Identifier is held to.
 
@@ -320,6 +288,18 @@ def effective_identifier(identifier: str) -> str:
     if not identifier.strip() or _BTR.search(identifier):
         return profile_for(identifier).identifier
     return identifier
+
+
+def on_the_wire(tags: Sequence[Tag]) -> list[Tag]:
+    """The tags as other validators look for them (contract E): where the bag names its profile,
+    the address of today, also for a blank one. Any case of the label names it here."""
+    label = (BAG_INFO, PROFILE_TAG.lower())
+    return [
+        structs.replace(tag, tag_name=PROFILE_TAG, value=effective_identifier(tag.value))
+        if (tag.tag_file, tag.tag_name.lower()) == label
+        else tag
+        for tag in tags
+    ]
 
 
 def is_known(identifier: str) -> bool:

@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 from bagline import problems
 from bagline.bagit.encodings import UTF_8, effective_encoding, known_encoding, marked_encoding
-from bagline.bagit.paths import BAGIT_TXT, FETCH_TXT, JUDGED_TAG_FILES, MAIN_TAG_FILES, is_utf8
+from bagline.bagit.paths import (
+    BAGIT_TXT,
+    FETCH_TXT,
+    JUDGED_TAG_FILES,
+    MAIN_TAG_FILES,
+    is_utf8,
+)
 from bagline.model.ingest import Tag
 from bagline.problems import ERROR, WARNING, Problem, ProblemLog
 from bagline.units import MIB
@@ -29,7 +35,12 @@ ENCODING_TAG = "Tag-File-Character-Encoding"
 
 _LINE_END = re.compile("\r\n|\r|\n")
 _TAG_LINE = re.compile(r"[^\s:][^:\r\n]{0,200}:(\s|$)")
+# Labels of more words than one, and those single words that profiles ask for.
+_LABEL = re.compile(r"[A-Za-z]+(-[A-Za-z]+)+|Title|Access|Description")
+_AS_END = "taken as the end of the tag before it"
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f]")
+_FORM = (rf"{VERSION_TAG}: \d+\.\d+", rf"{ENCODING_TAG}: \S+")
+_MORE_LINES = "it has more lines than these two"
 _VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})")
 
 
@@ -65,7 +76,9 @@ def read_tags(
     """
     choice, log = TagChoice(), ProblemLog()
     wanted = []
-    for path in filter(choice.may_want, paths):
+    for path in paths:
+        if not choice.may_want(path):
+            continue
         size = size_of(path)
         if choice.wants(path, size):
             wanted.append(path)
@@ -156,6 +169,11 @@ def parse_tags(data: bytes, path: str, encoding: str = UTF_8) -> tuple[list[Tag]
         name, colon, value = line.partition(":")
         if line[0] in " \t" and tags:
             tags[-1][1].append(line.strip())
+            if colon and _LABEL.fullmatch(name.strip()):
+                reason = f"it is indented, though it looks like the tag {name.strip()}"
+                found.append(
+                    problems.BAD_TAG_LINE.about(path, line=number, reason=reason, taken=_AS_END)
+                )
         elif colon and name.strip():
             tags.append((name.strip(), [value.strip()]))
         else:
@@ -170,7 +188,7 @@ def parse_tags(data: bytes, path: str, encoding: str = UTF_8) -> tuple[list[Tag]
 
 def _bad_line(path: str, number: int, line: str, *, follows_tag: bool) -> Problem:
     reason = "it begins with a colon" if line.lstrip().startswith(":") else "it has no colon"
-    taken = "taken as the end of the tag before it" if follows_tag else "left out"
+    taken = _AS_END if follows_tag else "left out"
     return problems.BAD_TAG_LINE.about(path, line=number, reason=reason, taken=taken)
 
 
@@ -205,9 +223,39 @@ def parse_bagit_txt(data: bytes) -> Declaration:
         found.append(_malformed(f"'{version}' is no version such as 1.0"))
     if encoding and known_encoding(encoding) is None:
         found.append(problems.ENCODING_UNKNOWN.about(BAGIT_TXT, encoding=encoding))
-    if len(tags) > 2:
-        found.append(_malformed("it has more lines than these two", WARNING))
+    is_told = bool(encoding) and _VERSION.fullmatch(version) is not None
+    fault = _form_fault(data) if is_told else _MORE_LINES if len(tags) > 2 else ""
+    if fault:
+        # A MUST since 1.0, which had left blanks and the order open before.
+        is_strict = is_told and version_number(version) >= (1, 0)
+        found.append(_malformed(fault, ERROR if is_strict else WARNING))
     return Declaration(version, encoding, tags, found)
+
+
+def _form_fault(data: bytes) -> str:
+    """In what a bagit.txt with both tags differs from the two lines that it must be (RFC 8493,
+    section 2.1.1); "" where in nothing."""
+    text, _ = _decoded(data, BAGIT_TXT, UTF_8)
+    lines = _LINE_END.split(text)
+    if not lines[-1]:
+        lines.pop()
+    if _is_form(lines):
+        return ""
+    if not all(line.strip() for line in lines):
+        return "it has a blank line"
+    if len(lines) > 2:
+        return _MORE_LINES
+    if _is_form(lines[::-1]):
+        return "its lines stand the other way round"
+    if _is_form(lines, re.IGNORECASE):
+        return "its labels are written in upper and lower case otherwise than here"
+    return "a line has blanks where none belong, or other ones than the single one after the colon"
+
+
+def _is_form(lines: list[str], flags: int = 0) -> bool:
+    return len(lines) == len(_FORM) and all(
+        re.fullmatch(form, line, flags) for form, line in zip(_FORM, lines, strict=True)
+    )
 
 
 def declared_encoding(bagit_txt: bytes) -> str:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bagline.config import SECRETS, Settings, load_settings
+from bagline.config import Settings, load_settings
 from bagline.model.workitem import (
     STATUS_CANCELLED,
     STATUS_FAILED,
@@ -19,6 +19,7 @@ from bagline.model.workitem import (
     STATUS_SUSPENDED,
 )
 from bagline.problems import SHOWN_CHARACTERS, shown
+from bagline.secret import SECRETS
 
 EXIT_DONE = 0
 EXIT_OUR_FAULT = 1

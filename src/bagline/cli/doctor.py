@@ -30,7 +30,8 @@ from bagline.config import Settings
 from bagline.embedded import close_to_others, free_bytes, is_open_to_others
 from bagline.errors import BaglineError
 from bagline.logs import configure_logs
-from bagline.services.objects.base import Abilities
+from bagline.problems import shown
+from bagline.services.objects.base import Abilities, Objects
 from bagline.services.registry.base import Registry
 from bagline.services.registry.database import sqlite_path
 from bagline.wiring import shortage_of
@@ -144,15 +145,31 @@ def _other_buckets(app: App) -> Finding:
     objects, registry = app.services.objects, app.services.registry
     names = [app.settings.buckets.staging]
     faults = []
+    try:
+        receiving = [i.receiving_bucket for i in registry.institutions() if i.receiving_bucket]
+    except BaglineError as fault:
+        receiving = []
+        faults.append(str(fault))
     if app.settings.is_embedded:
-        try:
-            names += [i.receiving_bucket for i in registry.institutions() if i.receiving_bucket]
-        except BaglineError as fault:
-            faults.append(str(fault))
+        names += receiving
+    else:  # where others deposit: looked into, nothing is written
+        faults += [reason for name in receiving if (reason := _unlisted(objects, name))]
     found = try_buckets(app, [(objects, name, f"the bucket {name}") for name in names])
     return Finding(
         "staging and receiving buckets", {"tried to write": str(len(names))}, faults + found
     )
+
+
+def _unlisted(objects: Objects, bucket: str) -> str:
+    """Why the bucket cannot be listed; "" when it can."""
+    try:
+        next(iter(objects.list(bucket, top_level=True)), None)
+    except (BaglineError, ValueError) as fault:
+        return (
+            f"the receiving bucket {shown(bucket)!r} cannot be listed, so no bag comes in from it: "
+            f"{fault}. Make the bucket, or give the key the right to list it"
+        )
+    return ""
 
 
 def _preservation_buckets(app: App) -> Finding:

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from bagline.app import App
+from bagline.app import App, line_processes
 from bagline.cli.common import (
     EXIT_DONE,
     EXIT_OUR_FAULT,
@@ -32,13 +32,14 @@ from bagline.config import Settings
 from bagline.embedded import check_room
 from bagline.errors import Misconfigured, Unreachable
 from bagline.logs import configure_logs
+from bagline.model.ingest import tar_key
 from bagline.model.workitem import (
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_SUCCESS,
     WorkItem,
 )
-from bagline.wiring import LOCAL_PROVIDER
+from bagline.wiring import LOCAL_PROVIDER, make_data_dir
 from bagline.worker.processes import WorkerProcesses, WorkersRunElsewhere, line_runner
 from bagline.worker.settlement import NOTE_CHARACTERS
 
@@ -63,16 +64,19 @@ def ingest(
     _check_files(bags)
     settings = settings_for(data_dir, config)
     close_data_directory(settings, config)
+    if settings.is_embedded:
+        check_room(settings.data_dir, sum(bag.stat().st_size for bag in bags))
+    if settings.is_embedded:
+        make_data_dir(settings)
     with ExitStack() as stack:
+        # They take as long to start as the engines do, and wait for these.
+        # One for each bag, as one bag is in one stage at a time.
+        count = min(settings.work.processes, len(bags))
+        workers = started(stack, line_processes(settings, config, processes=count))
         app = stack.enter_context(App.open(settings))
-        if settings.is_embedded:
-            check_room(settings.data_dir, sum(bag.stat().st_size for bag in bags))
         app.ensure_institution(institution)
-        workers: WorkerProcesses | None = None
-        try:
-            workers = stack.enter_context(app.running_line(config))
-        except WorkersRunElsewhere:
-            err.print("The line is running already; the bags join it.")
+        if workers is not None:
+            stack.enter_context(app.running_line(workers))
         reader_runs = workers is None
         items = [_when_there_is_room(app, institution, bag, reader_runs) for bag in bags]
 
@@ -86,12 +90,21 @@ def ingest(
     raise typer.Exit(code)
 
 
+def started(stack: ExitStack, workers: WorkerProcesses) -> WorkerProcesses | None:
+    """The workers, stopped with the stack; None where others run the line."""
+    try:
+        return stack.enter_context(workers)
+    except WorkersRunElsewhere:
+        err.print("The line is running already; the bags join it.")
+        return None
+
+
 def _check_files(bags: list[Path]) -> None:
     """Raises Misconfigured for what is no file, or twice the same name."""
     for bag in bags:
         if not bag.is_file():
             raise Misconfigured(f"{bag} is not a file; give the path of a tarred bag")
-    names = [bag.name for bag in bags]
+    names = [tar_key(bag.name) for bag in bags]
     for name in names:
         if names.count(name) > 1:
             raise Misconfigured(

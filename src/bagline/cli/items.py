@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from bagline.cli.common import (
@@ -109,17 +110,22 @@ def _show_item(item: WorkItem) -> None:
         out.print("  [bold red]An operator must look at this item.[/]")
 
 
-def show_problems(problems: list[Problem]) -> None:
+def show_problems(problems: list[Problem], *, to: Console = out) -> None:
     """Every problem: code, place, and what to do."""
     for problem in problems:
         style = "red" if problem.severity == "error" else "yellow"
         subject = f"{safe(problem.subject)}: " if problem.subject else ""
         message = safe(problem.message, NOTE_CHARACTERS)
-        out.print(f"  [{style}]{problem.code}[/]  {subject}{message}")
+        to.print(f"  [{style}]{problem.code}[/]  {subject}{message}")
 
 
 def show_report(report: dict[str, object]) -> None:
-    """What was preserved where, in which formats, verified how."""
+    """What was preserved where, in which formats, verified how; or what was restored."""
+    if "restored_to" in report:
+        size = size_text(float(str(report["bytes"])))
+        place = safe(report["restored_to"])
+        out.print(f"  Restored {report['files']} files, {size}, to {place}")
+        return
     where = f"{safe(report['object'])} ({safe(report['storage_option'])})"
     unchanged = report.get("unchanged_files")
     if report["files"] or not unchanged:

@@ -22,6 +22,7 @@ from bagline.errors import BaglineError, Misconfigured
 COMMANDS = {
     "ingest": "ingest",
     "check": "check",
+    "restore": "restore",
     "up": "up",
     "down": "up",
     "worker": "worker",

@@ -28,7 +28,7 @@ from bagline.model.times import is_set
 from bagline.secret import check_private
 from bagline.services.registry.sql import SqlRegistry
 from bagline.services.registry.users import INST_USER, WORKER
-from bagline.wiring import build_catalogue, build_users, open_database
+from bagline.wiring import build_catalogue, build_outgoing, build_users, open_database
 
 if TYPE_CHECKING:
     from bagline.server.metrics import ServerMeter
@@ -71,7 +71,15 @@ def serve(
     limits, meter = limits_of(settings.server), ServerMeter()
     connections = Connections(limits.connections, limits.head_seconds)
     meter.watch(connections)
-    app = guarded(catalogue, options, build_users(database), connections, settings.server, meter)
+    app = guarded(
+        catalogue,
+        options,
+        build_users(database),
+        connections,
+        settings.server,
+        meter,
+        build_outgoing(settings),
+    )
     listener = Listener(
         app,
         listen_at(host, port, "port"),

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from bagline.app import App
+from bagline.app import App, line_processes
 from bagline.cli.common import (
     ConfigFile,
     DataDir,
@@ -52,7 +52,7 @@ def up(
         with App.open(settings) as app:
             for name in institution or []:
                 app.ensure_institution(name)
-            with app.running_line(config, processes=processes):
+            with app.running_line(line_processes(settings, config, processes=processes)):
                 _announce(app)
                 _serve(app, stop)
                 err.print("Stopping: items in work are handed back.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
+from typing import Self
 
 import msgspec
 from rich.progress import (
@@ -43,8 +45,42 @@ def watch(
     """Until each item is finished, or waits for an operator; returns them as they ended.
 
     Rejected and cancelled ones count as finished when their clean-up is done too. Raises
-    Unreachable when nobody is left to work on them (`is_served`).
+    Unreachable when nobody is left to work on them (`is_served`), KeyboardInterrupt at Ctrl-C.
     """
+    with _CtrlC() as ctrl_c:
+        return _watch(app, items, is_served, ctrl_c, quiet=quiet)
+
+
+class _CtrlC:
+    """Remembers that it was pressed: its KeyboardInterrupt is lost where it meets a library that
+    is just cleaning up. Use on the main thread, as a context."""
+
+    def __enter__(self) -> Self:
+        self._came = False
+        self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, *_: object) -> None:
+        self._came = True
+        raise KeyboardInterrupt
+
+    def look(self) -> None:
+        """Raises KeyboardInterrupt where it was pressed."""
+        if self._came:
+            raise KeyboardInterrupt
+
+
+def _watch(
+    app: App,
+    items: list[WorkItem],
+    is_served: Callable[[], bool],
+    ctrl_c: _CtrlC,
+    *,
+    quiet: bool,
+) -> list[WorkItem]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -63,6 +99,7 @@ def watch(
         patience = _Patience(app)
         while len(ended) < len(items):
             time.sleep(LOOK_SECONDS)
+            ctrl_c.look()
             if not is_served():
                 raise Unreachable(
                     "no worker is left; the items stay on the line. Look at "

@@ -19,6 +19,7 @@ from bagline.errors import Misconfigured
 from bagline.logs import configure_logs
 from bagline.wiring import LINES
 from bagline.worker.line import Lines, Step
+from bagline.worker.memory import hold_little
 from bagline.worker.processes import LOG_FILE
 from bagline.worker.run import ROLES
 from bagline.worker.stopping import stop_on_signals
@@ -34,7 +35,10 @@ def worker(
             + ", ".join(step.name for step in LINES.steps())
         ),
     ],
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Items at once, a stage.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Items at once, a stage [default: work.items_at_once]."),
+    ] = None,
     watch_parent: Annotated[
         bool, typer.Option("--watch-parent", hidden=True, help="Stop when standard input closes.")
     ] = False,
@@ -45,10 +49,11 @@ def worker(
     named = os.environ.get(LOG_FILE)
     configure_logs(json=True, file=Path(named) if named else None)
     steps, roles = _chosen(LINES, stages)
+    hold_little()
     stop = stop_on_signals()
     if watch_parent:
         Duty("parent", partial(_watch_parent, stop)).start()
-    with App.open(settings_for(data_dir, config)) as app:
+    with App.open(settings_for(data_dir, config), makes_buckets=not watch_parent) as app:
         if not app.serve(steps, roles, stop, threads_each=threads):
             # A stage or role is inside one long request; a lease runs out, or is broken, by itself.
             # Closing politely would wait for it.

@@ -29,6 +29,9 @@ START_SECONDS = 60.0
 ADOPT_SECONDS = 3.0
 """How long a living engine may stay silent before it is taken for half-dead."""
 HALF_DEAD_TERM_SECONDS = 1.0
+LAST_TERM_SECONDS = 0.5
+"""How long an engine may take to end when nobody uses it any more. Valkey takes 0.1 s; SeaweedFS
+waits up to 30 s for its own connections. What they acknowledged stands whatever ends them."""
 POLL_SECONDS = 0.01
 START_TRIES = 3
 SUPERVISE_SECONDS = 0.1
@@ -289,7 +292,7 @@ def _end_all(engines: list[Engine], house: House) -> bool:
         (now.pid, now.birth) for e in engines if e.is_alive(now := running.get(e.name)) and now
     }
     living |= {stray for e in engines if (stray := e.stray())}
-    end_processes(living)
+    end_processes(living, term_seconds=LAST_TERM_SECONDS)
     close_what_the_store_opened(house.volumes)
     for engine in engines:
         with contextlib.suppress(KeyError):

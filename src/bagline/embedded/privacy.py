@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OURS = frozenset(
-    {"engines", "logs", "line.lock", "line.json"}
+    {"engines", "logs", "profiles", "line.lock", "line.json"}
     | {f"registry.db{end}" for end in ("", "-wal", "-shm", "-journal")}
 )
 """What Bagline makes in a data directory."""

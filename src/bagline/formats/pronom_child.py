@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from bagline.formats.pronom import LENGTH, FormatMatch
+from bagline.formats.pronom import LENGTH, FormatMatch, Verdict, Verdicts
 
 _SAFE_EXTENSION = re.compile(r"[a-z0-9_]{1,12}")
 
@@ -31,8 +31,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     while (message := _receive(source)) is not None:
         samples = msgspec.msgpack.decode(message, type=list[tuple[str, bytes]])
-        matches = _judge(pygfried, folder, samples)
-        reply = msgspec.msgpack.encode(matches)
+        reply = msgspec.msgpack.encode(_judge(pygfried, folder, samples))
         answers.write(LENGTH.pack(len(reply)))
         answers.write(reply)
         answers.flush()
@@ -46,22 +45,20 @@ def _receive(source: BinaryIO) -> bytes | None:
     return source.read(LENGTH.unpack(head)[0])
 
 
-def _judge(
-    pygfried: Any, folder: Path, samples: list[tuple[str, bytes]]
-) -> list[FormatMatch | None]:
+def _judge(pygfried: Any, folder: Path, samples: list[tuple[str, bytes]]) -> Verdicts:
     paths = []
     for number, (name, data) in enumerate(samples):
         path = folder / f"{number}{_extension(name)}"
         path.write_bytes(data)
         paths.append(str(path))
-    found: dict[str, FormatMatch | None] = {}
     try:
-        for judged in pygfried.identify_many(paths, workers=os.cpu_count() or 1).get("files", []):
-            found[judged["filename"]] = _best(judged.get("matches") or [])
+        told = pygfried.identify_many(paths, workers=os.cpu_count() or 1)
     finally:
         for leftover in paths:
             Path(leftover).unlink(missing_ok=True)
-    return [found.get(path) for path in paths]
+    found = {file["filename"]: _verdict(file.get("matches") or []) for file in told["files"]}
+    version = "; ".join(str(each.get("details", "")) for each in told.get("identifiers", []))
+    return Verdicts(version, [found.get(path, Verdict()) for path in paths])
 
 
 def _extension(name: str) -> str:
@@ -71,19 +68,22 @@ def _extension(name: str) -> str:
     return f".{last}" if dot and stem and _SAFE_EXTENSION.fullmatch(last) else ""
 
 
-def _best(matches: list[dict[str, Any]]) -> FormatMatch | None:
-    """The first match with a MIME type (contract G)."""
-    for match in matches:
+def _verdict(matches: list[dict[str, Any]]) -> Verdict:
+    """The first match with a MIME type is recorded (contract G)."""
+    known = [match for match in matches if match.get("id") != "UNKNOWN"]
+    puids = tuple(str(match.get("id", "")) for match in known)
+    for match in known:
         mime = str(match.get("mime") or "").split(",")[0].strip()
-        if mime and match.get("id") != "UNKNOWN":
-            return FormatMatch(
+        if mime:
+            best = FormatMatch(
                 puid=str(match.get("id", "")),
                 name=str(match.get("format", "")),
                 mime=mime,
                 basis=str(match.get("basis", "")),
                 warning=str(match.get("warning", "")),
             )
-    return None
+            return Verdict(best, puids)
+    return Verdict(None, puids)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from msgspec import Struct
 from bagline.model.premis import PremisEvent
 from bagline.model.times import NEVER, Timestamp, is_set
 from bagline.model.wire import kept, kept_list
-from bagline.units import path_bytes
+from bagline.units import spelled_path
 
 SOURCE_INGEST = "ingest"
 SOURCE_MANIFEST = "manifest"
@@ -93,10 +93,7 @@ class IngestFile(Struct, kw_only=True, omit_defaults=True, gc=False):
 
         Bytes of the path that are not UTF-8 stand there as `\\xNN`.
         """
-        path = self.path_in_bag
-        if not path.isascii():
-            path = path_bytes(path).decode("utf-8", "backslashreplace")
-        return f"{self.object_identifier}/{path}"
+        return f"{self.object_identifier}/{spelled_path(self.path_in_bag)}"
 
     @property
     def was_read(self) -> bool:
@@ -168,8 +165,9 @@ class TarSpan(Struct, frozen=True, omit_defaults=True, array_like=True, gc=False
 
     `stretches` is non-empty only for sparse files: (offset in the expanded file, length)
     of each stretch that is stored; the stretches lie one after another from
-    `data_offset`. A hard link carries the span of its target. `part_sha256` is non-empty
-    only for files above the part size of the store's copies: hex, one digest a part.
+    `data_offset`. A hard link carries the span of its target. `part_sha256` and `part_md5`
+    are non-empty only for files above the part size of the store's copies: hex, one digest a
+    part (spans that an earlier release left have no `part_md5`).
     """
 
     header_offset: int
@@ -177,6 +175,7 @@ class TarSpan(Struct, frozen=True, omit_defaults=True, array_like=True, gc=False
     stored_bytes: int
     stretches: tuple[tuple[int, int], ...] = ()
     part_sha256: tuple[str, ...] = ()
+    part_md5: tuple[str, ...] = ()
 
 
 def object_identifier(institution: str, key: str) -> str:
@@ -193,3 +192,9 @@ def bag_name(key: str) -> str:
         if dot and number.isdigit():
             return base
     return name
+
+
+def tar_key(name: str) -> str:
+    """The key for a bag of this file name: it ends in `.tar`, as the wire strips no `.TAR`."""
+    stem = name[: -len(".tar")] if name.lower().endswith(".tar") else name
+    return f"{stem}.tar"

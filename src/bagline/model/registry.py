@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from bagline.model.bag_form import BagForm
 from bagline.model.premis import PremisEvent
 from bagline.model.times import NEVER, Timestamp
 from bagline.model.wire import kept, kept_list
+from bagline.units import path_from_raw
 
 STATE_ACTIVE = "A"
 STATE_DELETED = "D"
@@ -28,7 +30,10 @@ class Institution(Struct, kw_only=True, omit_defaults=True):
 
 
 class IntellectualObject(Struct, kw_only=True, omit_defaults=True):
-    """A preserved bag. Counts and sizes (bytes) are computed by the Registry."""
+    """A preserved bag. Counts and sizes (bytes) are computed by the Registry.
+
+    `bag_form` is Bagline's own: how its newest bag came in; None where nobody said, and in lists.
+    """
 
     access: str = kept("institution")
     alt_identifier: str = kept("")
@@ -53,6 +58,7 @@ class IntellectualObject(Struct, kw_only=True, omit_defaults=True):
     storage_option: str = kept("Standard")
     title: str = kept("")
     updated_at: Timestamp = kept(NEVER)
+    bag_form: BagForm | None = None
 
 
 class Checksum(Struct, kw_only=True, omit_defaults=True):
@@ -82,7 +88,11 @@ class RegistryStorageRecord(Struct, kw_only=True, omit_defaults=True):
 
 
 class GenericFile(Struct, kw_only=True, omit_defaults=True):
-    """A preserved file. `size` in bytes; `uuid` is its key in preservation buckets."""
+    """A preserved file. `size` in bytes; `uuid` is its key in preservation buckets.
+
+    `raw_path` is Bagline's own (`units.raw_path`): the path in the bag, where the identifier does
+    not say it byte for byte; "" where it does, or nobody said.
+    """
 
     checksums: list[Checksum] = kept_list()
     created_at: Timestamp = kept(NEVER)
@@ -101,6 +111,13 @@ class GenericFile(Struct, kw_only=True, omit_defaults=True):
     storage_records: list[RegistryStorageRecord] = kept_list()
     updated_at: Timestamp = kept(NEVER)
     uuid: str = kept("")
+    raw_path: str = ""
+
+    def path_in(self, object: IntellectualObject) -> str:
+        """The path in the object's bag; bytes that are not UTF-8 are lone surrogates in it."""
+        if self.raw_path:
+            return path_from_raw(self.raw_path)
+        return self.identifier.removeprefix(f"{object.identifier}/")
 
     def newest_digest(self, algorithm: str) -> str:
         """The newest digest of that algorithm; "" if there is none."""

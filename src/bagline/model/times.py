@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NewType
 
 Timestamp = NewType("Timestamp", str)
@@ -21,6 +22,8 @@ Clock = Callable[[], Timestamp]
 """Where code gets the time from; passed in, so that tests decide it."""
 
 NANOS_PER_SECOND = 1_000_000_000
+KEPT = 4_096
+"""Conversions that are remembered: of a batch of records most share a few moments."""
 
 
 def is_set(moment: Timestamp) -> bool:
@@ -54,6 +57,7 @@ def now() -> Timestamp:
     return from_nanoseconds(time.time_ns())
 
 
+@lru_cache(KEPT)
 def to_datetime(moment: Timestamp) -> datetime:
     """The moment as an aware `datetime`; digits beyond microseconds are dropped.
 
@@ -67,6 +71,7 @@ def to_datetime(moment: Timestamp) -> datetime:
     return datetime.fromisoformat(text)
 
 
+@lru_cache(KEPT)
 def from_datetime(moment: datetime) -> Timestamp:
     """An aware or naive-UTC `datetime` as wire text in UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -8,6 +8,10 @@ from bagline.model.times import NEVER, Timestamp
 from bagline.model.wire import kept
 
 ACTION_INGEST = "Ingest"
+ACTION_DELETE = "Delete"
+ACTION_RESTORE_FILE = "Restore File"
+ACTION_RESTORE_OBJECT = "Restore Object"
+ACTION_THAW = "Glacier Restore"
 
 STATUS_PENDING = "Pending"
 STATUS_STARTED = "Started"
@@ -28,11 +32,26 @@ STAGE_STORE = "Store"
 STAGE_STORAGE_VALIDATION = "Storage Validation"
 STAGE_RECORD = "Record"
 STAGE_CLEANUP = "Cleanup"
+STAGE_REQUESTED = "Requested"
+"""Of what is asked for after ingest, until it is done."""
+STAGE_RESOLVE = "Resolve"
 
+TOPICS_AFTER_INGEST = {
+    ACTION_DELETE: "delete_item",
+    ACTION_RESTORE_FILE: "restore_file",
+    ACTION_RESTORE_OBJECT: "restore_object",
+    ACTION_THAW: "restore_glacier",
+}
+"""Where an item of each action waits that is at Requested (contract J1)."""
+NOT_STARTED = "Not started"
+"""Note and outcome of a request that nobody has begun."""
 
 OUTCOME_CHANGING = "Preserved copies are being changed"
 """Stands in the outcome of a re-ingest from its first write to preserved copies to its end, so
 that it is known, whatever Redis still knows, that such an item can only go forward."""
+
+
+_OVERWRITING = frozenset({STAGE_STORE, STAGE_STORAGE_VALIDATION, STAGE_RECORD})
 
 
 class WorkItem(Struct, kw_only=True, omit_defaults=True):
@@ -72,6 +91,21 @@ class WorkItem(Struct, kw_only=True, omit_defaults=True):
     @property
     def is_completed(self) -> bool:
         return self.status in COMPLETED
+
+    @property
+    def is_of_file(self) -> bool:
+        """Whether it is about one file of its object."""
+        return bool(self.generic_file_id or self.generic_file_identifier)
+
+    @property
+    def changes_copies(self) -> bool:
+        """Whether it is an ingest that may have overwritten preserved bytes whose digests the
+        Registry does not know yet. At Cleanup it does."""
+        if self.action != ACTION_INGEST or self.status == STATUS_SUCCESS:
+            return False
+        if self.stage == STAGE_CLEANUP:
+            return False
+        return self.stage in _OVERWRITING or self.outcome == OUTCOME_CHANGING
 
 
 class ProcessingError(Struct, kw_only=True):

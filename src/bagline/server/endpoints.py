@@ -22,10 +22,11 @@ from starlette.routing import Route as StarletteRoute
 from bagline.errors import ServiceFault, Unreachable
 from bagline.listening.sharing import Shared
 from bagline.model import wire
-from bagline.server.api.asking import Asked, BadRequest, Denied
+from bagline.server.api.asking import NOWHERE, Asked, BadRequest, Denied
 from bagline.server.api.openapi import document
 from bagline.server.api.routing import ADMIN_API, Route
 from bagline.server.api.table import ROUTES
+from bagline.server.outgoing import Outgoing
 from bagline.server.pages import HEADERS, pages
 from bagline.server.signing_in import KEY_HEADER, UNKNOWN, USER_HEADER, may_not
 from bagline.server.visits import PING, visit_of
@@ -53,7 +54,14 @@ log = structlog.get_logger()
 class Api:
     """The routes of the API over one catalogue."""
 
-    def __init__(self, catalogue: Catalogue, options: tuple[str, ...], users: ApiUsers) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        options: tuple[str, ...],
+        users: ApiUsers,
+        outgoing: Outgoing = NOWHERE,
+    ) -> None:
+        self._outgoing = outgoing
         self._catalogue = catalogue
         self._options = options
         self._users = users
@@ -104,7 +112,14 @@ class Api:
                 return _json(refusal.status, {"error": refusal.sentence})
             query, headers = request.query_params.multi_items(), request.headers
             asked = Asked(
-                self._catalogue, self._options, user, request.path_params, query, body, headers
+                self._catalogue,
+                self._options,
+                user,
+                request.path_params,
+                query,
+                body,
+                headers,
+                self._outgoing,
             )
             answer = route.handle(asked)
             visit.wrote(request.path_params, answer)

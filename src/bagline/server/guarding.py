@@ -19,6 +19,7 @@ from bagline.server.bodies import RequestBodies
 from bagline.server.endpoints import Api
 from bagline.server.keyring import KeyRing
 from bagline.server.metrics import ServerMeter
+from bagline.server.outgoing import Outgoing
 from bagline.server.signing_in import Door, Visiting
 from bagline.server.visits import VISIT
 from bagline.services.registry.catalogue import Catalogue
@@ -43,13 +44,14 @@ def guarded(
     connections: Connections,
     settings: ServerSettings,
     meter: ServerMeter,
+    outgoing: Outgoing,
 ) -> Application:
     """The whole application. `options`: the storage options known here. Raises Misconfigured."""
 
     async def load() -> Keys:
         return await asyncio.to_thread(users.open_keys)
 
-    api = Api(catalogue, options, users).application()
+    api = Api(catalogue, options, users, outgoing).application()
     bodies = RequestBodies(
         Noting(api, users), large_bytes=settings.body_bytes, seconds=settings.body_seconds
     )

@@ -13,24 +13,34 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from bagline.app import App
 from bagline.cli.common import complain
 from bagline.errors import BaglineError, Misconfigured
 from bagline.lines.ingest.line import INGEST_LINE, IngestLine, IngestStep
+from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION, THAWING, Thawing
 from bagline.logs import configure_logs
 from bagline.standin.environment import older_settings, with_file
-from bagline.worker.line import Lines
+from bagline.worker.line import Lines, Step
 from bagline.worker.run import BUCKET_READER
 from bagline.worker.stopping import stop_on_signals
 
 EXECUTABLES = {step.executable: step.name for step in INGEST_LINE.rows if step.executable}
 EXECUTABLES["ingest_bucket_reader"] = BUCKET_READER
+EXECUTABLES |= {
+    "bag_restorer": OBJECT_RESTORATION.first.name,
+    "file_restorer": FILE_RESTORATION.first.name,
+    "glacier_restorer": THAWING.first.name,
+}
 """The older executable → Bagline's name of the worker."""
+
+AnyStep = TypeVar("AnyStep", bound=Step)
 
 WORKERS = 2
 AFTER_INGEST = ("e2e_ingest_post_test", "e2e_reingest_post_test")
 """Where the last worker tells the end-to-end tests of a first ingest, and of a reingest."""
+AFTER_RESTORATION = ("e2e_restoration_post_test",)
 
 
 def run(name: str = "", argv: Sequence[str] | None = None) -> None:
@@ -54,16 +64,16 @@ def work(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     prefix = name.upper()
     threads = asked.workers or _number(environ, f"{prefix}_WORKERS") or WORKERS
     attempts = asked.max_attempts or _number(environ, f"{prefix}_MAX_ATTEMPTS")
-    line = older_line(attempts, end_to_end=environ.get("APT_E2E", "").lower() == "true")
+    lines = older_lines(attempts, end_to_end=environ.get("APT_E2E", "").lower() == "true")
     stop = stop_on_signals()
-    with App.open(older_settings(environ), Lines((line,))) as app:
+    with App.open(older_settings(environ), lines) as app:
         if worker == BUCKET_READER:
             if asked.run_once:
                 app.bucket_reader().poll()
                 return 0
             has_ended = app.serve([], [BUCKET_READER], stop)
         else:
-            step = line.by_name(worker)
+            step = lines.by_name(worker)
             assert step is not None
             has_ended = app.serve([step], [], stop, threads_each=threads)
         if not has_ended:
@@ -71,12 +81,32 @@ def work(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
+def older_lines(attempts: int = 0, *, end_to_end: bool = False) -> Lines:
+    """The lines with another patience (0: Bagline's own), and with the end-to-end hooks."""
+    return Lines(
+        (
+            older_line(attempts, end_to_end=end_to_end),
+            *(
+                type(line)(
+                    [_patient(step, attempts) for step in line],
+                    tells=AFTER_RESTORATION if end_to_end else (),
+                )
+                for line in (OBJECT_RESTORATION, FILE_RESTORATION)
+            ),
+            Thawing([_patient(step, attempts) for step in THAWING]),
+        )
+    )
+
+
+def _patient(step: AnyStep, attempts: int) -> AnyStep:
+    return replace(step, retry=replace(step.retry, attempts=attempts)) if attempts else step
+
+
 def older_line(attempts: int = 0, *, end_to_end: bool = False) -> IngestLine:
     """The ingest line with another patience (0: Bagline's own), and with the end-to-end hook."""
 
     def changed(step: IngestStep) -> IngestStep:
-        if attempts:
-            step = replace(step, retry=replace(step.retry, attempts=attempts))
+        step = _patient(step, attempts)
         if end_to_end and step.topic == INGEST_LINE.cleanup.topic:
             step = replace(step, tell_when_done=AFTER_INGEST)
         return step

@@ -12,12 +12,14 @@ import structlog
 from bagline.errors import LeaseLost, Refused, ServiceFault, Unreachable
 from bagline.model.subject import Subject
 from bagline.model.times import is_set
+from bagline.services.objects.places import asking_for
 from bagline.services.queue.base import Delivery
 from bagline.worker.claim import Claim
 from bagline.worker.heartbeat import Heartbeat, Held
 from bagline.worker.line import Line, Step
 from bagline.worker.outcomes import outcome_of
 from bagline.worker.progress import Progress
+from bagline.worker.reach import reach_name
 from bagline.worker.records import StepContext
 from bagline.worker.settlement import Settlement
 from bagline.worker.stage import (
@@ -59,6 +61,8 @@ class Attempt:
         self._heartbeat = heartbeat
         self._subject = Subject(line.kind, delivery.number)
         self._records = line.records(step, context)
+        self._called_off = threading.Event()
+        self._progress = Progress(stage.name, self._show_progress)
 
     def make(self) -> None:
         """All of it. Raises only what the queue itself raises: the delivery then comes back
@@ -66,14 +70,24 @@ class Attempt:
         state, work = self._context.services.state, self._context.settings.work
         claim: Claim | None = None
         try:
-            lease = state.take_lease(
-                self._subject, owner=self._context.owner, seconds=work.lease_seconds
+            taken = state.take(
+                self._subject,
+                owner=self._context.owner,
+                seconds=work.lease_seconds,
+                topic=self._step.topic,
+                tally=reach_name(self._step.topic),
             )
-            if lease is None:
+            if taken is None:
                 self._held_by_another()
                 return
-            claim = Claim(state, lease, self._delivery)
-            self._work_on(claim)
+            claim = Claim(state, taken, self._delivery)
+            claim.result = self._records.last_result(taken)
+            held = self._held(claim)
+            self._heartbeat.hold(held)
+            try:
+                self._work_on(claim)
+            finally:
+                self._heartbeat.release(held)
         except LeaseLost:
             log.warning("lease_lost", item=self._subject.logged, topic=self._step.topic)
             self._delivery.requeue(work.busy_delay_seconds)
@@ -84,6 +98,10 @@ class Attempt:
         except Exception:  # noqa: BLE001 (a fault of ours; the subject must come back)
             log.error("worker_fault", item=self._subject.logged, trace=traceback.format_exc())
             self._give_back(claim, self._step.retry.longest_delay)
+
+    def _held(self, claim: Claim) -> Held:
+        look = partial(self._look_for_cancel, self._called_off)
+        return Held(claim.lease, claim.delivery, self._progress, look)
 
     def _give_back(self, claim: Claim | None, delay: float) -> None:
         if claim is not None:
@@ -102,13 +120,10 @@ class Attempt:
 
     def _work_on(self, claim: Claim) -> None:
         shown, topic = self._subject.logged, self._step.topic
-        claim.record = self._records.find(self._subject.number)
-        if claim.record is None:
-            log.warning("no_such_item", item=shown, topic=topic)
-            claim.done()
-            return
-        claim.result = self._records.load_result(claim.lease)
         match self._decide(claim):
+            case None:
+                log.warning("no_such_item", item=shown, topic=topic)
+                claim.done()
             case Skip(reason):
                 log.info("item_skipped", item=shown, topic=topic, reason=reason)
                 claim.done()
@@ -123,13 +138,15 @@ class Attempt:
             case outcome:
                 self._end(claim, outcome, None)
 
-    def _decide(self, claim: Claim) -> Decision:
+    def _decide(self, claim: Claim) -> Decision | None:
         """Whether to run; a store that does not answer here is as good as one in the stage."""
         try:
-            decision = self._records.decide(claim)
-        except Refused as fault:
-            return Halt(str(fault))
-        except Unreachable as fault:
+            decision = self._records.enter(claim)
+        except (Refused, Unreachable) as fault:
+            if claim.record is None:  # it is not known yet what of
+                raise
+            if isinstance(fault, Refused):
+                return Halt(str(fault))
             claim.result.attempt += 1
             return Retry(str(fault))
         began = claim.result.attempt
@@ -144,11 +161,7 @@ class Attempt:
     # -- run it
 
     def _run(self, claim: Claim, found: object) -> None:
-        called_off = threading.Event()
-        progress = Progress(self._stage.name, self._show_progress)
-        look = partial(self._look_for_cancel, called_off)
-        held = Held(claim.lease, claim.delivery, progress, look)
-        self._heartbeat.hold(held)
+        progress = self._progress
         began, ended_as = time.monotonic(), LEASE_LOST
         self._context.meter.stage_began(self._step.name)
         try:
@@ -156,9 +169,10 @@ class Attempt:
                 record=claim.record,
                 lease=claim.lease,
                 progress=progress,
-                called_off=called_off.is_set,
+                called_off=self._called_off.is_set,
                 found=found,
                 reach=self._records.load_reach(claim),
+                taken=claim.taken,
                 is_rerun=is_set(claim.result.finished_at) and not claim.result.errors,
                 began_before=is_set(claim.result.started_at),
                 begun_anew=partial(self._records.begun_anew, claim),
@@ -166,7 +180,6 @@ class Attempt:
             )
             ended_as = self._run_held(claim, job)
         finally:
-            self._heartbeat.release(held)
             files, done = progress.done
             self._context.meter.stage_ended(
                 self._step.name,
@@ -188,7 +201,8 @@ class Attempt:
         log.info("stage_begins", item=self._subject.logged, stage=self._stage.name)
 
         def act() -> Outcome:
-            return self._line.prepare(job) or self._stage.run(job)
+            with asking_for(self._subject), self._context.shares.one():
+                return self._line.prepare(job) or self._stage.run(job)
 
         outcome = outcome_of(self._line, self._step, claim, act)
         if outcome is None:

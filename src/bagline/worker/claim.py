@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +12,9 @@ import structlog
 from bagline.errors import ServiceFault
 from bagline.model.workitem import WorkResult
 from bagline.services.queue.base import Delivery
-from bagline.services.state.base import Lease, State
+from bagline.services.state.base import State
+from bagline.services.state.lease import Lease
+from bagline.services.state.taken import Taken
 
 log = structlog.get_logger(__name__)
 
@@ -24,12 +28,26 @@ class Claim:
     """
 
     state: State
-    lease: Lease
+    taken: Taken
     delivery: Delivery
     record: Any = None
+    has_begun: bool = False
+    """Whether the record says already that it has."""
+    others: Sequence[Any] = ()
+    """Records that may stand against it (`Begun.others`)."""
     result: WorkResult = field(default_factory=WorkResult)
     is_rerun_owed: bool = False
     """Whether the stage was asked to begin anew, and had not when this attempt began."""
+
+    taken_at: float = field(default_factory=time.monotonic)
+
+    def is_fresh(self, lease_seconds: float) -> bool:
+        """Whether the lease was taken so lately that it stands for sure."""
+        return time.monotonic() - self.taken_at < lease_seconds / 4
+
+    @property
+    def lease(self) -> Lease:
+        return self.taken.lease
 
     def check(self) -> None:
         """Raises LeaseLost unless the lease is still ours."""

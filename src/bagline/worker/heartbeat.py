@@ -14,7 +14,8 @@ from bagline.duty import Duty
 from bagline.errors import BaglineError, LeaseLost
 from bagline.model.subject import Subject
 from bagline.services.queue.base import Delivery
-from bagline.services.state.base import Lease, State
+from bagline.services.state.base import State
+from bagline.services.state.lease import Lease
 from bagline.worker.progress import Progress
 
 log = structlog.get_logger(__name__)

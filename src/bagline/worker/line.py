@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bagline.errors import BaglineError
+from bagline.model.ingest import IngestObject
 from bagline.model.subject import ITEM
+from bagline.model.times import NEVER, Timestamp
 from bagline.model.workitem import WorkItem
+from bagline.services.bundle import Services
 from bagline.services.registry.base import Registry
 from bagline.worker.stage import Decision, Halt, Job, Outcome, Run, Stage
 
@@ -61,7 +64,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What the line says of a WorkItem in its `outcome`, and before the problems in its note."""
+    """What the line says of a WorkItem in its `outcome`, and before the problems in its note. An
+    empty `complete` leaves the outcome as it was."""
 
     complete: str
     rejected: str
@@ -131,10 +135,26 @@ class Line(ABC):
     def records(self, step: Step, context: StepContext) -> Records[Any]:
         """How the subjects of this step are recorded (`ItemLine`: as WorkItems)."""
 
-    def admit(self, step: Step, record: Any, context: StepContext) -> Decision:  # noqa: ARG002
-        """Whether what belongs to the step is to be worked on now. Asked while the lease is held;
-        raises what the services raise."""
+    def has_rivals(self, step: Step) -> bool:  # noqa: ARG002
+        """Whether other open records of the same thing may stand against one at this step: then
+        `admit` is given them."""
+        return False
+
+    def admit(
+        self,
+        step: Step,  # noqa: ARG002
+        record: Any,  # noqa: ARG002
+        others: Sequence[Any],  # noqa: ARG002
+        context: StepContext,  # noqa: ARG002
+    ) -> Decision:
+        """Whether what belongs to the step is to be worked on now, with those `others`. Asked
+        while the lease is held; raises what the services raise."""
         return Run()
+
+    def due_at(self, record: Any, services: Services) -> Timestamp:  # noqa: ARG002
+        """When what a stage left to be looked at `Later` is due; NEVER where nothing says that it
+        must wait. Asked of items that nobody holds, before they are published again."""
+        return NEVER
 
     def introduce(self, job: Any) -> Outcome | None:  # noqa: ARG002
         """What must be known before the step begins; or how that ended. Raises what the services
@@ -145,8 +165,8 @@ class Line(ABC):
         """Give the job what this line's stages ask of it, within the attempt; or how that ended."""
         return None
 
-    def mark_begun(self, step: Step, item: WorkItem, context: StepContext) -> None:  # noqa: B027
-        """Say in the item what must be known of it once the step has begun."""
+    def mark_begun(self, step: Step, item: WorkItem, bag: IngestObject | None) -> None:  # noqa: B027
+        """Say in the item what must be known of it once the step has begun. Asks no service."""
 
     def mark_ended(self, item: WorkItem, job: Any) -> None:  # noqa: B027
         """Say in the item what the job found out."""

@@ -15,5 +15,8 @@ class Meter:
         """It is not any more. `outcome`: done, retry, reject, cancel, halt, handed-back or
         lease-lost; `files` and `bytes` as far as the stage had come."""
 
+    def buckets_unread(self, count: int) -> None:
+        """So many receiving buckets could not be listed at the last look."""
+
     def event_logged(self, event: str, level: str) -> None:
         """A line went to the log."""

@@ -47,6 +47,11 @@ class PrometheusMeter(Meter):
             ("event", "level"),
             registry=self.registry,
         )
+        self._unread = Gauge(
+            "bagline_receiving_buckets_unread",
+            "Receiving buckets that could not be listed at the last look.",
+            registry=self.registry,
+        )
         ProcessCollector(registry=self.registry)
 
     def stage_began(self, stage: str) -> None:
@@ -60,6 +65,9 @@ class PrometheusMeter(Meter):
         self._files.labels(stage, outcome).inc(files)
         self._bytes.labels(stage, outcome).inc(bytes)
         self._seconds.labels(stage, outcome).observe(seconds)
+
+    def buckets_unread(self, count: int) -> None:
+        self._unread.set(count)
 
     def event_logged(self, event: str, level: str) -> None:
         if level in COUNTED_LEVELS:

@@ -19,7 +19,18 @@ from bagline.worker.line import Line, Step
 from bagline.worker.reach import Reach
 from bagline.worker.records import Records, StepContext
 from bagline.worker.settlement import FULL_DELAY_SECONDS, Settlement, spared
-from bagline.worker.stage import Cancel, Decision, Done, Halt, Job, Outcome, Reject, Retry, Skip
+from bagline.worker.stage import (
+    Cancel,
+    Decision,
+    Done,
+    Halt,
+    Job,
+    Later,
+    Outcome,
+    Reject,
+    Retry,
+    Skip,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +57,7 @@ class PlainRecords(Records[Record]):
     def decide(self, claim: Claim) -> Decision:
         if claim.delivery.attempts > 1 and is_set(claim.result.finished_at):
             return Skip("it was done when this message was handed out before")
-        return self._line.admit(self._step, claim.record, self.context)
+        return self._line.admit(self._step, claim.record, (), self.context)
 
     def is_called_off(self, number: int) -> bool:  # noqa: ARG002
         return False
@@ -77,6 +88,10 @@ class PlainRecords(Records[Record]):
                 after = self._line.after(self._step)
                 told = tuple(self._line.topics_to_tell(self._step, job)) if after is None else ()
                 return Settlement(topic=after.topic if after else "", tell=told)
+            case Later(delay, _):
+                claim.result.attempt = 0
+                claim.state.save_result(claim.lease, self.topic, claim.result)
+                return Settlement(again=True, delay=delay)
             case Retry(_, uses_patience) if not uses_patience:
                 self.hand_back(claim)
                 return Settlement(again=True, delay=FULL_DELAY_SECONDS)

@@ -53,7 +53,8 @@ class WorkerProcesses:
 
     Raises WorkersRunElsewhere on entering when the data directory's line is taken.
     `health_port` (0: none) is the first one's; the others count up from it.
-    `on_death` is called when a child was found dead; it may not wait for anything.
+    `on_death` is called when a child was found dead; it may not wait for anything, and may be
+    set later.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class WorkerProcesses:
         self.count = count
         self._environ = dict(environ)
         self._health_port = health_port
-        self._on_death = on_death
+        self.on_death = on_death
         self._seats = [Seat() for _ in range(count)]
         self._lock: IO[str] | None = None
         self._stop = threading.Event()
@@ -80,21 +81,29 @@ class WorkerProcesses:
         )
 
     def __enter__(self) -> WorkerProcesses:
-        self._lock = take_line(self._data_dir)
-        self._watcher.start()
+        """May be repeated: what runs stays."""
+        if self._lock is None:
+            self._lock = take_line(self._data_dir)
+            self._watcher.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def stop(self) -> None:
-        """Ask the children to drain, wait, then insist."""
+    def ask_to_stop(self) -> None:
+        """Ask the children to drain, and start no others. May be repeated."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         self._watcher.join(WATCH_SECONDS * 4)
-        children = [seat.child for seat in self._seats if seat.child is not None]
-        for child in children:
+        for child in self._children():
             if child.poll() is None:
                 child.terminate()
+
+    def stop(self) -> None:
+        """Ask them, wait, then insist. May be repeated."""
+        self.ask_to_stop()
+        children = self._children()
         deadline = time.monotonic() + STOP_SECONDS
         for child in children:
             try:
@@ -110,10 +119,12 @@ class WorkerProcesses:
             self._lock.close()
             self._lock = None
 
+    def _children(self) -> list[subprocess.Popen[bytes]]:
+        return [seat.child for seat in self._seats if seat.child is not None]
+
     def pids(self) -> list[int]:
         """The living workers."""
-        seated = [seat.child for seat in self._seats]
-        return [child.pid for child in seated if child is not None and child.poll() is None]
+        return [child.pid for child in self._children() if child.poll() is None]
 
     @property
     def keep_dying(self) -> bool:
@@ -177,7 +188,7 @@ class WorkerProcesses:
                 in_a_row=seat.pauses.in_a_row,
                 logs=str(self._data_dir / "logs"),
             )
-        self._on_death()
+        self.on_death()
 
 
 def take_line(data_dir: Path) -> IO[str]:

@@ -34,7 +34,7 @@ class Progress:
         self._report = ProgressReport(stage=stage)
         self._publish = publish
         self._monotonic = monotonic
-        self._published_at = 0.0
+        self._published_at = monotonic()  # what is over at once need not be shown
         self._lock = threading.Lock()
         self.moved_at = monotonic()
         """When anything last moved, on the monotonic clock: a hung stage stops here."""

@@ -17,6 +17,11 @@ PREFIX = "reach: "
 """Before a topic: the tally of files done there when an attempt last saved its work."""
 
 
+def reach_name(topic: str) -> str:
+    """Of the tally."""
+    return PREFIX + topic
+
+
 @dataclass(frozen=True, slots=True)
 class Advance:
     """What is saved along with a stage's own work when it has `files` more done than ever."""
@@ -35,7 +40,7 @@ class Reach:
 
     @property
     def name(self) -> str:
-        return PREFIX + self.result.operation
+        return reach_name(self.result.operation)
 
     def forget(self) -> dict[str, int]:
         """Where the stage is done all over again: what to add to the tally for that."""

@@ -1,7 +1,8 @@
 """Puts back on the line what the Registry says is due and nobody holds.
 
 Heals a crash between "saved" and "published", a lost message, a queue that forgot; and
-cleans up after rejected and cancelled items whose clean-up got lost.
+cleans up after rejected and cancelled items whose clean-up got lost, and after those that an
+earlier release ended.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Reconciler:
         self._settings = settings
         self._clock = clock
         self._last_published: dict[tuple[str, int], float] = {}
+        self._swept_to = 0
 
     def reap(self, is_dead: Callable[[str], bool]) -> int:
         """Break leases and deliveries of dead processes of this host; returns how many."""
@@ -63,12 +65,20 @@ class Reconciler:
         age = self._settings.work.reconcile_age_seconds
         rested = age if min_age_seconds is None else min_age_seconds
         self._forget_old_publishes()
-        return [
+        published = [
             item_id
             for line in self._lines
             if line.kind == ITEM
             for item_id in (*self._due(line, rested), *self._ended(line, rested))
         ]
+        self._sweep()
+        return published
+
+    def _sweep(self) -> None:
+        """Some of what an earlier release left, behind the last look's."""
+        self._swept_to, items = self._services.state.sweep_earlier(self._swept_to)
+        if items:
+            log.info("earlier_records_swept", items=len(items))
 
     def _due(self, line: Line, rested: float) -> list[int]:
         alive = WorkItemFilter(
@@ -77,7 +87,7 @@ class Reconciler:
         return [
             item.id
             for item in self._services.registry.work_items(alive)
-            if self._publish_lost(item, line.by_work_stage(item.stage), rested)
+            if self._publish_lost(item, line, line.by_work_stage(item.stage), rested)
         ]
 
     def _ended(self, line: Line, rested: float) -> list[int]:
@@ -89,13 +99,17 @@ class Reconciler:
             item.id
             for item in self._services.registry.work_items(ended, limit=FINISHED_LOOKED_AT)
             if self._services.state.has_item(item.id)
-            and self._publish_lost(item, line.cleanup, rested)
+            and self._publish_lost(item, line, line.cleanup, rested)
         ]
 
-    def _publish_lost(self, item: WorkItem, step: Step | None, rested: float) -> bool:
-        if step is None or self._age(item) < rested:
+    def _publish_lost(self, item: WorkItem, line: Line, step: Step | None, rested: float) -> bool:
+        if step is None or self._age(item.updated_at) < rested:
             return False
-        if self._services.state.lease_owner(item_subject(item.id)) or self._is_queued(item, step):
+        if self._services.state.lease_owner(item_subject(item.id)):
+            return False
+        due = line.due_at(item, self._services)
+        age = min(self._age(item.updated_at), self._age(due))
+        if age < rested or self._is_queued(item, step, age):
             return False
         self._services.queue.publish(step.topic, item.id)
         self._last_published[step.topic, item.id] = time.monotonic()
@@ -110,8 +124,9 @@ class Reconciler:
             if now - moment < UNSEEN_SECONDS
         }
 
-    def _is_queued(self, item: WorkItem, step: Step) -> bool:
-        """Whether the item waits, as far as the queue can tell.
+    def _is_queued(self, item: WorkItem, step: Step, age: float) -> bool:
+        """Whether the item, which could be worked on for `age` seconds, waits, as far as the queue
+        can tell.
 
         One that knows no single items (NSQ) is judged by its topic: with nothing in it the item
         is lost, with something due the item may be among that, and one that was tried before
@@ -121,7 +136,6 @@ class Reconciler:
         is_queued = queue.is_queued(step.topic, item.id)
         if is_queued is not None:
             return is_queued
-        age = self._age(item)
         attempts = self._attempts(item, step)
         delay = step.retry.delay(attempts) if attempts else 0.0
         if age < delay + self._settings.work.reconcile_age_seconds:
@@ -139,9 +153,9 @@ class Reconciler:
             return 0
         return result.attempt if result else 0
 
-    def _age(self, item: WorkItem) -> float:
-        """Seconds since the row last changed."""
-        if not times.is_set(item.updated_at):
+    def _age(self, moment: times.Timestamp) -> float:
+        """Seconds since then; below 0 before it."""
+        if not times.is_set(moment):
             return float("inf")
-        passed = times.to_datetime(self._clock()) - times.to_datetime(item.updated_at)
+        passed = times.to_datetime(self._clock()) - times.to_datetime(moment)
         return passed.total_seconds()

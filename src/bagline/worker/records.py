@@ -15,11 +15,12 @@ from bagline.model import times
 from bagline.model.times import NEVER
 from bagline.model.workitem import WorkResult
 from bagline.services.bundle import Services
-from bagline.services.state.base import Lease
+from bagline.services.state.taken import Taken
 from bagline.worker.claim import Claim
 from bagline.worker.meter import Meter
 from bagline.worker.reach import Reach
 from bagline.worker.settlement import Settlement
+from bagline.worker.shares import Shares
 from bagline.worker.stage import Decision, Job, Outcome
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,8 @@ class StepContext:
     """What to say while this machine's disk is full."""
     check_room: Callable[[int], None] | None = None
     """See Job."""
+    shares: Shares = field(default_factory=Shares)
+    """Who shares what the worker may hold in memory."""
 
 
 class Records(ABC, Generic[Record]):
@@ -58,6 +61,13 @@ class Records(ABC, Generic[Record]):
     @abstractmethod
     def is_over(self, record: Record) -> bool:
         """Whether the step has nothing to do with it any more: a second delivery is dropped."""
+
+    def enter(self, claim: Claim) -> Decision | None:
+        """Find the record, and decide whether to work on it now; None when there is no such thing.
+        Where nothing stands against it, it may say at once that the step begins
+        (`Claim.has_begun`)."""
+        claim.record = self.find(claim.lease.subject.number)
+        return None if claim.record is None else self.decide(claim)
 
     @abstractmethod
     def decide(self, claim: Claim) -> Decision:
@@ -83,19 +93,20 @@ class Records(ABC, Generic[Record]):
 
     def begun_anew(self, claim: Claim) -> None:
         """A stage that is done all over again has thrown away what was there."""
-        claim.result.finished_at = NEVER
-        self.context.services.state.save_result(claim.lease, self.topic, claim.result)
+        if claim.is_rerun_owed:
+            claim.result.finished_at = NEVER
+            self.context.services.state.save_result(claim.lease, self.topic, claim.result)
 
     def send_forward(self, claim: Claim) -> Settlement:
         """Write that it goes on though somebody ended it."""
         raise NotImplementedError(f"{type(self).__name__} sends nothing forward")
 
-    def load_result(self, lease: Lease) -> WorkResult:
+    def last_result(self, taken: Taken) -> WorkResult:
         """The step's last result; a new one where there is none, or none that can be read."""
         try:
-            stored = self.context.services.state.load_result(lease.subject, self.topic)
+            stored = taken.result()
         except BrokenState as fault:
-            log.error("result_unreadable", item=lease.subject.logged, reason=str(fault))
+            log.error("result_unreadable", item=taken.lease.subject.logged, reason=str(fault))
             stored = None
         return stored or WorkResult(operation=self.topic)
 
@@ -112,4 +123,5 @@ class Records(ABC, Generic[Record]):
             "clock": context.clock,
             "stopping": context.stopping,
             "check_room": context.check_room,
+            "share_of": context.shares.of,
         }

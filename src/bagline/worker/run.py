@@ -132,21 +132,13 @@ def running_line(
     settings: Settings,
     reconciler: Reconciler,
     shortage: Callable[[], str],
-    argv: Sequence[str],
-    *,
-    processes: int | None = None,
+    workers: WorkerProcesses,
 ) -> Iterator[WorkerProcesses]:
-    """Worker processes of `argv` (after `bagline`), and a reconciler; what dead workers held is
+    """The worker processes, started unless they run, and a reconciler; what dead workers held is
     freed first. Raises WorkersRunElsewhere.
     """
     upkeep = Upkeep(reconciler, is_embedded=settings.is_embedded)
-    workers = WorkerProcesses(
-        settings.data_dir,
-        list(argv),
-        count=processes or settings.work.processes,
-        on_death=upkeep.somebody_died,
-        health_port=settings.health.port,
-    )
+    workers.on_death = upkeep.somebody_died
     stop = threading.Event()
     disk = DiskWatch(settings, shortage)
     with workers, closing(RollBook(settings.data_dir)) as book:
@@ -166,6 +158,7 @@ def running_line(
             yield workers
         finally:
             stop.set()
+            workers.ask_to_stop()
             have_ended(duties, ENDING_SECONDS)
 
 

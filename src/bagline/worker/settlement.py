@@ -21,7 +21,7 @@ from bagline.model.workitem import (
 )
 from bagline.problems import ERROR, Problem
 from bagline.worker.line import Line, Step
-from bagline.worker.stage import Cancel, Done, Halt, Outcome, Reject, Retry
+from bagline.worker.stage import Cancel, Done, Halt, Later, Outcome, Reject, Retry
 
 NOTE_PROBLEMS = 5
 NOTE_CHARACTERS = 4000
@@ -45,10 +45,14 @@ def settle(item: WorkItem, step: Step, line: Line, outcome: Outcome, attempt: in
     item.node = ""
     item.pid = 0
     match outcome:
-        case Done(remark):
+        case Done(remark=remark):
             return _done(item, step, line, remark)
         case Retry(reason, uses_patience):
             return _retry(item, step, reason, attempt if uses_patience else 0)
+        case Later(delay, note):
+            item.status = STATUS_PENDING
+            item.note = _bounded(note)
+            return Settlement(again=True, delay=delay)
         case Reject(problems):
             item.status = STATUS_FAILED
             item.retry = False
@@ -79,7 +83,7 @@ def errors_of(item: WorkItem, step: Step, outcome: Outcome) -> list[ProcessingEr
         case Reject(problems):
             found = [problem for problem in problems if problem.severity == ERROR]
             messages = [problem.message for problem in found[:NOTE_PROBLEMS]]
-        case Done():
+        case Done() | Later():
             return None
     return [
         ProcessingError(
@@ -116,12 +120,12 @@ def send_forward(item: WorkItem, line: Line) -> Settlement:
 
 def _done(item: WorkItem, step: Step, line: Line, remark: str) -> Settlement:
     after = line.after(step)
-    item.note = _bounded(f"{step.done_note} {remark}".rstrip())
+    item.note = _bounded(f"{step.done_note} {remark}".strip())
     item.needs_admin_review = False
     if after is None:
         item.status = STATUS_SUCCESS
         item.retry = False
-        item.outcome = line.words.complete
+        item.outcome = line.words.complete or item.outcome
         return Settlement()
     item.stage = after.work_stage
     item.status = STATUS_PENDING

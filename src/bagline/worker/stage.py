@@ -19,16 +19,19 @@ from bagline.model.subject import Subject
 from bagline.model.workitem import WorkItem
 from bagline.problems import Problem
 from bagline.services.bundle import Services
-from bagline.services.state.base import Lease
+from bagline.services.state.lease import Lease
+from bagline.services.state.taken import Taken
 from bagline.worker.progress import Progress
 from bagline.worker.reach import Reach
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Finished; the item moves on. `remark` follows the step's note where there is more to say."""
+    """Finished; the item moves on. `remark` follows the step's note where there is more to say;
+    `warnings` replace the problems that are kept of the item (None: those stay)."""
 
     remark: str = ""
+    warnings: Sequence[Problem] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,17 @@ class Halt:
     requeue_at: str = ""
 
 
-Outcome = Done | Retry | Reject | Cancel | Halt
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nothing failed, and what it waits for takes long: it comes back after `delay` seconds, which
+    costs no patience. `note` is what people read meanwhile. Until then a delivery may come at any
+    time, for queues cut long delays: the line's `due_at` and `admit` know better."""
+
+    delay: float
+    note: str
+
+
+Outcome = Done | Retry | Later | Reject | Cancel | Halt
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +135,19 @@ class Job:
     """Whether an attempt before this one began; it may have left more than it had saved."""
     reach: Reach = field(default_factory=Reach)
     """How far the attempts before this one came."""
+    taken: Taken | None = None
+    """What stood in the subject's records when the lease was taken, where that was read."""
     check_room: Callable[[int], None] | None = None
     """Where bytes go to a disk of this machine: raises Refused unless so many fit."""
+    share_of: Callable[[int], int] = field(default=lambda whole: whole)
+    """How much of what the whole worker may hold in memory is this job's, now."""
+    left: dict[str, Any] = field(default_factory=dict)
+    """What is to be saved in one step with the result (arguments of `State.commit`): only who
+    comes after this stage reads it, and a repeat makes it again."""
+
+    def bytes_in_flight(self) -> int:
+        """Of bodies that it may hold in memory, now."""
+        return self.share_of(self.settings.work.bytes_in_flight)
 
     @property
     def subject(self) -> Subject:

@@ -19,14 +19,16 @@ def stop_on_signals() -> threading.Event:
 
     Python runs a signal's handler on the main thread only, between two of its steps. A signal
     that comes just before that thread goes to sleep, or on another thread, does not wake it. So
-    a thread of its own reads the numbers that the interpreter writes when a signal arrives.
+    a thread of its own reads the numbers that the interpreter writes when a signal arrives. The
+    handlers do nothing: the next signal interrupts them, and an event that is being set by one
+    cannot be set by another on the same thread.
     """
     stop = threading.Event()
     reading, writing = socket.socketpair()
     writing.setblocking(False)
     signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
     for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: None)
     Duty("signals", lambda: _listen(reading, writing, stop)).start()
     if sys.__stderr__ is not None:
         faulthandler.register(signal.SIGUSR1, file=sys.__stderr__, all_threads=True)

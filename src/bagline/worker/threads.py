@@ -6,7 +6,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -17,11 +16,11 @@ from bagline.duty import Duty
 from bagline.errors import ServiceFault
 from bagline.model import times
 from bagline.services.bundle import Services
-from bagline.services.queue.base import Delivery
+from bagline.services.queue.base import Delivery, Queue
 from bagline.worker.attempt import Attempt
 from bagline.worker.heartbeat import Heartbeat
 from bagline.worker.line import Lines, Step
-from bagline.worker.memory import return_large_blocks
+from bagline.worker.memory import give_back, hold_little
 from bagline.worker.meter import Meter
 from bagline.worker.records import StepContext
 from bagline.worker.stage import Stage
@@ -30,6 +29,25 @@ log = structlog.get_logger(__name__)
 
 RECEIVE_SECONDS = 0.5
 FAULT_PAUSE_SECONDS = 1.0
+LONG_SECONDS = 0.5
+"""An attempt that took so long may have held much; what it held is given back."""
+
+
+class _Door:
+    """One place in line at a topic for all the threads of a step: of those that are idle one
+    waits there, so that an idle worker asks the queue no more often for having many."""
+
+    def __init__(self, queue: Queue, topic: str, owner: str, threads: int) -> None:
+        self._subscription = queue.subscribe(topic, owner=owner, in_flight=threads)
+        self._waiting = threading.Lock()
+
+    def receive(self, is_over: Callable[[], bool]) -> Delivery | None:
+        """The next delivery; None after a while without one. Raises what the queue raises."""
+        with self._waiting:
+            return None if is_over() else self._subscription.receive(RECEIVE_SECONDS)
+
+    def close(self) -> None:
+        self._subscription.close()
 
 
 class Worker:
@@ -79,17 +97,25 @@ class Worker:
     def run(self) -> bool:
         """Work until `stop`, then drain. False when a stage did not let go in time (its
         lease then runs out by itself)."""
-        return_large_blocks()
+        hold_little()
         self._heartbeat.start()
         stages = [(step, step.stage()) for step in self._steps]
+        doors = [
+            _Door(self._queue, step.topic, self._context.owner, self._threads_each)
+            for step, _ in stages
+        ]
         duties = [
-            Duty(f"{step.name}-{n}", partial(self._serve, step, stage), stop=self._stop).start()
-            for step, stage in stages
+            Duty(
+                f"{step.name}-{n}", partial(self._serve, step, stage, door), stop=self._stop
+            ).start()
+            for (step, stage), door in zip(stages, doors, strict=True)
             for n in range(self._threads_each)
         ]
         for _, stage in stages:
             stage.warm_up()
         self._stop.wait()
+        for door in doors:
+            door.close()
         drained = self._drain(duties)
         self._heartbeat.stop()
         if drained:
@@ -112,21 +138,23 @@ class Worker:
             log.warning("stage_did_not_drain", threads=busy)
         return not busy
 
-    def _serve(self, step: Step, stage: Stage[Any]) -> None:
-        with closing(self._queue.subscribe(step.topic, owner=self._context.owner)) as subscription:
-            while not self._stop.is_set():
-                try:
-                    delivery = subscription.receive(RECEIVE_SECONDS)
-                    if delivery is not None:
-                        self.handle(step, stage, delivery)
-                except ServiceFault as fault:
-                    log.warning("queue_fault", topic=step.topic, reason=str(fault))
-                    self._stop.wait(FAULT_PAUSE_SECONDS)
-                except BaseException:  # noqa: BLE001 (a fault of ours, or a library's panic, must not end the loop)
-                    log.error("worker_fault", topic=step.topic, trace=traceback.format_exc())
-                    self._stop.wait(FAULT_PAUSE_SECONDS)
+    def _serve(self, step: Step, stage: Stage[Any], door: _Door) -> None:
+        while not self._stop.is_set():
+            try:
+                delivery = door.receive(self._stop.is_set)
+                if delivery is not None:
+                    self.handle(step, stage, delivery)
+            except ServiceFault as fault:
+                log.warning("queue_fault", topic=step.topic, reason=str(fault))
+                self._stop.wait(FAULT_PAUSE_SECONDS)
+            except BaseException:  # noqa: BLE001 (a fault of ours, or a library's panic, must not end the loop)
+                log.error("worker_fault", topic=step.topic, trace=traceback.format_exc())
+                self._stop.wait(FAULT_PAUSE_SECONDS)
 
     def handle(self, step: Step, stage: Stage[Any], delivery: Delivery) -> None:
         """One delivery, from the lease to the settlement."""
         line = self._lines.line_of(step)
+        began = time.monotonic()
         Attempt(line, step, stage, delivery, self._context, self._heartbeat).make()
+        if time.monotonic() - began > LONG_SECONDS:
+            give_back()

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Sequence
 from queue import Queue
 
 from bagline.bagit.digests import LENGTHS, new_hash
-from bagline.bagit.hashing.pending import Batch, Pending
+from bagline.bagit.hashing.pending import Batch, PartDigests, Pending
 from bagline.units import MIB
 
 GROUP_BYTES = 1 * MIB
@@ -47,19 +47,18 @@ class LargeFile:
                 return
         if self.batch.fault is None:
             self.batch.results = [b"".join(self._found[name] for name in LENGTHS)]
-            parts = self._found.get(PARTS, b"")
-            self.batch.parts = tuple(
-                parts[at : at + _SHA256].hex() for at in range(0, len(parts), _SHA256)
-            )
+            self.batch.parts = PartDigests(self._parts("sha256"), self._parts("md5"))
         self.batch.finish()
         self._ready.set()
+
+    def _parts(self, algorithm: str) -> tuple[str, ...]:
+        joined, length = self._found.get(_of_parts(algorithm), b""), LENGTHS[algorithm]
+        return tuple(joined[at : at + length].hex() for at in range(0, len(joined), length))
 
     def _await(self) -> None:
         self._ready.wait()
 
 
-PARTS = "parts"
-_SHA256 = LENGTHS["sha256"]
 _Work = list[memoryview] | LargeFile | None
 
 
@@ -77,13 +76,19 @@ class _Whole:
         return {name: each.digest() for name, each in self._hashes.items()}
 
 
-class _Parts:
-    """The SHA-256 of each part of `part_bytes`; the last one may be shorter."""
+def _of_parts(algorithm: str) -> str:
+    """What the joined digests of a file's parts are found under."""
+    return f"{algorithm} of parts"
 
-    def __init__(self, part_bytes: int) -> None:
+
+class _Parts:
+    """One digest of each part of `part_bytes`; the last one may be shorter."""
+
+    def __init__(self, algorithm: str, part_bytes: int) -> None:
+        self._algorithm = algorithm
         self._part_bytes = part_bytes
         self._digests = b""
-        self._hash = new_hash("sha256")
+        self._hash = new_hash(algorithm)
         self._held = 0
 
     def update(self, view: memoryview) -> None:
@@ -97,12 +102,12 @@ class _Parts:
 
     def _close(self) -> None:
         self._digests += self._hash.digest()
-        self._hash, self._held = new_hash("sha256"), 0
+        self._hash, self._held = new_hash(self._algorithm), 0
 
     def found(self) -> dict[str, bytes]:
         if self._held:
             self._close()
-        return {PARTS: self._digests}
+        return {_of_parts(self._algorithm): self._digests}
 
 
 class _Lane(threading.Thread):
@@ -130,7 +135,10 @@ class _Lane(threading.Thread):
             work = None  # a waiting lane must not keep a chunk alive
 
     def _fresh(self) -> _Whole | _Parts:
-        return _Parts(self._part_bytes) if self._part_bytes else _Whole(self._algorithms)
+        if self._part_bytes:
+            (algorithm,) = self._algorithms
+            return _Parts(algorithm, self._part_bytes)
+        return _Whole(self._algorithms)
 
 
 class Lanes:
@@ -143,14 +151,14 @@ class Lanes:
     def __init__(self, cores: int) -> None:
         self._cores = cores
         self.lanes: list[_Lane] = []
-        self._part_lane: _Lane | None = None
+        self._part_lanes: list[_Lane] = []
 
     def hash(
         self, pieces: Iterable[memoryview], part_bytes: int = 0
     ) -> Generator[None, None, Pending]:
         """Hash a file piece by piece; yields after each group, so that the caller may look
         after others, and returns when the last piece is queued. With `part_bytes` also its
-        parts of that size, on a lane of their own."""
+        parts of that size, each digest of them on a lane of its own."""
         lanes = self._lanes(part_bytes)
         group: list[memoryview] = []
         size = 0
@@ -173,16 +181,15 @@ class Lanes:
             self.lanes = [_Lane(names) for names in lanes_for(self._cores)]
         if not part_bytes:
             return self.lanes
-        if self._part_lane is None:
-            self._part_lane = _Lane((PARTS,), part_bytes)
-        return [*self.lanes, self._part_lane]
+        if not self._part_lanes:
+            self._part_lanes = [_Lane((name,), part_bytes) for name in PartDigests._fields]
+        return [*self.lanes, *self._part_lanes]
 
     def close(self) -> None:
         """Let the threads end. What was not waited for is lost."""
-        for lane in (*self.lanes, self._part_lane):
-            if lane is not None:
-                lane.queue.put(None)
-        self.lanes, self._part_lane = [], None
+        for lane in (*self.lanes, *self._part_lanes):
+            lane.queue.put(None)
+        self.lanes, self._part_lanes = [], []
 
 
 def _feed(lanes: Sequence[_Lane], work: list[memoryview] | LargeFile) -> None:

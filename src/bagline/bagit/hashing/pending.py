@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from bagline.bagit.digests import Digests, digests_of
+
+
+class PartDigests(NamedTuple):
+    """Hex digests of a large file's parts, in order; none of a file that was not hashed so."""
+
+    sha256: tuple[str, ...] = ()
+    md5: tuple[str, ...] = ()
 
 
 class Batch:
@@ -16,7 +24,7 @@ class Batch:
         self._await = await_
         self.items: list[memoryview] = []
         self.results: list[Digests] = []
-        self.parts: tuple[str, ...] = ()
+        self.parts = PartDigests()
         self.bytes = 0
         self.finished = False
         self.fault: BaseException | None = None
@@ -59,7 +67,7 @@ class Pending:
         self._batch.wait()
         return self._batch.results[self._place]
 
-    def parts(self) -> tuple[str, ...]:
-        """SHA-256 in hex of each part, where the file was to be hashed by parts too."""
+    def parts(self) -> PartDigests:
+        """Of each part, where the file was to be hashed by parts too."""
         self._batch.wait()
         return self._batch.parts

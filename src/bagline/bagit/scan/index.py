@@ -14,21 +14,16 @@ _KEY_BYTES = 16
 _NUMBERS = 4  # size, header offset, data offset, stored bytes
 
 
-class FileIndex:
-    """Path → row; for each row digests, size and span. Rows count from 0, in order.
+class PathTable:
+    """Path → row. Rows count from 0, in order.
 
-    Columns of raw bytes, not objects: 16 (key) + 132 (digests) + 32 (numbers) and 6 to
-    12 (hash table) bytes a file, so 190 MB for a million files whatever their names'
-    length. Paths are known by a keyed 128-bit digest and are not kept.
+    16 bytes (key) and 6 to 12 (hash table) a path, whatever its length: paths are known by a
+    keyed 128-bit digest and are not kept.
     """
 
     def __init__(self) -> None:
         self._secret = os.urandom(16)  # nobody can craft names that collide
         self._keys = bytearray()
-        self._digests = bytearray()
-        self._numbers = array("Q")
-        self._stretches: dict[int, bytes] = {}  # their numbers, 8 bytes each
-        self._parts: dict[int, tuple[str, ...]] = {}
         self._slots = array("I", bytes(4 * 1024))  # row + 1, or 0; a power of two long
         self._rows = 0
 
@@ -37,26 +32,73 @@ class FileIndex:
 
     def find(self, path: str) -> int | None:
         """The row of the path, or None."""
-        return self._lookup(self._key(path))[0]
+        return self._lookup(path)[0]
 
-    def add(self, path: str, digests: Digests, size: int, span: TarSpan) -> int | None:
+    def insert(self, path: str) -> int | None:
         """Make a new row; or return the path's row when it has one, and change nothing."""
-        key = self._key(path)
-        row, slot = self._lookup(key)
+        row, slot, key = self._lookup(path)
         if row is not None:
             return row
         self._keys += key
-        self._digests += digests
-        self._numbers.extend((size, span.header_offset, span.data_offset, span.stored_bytes))
-        if span.stretches:
-            numbers = (number for stretch in span.stretches for number in stretch)
-            self._stretches[self._rows] = array("Q", numbers).tobytes()
-        if span.part_sha256:
-            self._parts[self._rows] = span.part_sha256
         self._rows += 1
         self._slots[slot] = self._rows
         if self._rows * 3 > len(self._slots) * 2:
             self._grow()
+        return None
+
+    def _lookup(self, path: str) -> tuple[int | None, int, bytes]:
+        """The path's row, if any; its slot, or the free slot where it belongs; its key."""
+        key = blake2b(path_bytes(path), digest_size=_KEY_BYTES, key=self._secret).digest()
+        slots, keys = self._slots, self._keys
+        mask = len(slots) - 1
+        slot = int.from_bytes(key[:8], "little") & mask
+        while row := slots[slot]:
+            start = (row - 1) * _KEY_BYTES
+            if keys[start : start + _KEY_BYTES] == key:
+                return row - 1, slot, key
+            slot = (slot + 1) & mask
+        return None, slot, key
+
+    def _grow(self) -> None:
+        slots = array("I", bytes(4 * 2 * len(self._slots)))
+        mask = len(slots) - 1
+        keys = self._keys
+        for row in range(self._rows):
+            start = row * _KEY_BYTES
+            slot = int.from_bytes(keys[start : start + 8], "little") & mask
+            while slots[slot]:
+                slot = (slot + 1) & mask
+            slots[slot] = row + 1
+        self._slots = slots
+
+
+class FileIndex(PathTable):
+    """For each row digests, size and span.
+
+    Columns of raw bytes, not objects: 132 (digests) + 32 (numbers) bytes a file beside those
+    of its path, so 190 MB for a million files.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._digests = bytearray()
+        self._numbers = array("Q")
+        self._stretches: dict[int, bytes] = {}  # their numbers, 8 bytes each
+        self._parts: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+
+    def add(self, path: str, digests: Digests, size: int, span: TarSpan) -> int | None:
+        """Make a new row; or return the path's row when it has one, and change nothing."""
+        known = self.insert(path)
+        if known is not None:
+            return known
+        row = self._rows - 1
+        self._digests += digests
+        self._numbers.extend((size, span.header_offset, span.data_offset, span.stored_bytes))
+        if span.stretches:
+            numbers = (number for stretch in span.stretches for number in stretch)
+            self._stretches[row] = array("Q", numbers).tobytes()
+        if span.part_sha256:
+            self._parts[row] = span.part_sha256, span.part_md5
         return None
 
     def digests(self, row: int) -> Digests:
@@ -72,31 +114,4 @@ class FileIndex:
         packed = self._stretches.get(row)
         numbers = array("Q", packed) if packed else ()
         stretches = tuple(zip(numbers[::2], numbers[1::2], strict=True))
-        return TarSpan(header, data, stored, stretches, self._parts.get(row, ()))
-
-    def _key(self, path: str) -> bytes:
-        return blake2b(path_bytes(path), digest_size=_KEY_BYTES, key=self._secret).digest()
-
-    def _lookup(self, key: bytes) -> tuple[int | None, int]:
-        """The key's row, if any, and its slot or the free slot where it belongs."""
-        slots, keys = self._slots, self._keys
-        mask = len(slots) - 1
-        slot = int.from_bytes(key[:8], "little") & mask
-        while row := slots[slot]:
-            start = (row - 1) * _KEY_BYTES
-            if keys[start : start + _KEY_BYTES] == key:
-                return row - 1, slot
-            slot = (slot + 1) & mask
-        return None, slot
-
-    def _grow(self) -> None:
-        slots = array("I", bytes(4 * 2 * len(self._slots)))
-        mask = len(slots) - 1
-        keys = self._keys
-        for row in range(self._rows):
-            start = row * _KEY_BYTES
-            slot = int.from_bytes(keys[start : start + 8], "little") & mask
-            while slots[slot]:
-                slot = (slot + 1) & mask
-            slots[slot] = row + 1
-        self._slots = slots
+        return TarSpan(header, data, stored, stretches, *self._parts.get(row, ()))

@@ -27,13 +27,12 @@ from bagline.bagit.scan.scanned import Entry, ScanCheckpoint, ScannedFile
 from bagline.bagit.scan.settling import Settler
 from bagline.bagit.tar import LIMITS, Chunk, Limits, Member, MemberKind, TarReader
 from bagline.errors import BaglineError, BagRejected
-from bagline.problems import Problem, ProblemLog
+from bagline.problems import Problem, ProblemLog, with_article
 from bagline.units import MIB, path_text
 
 _WAITING = 4_096
 _WAITING_BYTES = 16 * MIB
 """So many entries, and so much memory of them, wait for digests at the most."""
-_QUIET = (MemberKind.DIRECTORY, MemberKind.LABEL)
 
 
 class ByteSink(Protocol):
@@ -201,11 +200,11 @@ class BagScan:
                 pending = self._read(member, path, role, digester)
         elif kind is MemberKind.HARD_LINK:
             self._file_members += 1
-        elif kind in _QUIET:
+        elif kind is MemberKind.LABEL:
             path = ""
-        elif path:
+        elif path and kind is not MemberKind.DIRECTORY:
             path, special = "", path
-            self._report(problems.SPECIAL_SKIPPED.about(special, entry=kind.value))
+            self._report(problems.SPECIAL_SKIPPED.about(special, entry=with_article(kind.value)))
         self._await_turn(member, path, role, pending, special)
 
     def _admit_large(self, member: Member, digester: Digester) -> Iterator[None]:
@@ -271,7 +270,10 @@ class BagScan:
 
     def _at_top(self, member: Member, name: str) -> str:
         """An entry beside the bag's directory: that directory itself, or a fault."""
-        if member.kind is MemberKind.DIRECTORY:
+        if "\\" in name and member.kind is not MemberKind.LABEL:
+            if name != self._top:
+                self._report(problems.BACKSLASHES.about(name))
+        elif member.kind is MemberKind.DIRECTORY:
             if not self._top:
                 self._top = name
             elif name and name != self._top:

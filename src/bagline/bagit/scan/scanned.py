@@ -59,12 +59,13 @@ class ScanCheckpoint(Struct, frozen=True, kw_only=True):
     problems: list[Problem] = []
     problem_counts: dict[str, int] = {}
     special: list[tuple[bytes, str]] = []
+    empty_directories: list[bytes] = []
 
 
 class Entry(Struct, frozen=True, gc=False):
     """A member that was read and waits for its turn to be settled, in tar order.
 
-    `path` is "" when it is no file of the bag; then only its notes count. The second
+    `path` is "" when it is no file or directory of the bag; then only its notes count. The second
     half says how things stood when the member had been read.
     """
 

@@ -14,13 +14,14 @@ from msgspec import structs
 from bagline import problems
 from bagline.bagit.digests import Digests
 from bagline.bagit.paths import MAIN_TAG_FILES, Role, UnsafePath, split_name
+from bagline.bagit.scan.directories import FILE, Directories
 from bagline.bagit.scan.index import FileIndex
 from bagline.bagit.scan.scanned import Entry, ScanCheckpoint, ScannedFile
 from bagline.bagit.tar import Limits, MemberKind
 from bagline.errors import BagRejected
 from bagline.model.ingest import TarSpan
 from bagline.model.times import Timestamp, from_nanoseconds
-from bagline.problems import ProblemLog
+from bagline.problems import ProblemLog, with_article
 from bagline.units import path_bytes, path_text
 
 SPECIAL_ENTRIES = 1_000
@@ -31,6 +32,7 @@ DIVIDE = "Divide the bag into several bags."
 BELONGS_IN_DATA = "Files that are to be preserved belong under data/: bag them as payload."
 ONE_EACH = "One manifest and one tag manifest an algorithm are enough: leave the others out."
 PLAIN = "Make the tar without --sparse."
+DATA = "data"
 
 
 class Settler:
@@ -51,6 +53,8 @@ class Settler:
         self.log.restore(start.problems, start.problem_counts)
         self.index = index
         self.special = {path_text(path): kind for path, kind in start.special}
+        empty = [path_text(path) for path in start.empty_directories]
+        self._directories = Directories(self._kind_at, empty)
         self.link_bytes = start.link_bytes
         self._names_bytes = start.names_bytes
         self._tag_files = start.tag_files
@@ -69,6 +73,7 @@ class Settler:
         for file in known or ():
             if file.span.header_offset < self._start.next_offset:
                 self.index.add(file.path, file.raw_digests, file.size, file.span)
+                self._directories.of_file(file.path)  # what is wrong was said before
 
     def checkpoint(self) -> ScanCheckpoint:
         """Where things stand after the last entry that was settled."""
@@ -83,6 +88,7 @@ class Settler:
             "problems": list(self.log.listed),
             "problem_counts": self.log.counts,
             "special": [(path_bytes(path), kind) for path, kind in self.special.items()],
+            "empty_directories": [path_bytes(path) for path in self._directories.empty],
         }
         if last is None:
             return structs.replace(start, **progress)
@@ -101,20 +107,41 @@ class Settler:
         digests = entry.pending.result() if entry.pending is not None else b""
         if entry.notes:
             self.log.extend(entry.notes)
-        is_short = len(entry.special) <= LONGEST_SPECIAL
-        if entry.special and is_short and len(self.special) < SPECIAL_ENTRIES:
-            self.special[entry.special] = entry.member.kind.value
+        if entry.special:
+            self._settle_special(entry.special, entry.member.kind.value)
         self._last = entry
         if not entry.path:
             return None
         member = entry.member
+        if member.kind is MemberKind.DIRECTORY:
+            self.log.extend(self._directories.named(entry.path))
+            return None
         if member.kind is MemberKind.HARD_LINK:
             return self._settle_link(entry)
         parts = entry.pending.parts() if entry.pending is not None else ()
         span = TarSpan(
-            member.header_offset, member.data_offset, member.stored, member.stretches, parts
+            member.header_offset, member.data_offset, member.stored, member.stretches, *parts
         )
+        if member.link:
+            self._compare_with_target(entry, digests)
         return self._settle_file(entry, digests, member.size, span)
+
+    def _settle_special(self, path: str, kind: str) -> None:
+        """What is neither file nor directory is remembered by name only."""
+        if len(path) <= LONGEST_SPECIAL and len(self.special) < SPECIAL_ENTRIES:
+            self.special[path] = kind
+        self.log.extend(self._directories.at(path, kind))
+        if path == DATA:
+            self.log.add(problems.DATA_NO_DIRECTORY.about(path, entry=kind))
+
+    def _kind_at(self, path: str) -> str:
+        return FILE if self.index.find(path) is not None else self.special.get(path, "")
+
+    def _compare_with_target(self, entry: Entry, digests: Digests) -> None:
+        """A hard link with bytes of its own has those of its target, where that is there."""
+        row, _ = self._link_target(entry.member.link, entry.top)
+        if row is not None and self.index.digests(row) != digests:
+            self.log.add(problems.LINK_DIFFERS.about(entry.path, target=entry.member.link))
 
     def _settle_link(self, entry: Entry) -> ScannedFile | None:
         """A hard link takes digests, size and span of its target in the same tar."""
@@ -145,7 +172,7 @@ class Settler:
         if target_top != top:
             return None, "that is outside the bag"
         if path in self.special:
-            return None, f"that is a {self.special[path]}"
+            return None, f"that is {with_article(self.special[path])}"
         return self.index.find(path), "no such file stands before it in the tar"
 
     def _settle_file(
@@ -156,11 +183,22 @@ class Settler:
         if row is not None:
             self._duplicate(entry, row, digests)
             return None
+        if found := self._directories.of_file(path):
+            self.log.extend(found)
+        if entry.role is Role.TAG and path.startswith(DATA):
+            self._look_at_data(path)
         self._files += 1
         self._bound(entry, span)
         modified = self._timestamp(entry.member.mtime)
         is_linked = entry.member.kind is MemberKind.HARD_LINK
         return ScannedFile(path, entry.role, size, modified, digests, span, is_linked)
+
+    def _look_at_data(self, path: str) -> None:
+        """Names that look like the payload's, and are no payload."""
+        if path == DATA:
+            self.log.add(problems.DATA_NO_DIRECTORY.about(path, entry=FILE))
+        elif path.startswith(f"{DATA}\\"):
+            self.log.add(problems.BACKSLASHES.about(path))
 
     def _bound(self, entry: Entry, span: TarSpan) -> None:
         """Raises BagRejected where the bag has more than can be remembered of it."""

@@ -14,6 +14,7 @@ from typing import NoReturn
 from bagline import problems
 from bagline.bagit.tar import header as tarheader
 from bagline.bagit.tar import sparse_maps
+from bagline.bagit.tar.ending import ending, volume_ending
 from bagline.bagit.tar.header import BLOCK, ZERO_BLOCK, BadField, RawHeader, not_a_tar
 from bagline.bagit.tar.member import LIMITS, Limits, Member, MemberKind
 from bagline.bagit.tar.stream import ByteStream, Chunk
@@ -39,8 +40,8 @@ _KINDS = {
     b"D": MemberKind.DIRECTORY,
     b"V": MemberKind.LABEL,
 }
-# These have no data, whatever their size field says.
-_HEADER_ONLY = frozenset(b"123456")
+# These have no data, whatever their size field says; of hard links what follows tells.
+_HEADER_ONLY = frozenset(b"23456")
 _EXTENSIONS = frozenset(b"xXgLK")
 
 
@@ -98,8 +99,11 @@ class TarReader:
                 return None
             if header.type[0] not in _EXTENSIONS:
                 break
-            overrides = overrides or _Overrides()
-            self._read_extension(header, offset, overrides)
+            if header.type == b"g":  # of all entries that follow, also if none does
+                self._read_extension(header, offset, overrides or _Overrides())
+            else:
+                overrides = overrides or _Overrides()
+                self._read_extension(header, offset, overrides)
         self.count += 1
         if self.count > self._limits.members:
             self._reject(problems.TOO_MANY_MEMBERS, limit=self._limits.members)
@@ -158,7 +162,8 @@ class TarReader:
             return None
         if not block[0] and block == ZERO_BLOCK and not inside:
             self._at_start = False
-            self._check_end(offset)
+            for problem in ending(self.stream, offset):
+                self._report(problem)
             return None
         try:
             header = tarheader.parse_header(block)
@@ -167,7 +172,9 @@ class TarReader:
         if header is None:
             if self._at_start:
                 raise BagRejected([not_a_tar(bytes(block))])
-            self._reject(problems.BAD_HEADER, offset=offset, reason="its checksum is wrong")
+            is_end = block == ZERO_BLOCK
+            reason = "there is none, where one must follow" if is_end else "its checksum is wrong"
+            self._reject(problems.BAD_HEADER, offset=offset, reason=reason)
         self._at_start = False
         if not 0 <= header.size <= tarheader.MAX_SIZE - offset:
             self._reject(problems.BAD_SIZE, offset=offset, size=header.size)
@@ -184,19 +191,8 @@ class TarReader:
             end = offset + len(block)
             self._reject(problems.TRUNCATED, offset=end, where=where, missing=missing)
         self._report(problems.NO_END_MARK.about(offset=offset))
-
-    def _check_end(self, offset: int) -> None:
-        """After a first block of zeros: whether a second and nothing but zeros follow."""
-        zeros = BLOCK
-        for piece in self.stream.pieces(tarheader.MAX_SIZE):
-            rest = bytes(piece).lstrip(b"\0")
-            if rest:
-                at = self.stream.offset - len(rest)
-                self._report(problems.DATA_AFTER_END.about(end=offset, offset=at))
-                return
-            zeros += len(piece)
-        if zeros < 2 * BLOCK:
-            self._report(problems.NO_END_MARK.about(offset=offset))
+        for problem in volume_ending(offset):
+            self._report(problem)
 
     def _read_extension(self, header: RawHeader, offset: int, overrides: _Overrides) -> None:
         is_name = header.type in b"LK"
@@ -220,6 +216,8 @@ class TarReader:
             records = tarheader.pax_records(data)
         except BadField as fault:
             self._reject(problems.BAD_PAX, offset=offset, reason=fault)
+        if any(keyword == "GNU.volume.filename" for keyword, _ in records):
+            self._reject(problems.MULTI_VOLUME, offset=offset)
         if header.type == b"g":
             # A new mapping each time: a resumed scan needs them as they stood here.
             merged = {**self.pax_globals, **dict(records)}
@@ -245,16 +243,13 @@ class TarReader:
     def _member(
         self, header: RawHeader, start: int, offset: int, overrides: _Overrides | None
     ) -> Member:
-        kind = _KINDS.get(header.type, MemberKind.UNKNOWN)
-        stored = 0 if header.type[0] in _HEADER_ONLY else header.size
-        name = header.name
-        if header.type == b"\0" and name.endswith(b"/"):  # how V7 tars say "directory"
-            kind, stored = MemberKind.DIRECTORY, 0
         if header.type == b"M":
             self._reject(problems.MULTI_VOLUME, offset=offset)
+        kind = _KINDS.get(header.type, MemberKind.UNKNOWN)
+        stored = 0 if header.type[0] in _HEADER_ONLY else header.size
         link = header.link.partition(b"\0")[0] if kind is not MemberKind.FILE else b""
         member = Member(
-            path_text(name),
+            path_text(header.name),
             kind,
             stored,
             header.mtime * NANOS,
@@ -268,11 +263,36 @@ class TarReader:
         records: dict[str, bytes] = {}
         if overrides is not None or self.pax_globals:
             records = self._apply(member, overrides or _Overrides(), header)
+        # From here on the member has its own name and size, whatever the header's are.
+        if kind is MemberKind.HARD_LINK and member.stored:
+            self._look_behind_link(member, header)
+            kind = member.kind
+        if kind is not MemberKind.FILE:
+            return member
         if header.type == b"S":
             self._expand(member, {}, None)
         elif "GNU.sparse.major" in records or "GNU.sparse.size" in records:
             self._expand(member, records, overrides)
+        if member.name[-1:] == "/":
+            self._look_at_slash(member)
         return member
+
+    def _look_behind_link(self, member: Member, header: RawHeader) -> None:
+        """A hard link with a size. POSIX lets its bytes follow (pax -o linkdata), and it is a
+        file then; others give its target's size, and nothing follows (GNU, V7, old ustar)."""
+        block = self.stream.peek(BLOCK)
+        is_end = len(block) < BLOCK or block == ZERO_BLOCK
+        if header.is_posix and not is_end and not tarheader.is_header(block):
+            member.kind = MemberKind.FILE
+        else:
+            member.size = member.stored = 0
+
+    def _look_at_slash(self, member: Member) -> None:
+        """V7 knew no directories but files whose names end in a slash; some still write so."""
+        if member.size or member.stored:
+            self._report(problems.NAMED_AS_DIRECTORY.about(member.name, size=member.size))
+        else:
+            member.kind = MemberKind.DIRECTORY
 
     def _apply(self, member: Member, overrides: _Overrides, header: RawHeader) -> dict[str, bytes]:
         """Change the member as its overrides say; returns all PAX records in force."""
@@ -295,7 +315,7 @@ class TarReader:
         return records
 
     def _apply_size(self, member: Member, value: bytes, header: RawHeader) -> None:
-        if header.type[0] in _HEADER_ONLY or member.kind is MemberKind.DIRECTORY:
+        if header.type[0] in _HEADER_ONLY:
             return
         try:
             size = tarheader.decimal(value, "size")
@@ -339,8 +359,11 @@ class TarReader:
         member.is_sparse = True
 
     def _truncated(self, missing: int) -> NoReturn:
-        where = f"the file {self._current.name}" if self._current else "a header"
-        self._reject(problems.TRUNCATED, offset=self.stream.offset, where=where, missing=missing)
+        offset, where, volume = self.stream.offset, "a header", list[Problem]()
+        if self._current is not None:
+            where, volume = f"the file {self._current.name}", list(volume_ending(offset))
+        found = problems.TRUNCATED.about(offset=offset, where=where, missing=missing)
+        raise BagRejected([*volume, found])
 
     def _reject(self, kind: Kind, **facts: object) -> NoReturn:
         raise BagRejected([kind.about(**facts)])

@@ -16,14 +16,24 @@ from bagline import problems
 from bagline.problems import Problem
 
 BLOCK = 512
+RECORD = 20 * BLOCK
+"""Bytes that tar programs write at once; the last record is filled up (POSIX: pax, ustar)."""
 ZERO_BLOCK = bytes(BLOCK)
 MAX_SIZE = 2**63 - 1
 
-# name, size, mtime, checksum, type, link name, magic and version, prefix, star's trailer
-_FIELDS = Layout("100s24x12s12s8sc100s8s80x155s12s")
+# name; size, mtime and checksum, each with its end; type, link name, magic and version, prefix,
+# star's trailer
+_FIELDS = Layout("100s24x11sc11sc6s2sc100s8s80x155s12s")
+_USUAL_ENDS = frozenset((b"\0", b" ", b"\0 ", b" \0", b"\0\0"))
+_CHECKSUM = slice(148, 156)
 
-_GNU_MAGIC = b"ustar  "
-_PAX_TIME = re.compile(r"(-?)(\d{1,30})(?:\.(\d*))?")
+# Digits with blanks around them; what follows a NUL is no part of the field. Python's int also
+# takes signs, underscores, `0o` and other blanks.
+_OCTAL = re.compile(rb" *([0-7]*) *(\0.*)?", re.DOTALL)
+# For GNU tar such a field begins behind the NUL, for others it is empty.
+_BEHIND_NUL = re.compile(rb"\0 *[0-7]")
+_POSIX_MAGIC, _GNU_MAGIC = b"ustar", b"ustar  "
+_PAX_TIME = re.compile(rb"(-?)([0-9]{1,30})(?:\.([0-9]*))?")
 
 Stretch = tuple[int, int]
 """(offset in the expanded file, length) of bytes that are stored."""
@@ -41,37 +51,40 @@ class RawHeader(Struct, gc=False):
     mtime: int
     type: bytes
     link: bytes
-    is_gnu: bool
+    magic: bytes
+
+    @property
+    def is_posix(self) -> bool:
+        """Of a ustar or pax tar, not of V7 or GNU."""
+        return _is_posix(self.magic)
 
 
 def number(field: bytes) -> int:
-    """A numeric field: octal text, or base-256 when the first byte says so."""
-    try:  # what nearly every field holds: digits, then blanks or NULs
-        return int(field.rstrip(b"\0 ") or b"0", 8)
-    except ValueError:
-        return _odd_number(field)
-
-
-def _odd_number(field: bytes) -> int:
+    """A numeric field: octal digits, or base-256 when the first byte says so. Raises BadField."""
     first = field[0]
     if first & 0x80:
         value = int.from_bytes(field, "big")
         bits = 8 * len(field)
         # 0xff…: negative, two's complement; otherwise drop the marker bit.
         return value - (1 << bits) if first == 0xFF else value & ((1 << (bits - 1)) - 1)
-    text = field.partition(b"\0")[0].strip()
-    try:
-        return int(text or b"0", 8)
-    except ValueError:
-        raise BadField(f"'{text.decode('latin-1')}' is no octal number") from None
+    match = _OCTAL.fullmatch(field)
+    if match is None or _BEHIND_NUL.match(field):
+        text = field.rstrip(b"\0 ").decode("latin-1")
+        raise BadField(f"'{text}' is no octal number")
+    return int(match[1] or b"0", 8)
 
 
-def checksum_fits(block: memoryview, field: bytes) -> bool:
-    """Whether the header's checksum is right (unsigned, or signed as old tars wrote it)."""
+def is_header(block: memoryview) -> bool:
+    """Whether a block of BLOCK bytes is a header, as far as its checksum tells."""
+    field = bytes(block[_CHECKSUM])
     try:
-        stored = number(field)
+        return _checksum_fits(block, field, number(field))
     except BadField:
         return False
+
+
+def _checksum_fits(block: memoryview, field: bytes, stored: int) -> bool:
+    """Whether the field holds the block's sum (unsigned, or signed as old tars wrote it)."""
     # The field itself counts as eight blanks. adler32's low half is 1 + the sum of all
     # bytes modulo 65521: one call in C instead of a loop, exact for all usual headers.
     blanks = 8 * 32 - sum(field)
@@ -88,16 +101,36 @@ def parse_header(block: memoryview) -> RawHeader | None:
 
     Raises BadField when the checksum is right and the size cannot be read.
     """
-    name, size, mtime, checksum, kind, link, magic, prefix, trailer = _FIELDS.unpack(block)
-    if not checksum_fits(block, checksum):
-        return None
+    (name, size_digits, size_end, mtime_digits, mtime_end, checksum, checksum_end,
+     kind, link, magic, prefix, trailer) = _FIELDS.unpack(block)  # fmt: skip
+    ends = _USUAL_ENDS
+    try:
+        if not (
+            size_digits.isdigit()
+            and mtime_digits.isdigit()
+            and checksum.isdigit()
+            and size_end in ends
+            and mtime_end in ends
+            and checksum_end in ends
+        ):
+            raise ValueError("one of them is not as nearly every program writes it")
+        if not _checksum_fits(block, checksum + checksum_end, int(checksum, 8)):
+            return None
+        size, mtime = int(size_digits, 8), int(mtime_digits, 8)
+    except ValueError:
+        if not is_header(block):
+            return None
+        size, mtime = number(size_digits + size_end), _lenient(mtime_digits + mtime_end)
     name = name.partition(b"\0")[0]
-    is_gnu = magic.startswith(_GNU_MAGIC)
-    if prefix[0] and not is_gnu and magic.startswith(b"ustar"):
+    if prefix[0] and _is_posix(magic):
         if trailer[8:] == b"tar\0":  # star keeps times after the first 131 bytes
             prefix = prefix[:131]
         name = prefix.partition(b"\0")[0] + b"/" + name
-    return RawHeader(name, number(size), _lenient(mtime), kind, link, is_gnu)
+    return RawHeader(name, size, mtime, kind, link, magic)
+
+
+def _is_posix(magic: bytes) -> bool:
+    return magic.startswith(_POSIX_MAGIC) and not magic.startswith(_GNU_MAGIC)
 
 
 def _lenient(mtime: bytes) -> int:
@@ -130,11 +163,11 @@ def pax_records(data: bytes) -> list[tuple[str, bytes]]:
 
 def pax_time(value: bytes) -> int | None:
     """Nanoseconds since 1970 of a PAX time; None when it is no decimal number."""
-    match = _PAX_TIME.fullmatch(value.decode("latin-1"))
+    match = _PAX_TIME.fullmatch(value)
     if match is None:
         return None
     sign, seconds, fraction = match.groups()
-    nanos = int(seconds) * 10**9 + int(f"{fraction or '':0<9}"[:9])
+    nanos = int(seconds) * 10**9 + int((fraction or b"").ljust(9, b"0")[:9])
     return -nanos if sign else nanos
 
 

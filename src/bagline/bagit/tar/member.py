@@ -56,6 +56,7 @@ class Member(Struct, gc=False):
     `header_offset` is that of the first header that belongs to the entry (a PAX or
     long-name header); the next entry begins at `end_offset`. Names are UTF-8 with
     surrogateescape, as they stand in the tar. `stretches`: see model.ingest.TarSpan.
+    `link` of a file: it is a hard link to that one, and the tar has its bytes all the same.
     """
 
     name: str

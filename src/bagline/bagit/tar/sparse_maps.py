@@ -71,8 +71,8 @@ def read_pax(
 
 
 def _in_records(own: Records) -> list[Stretch]:
-    """PAX sparse 0.1 (one list) or 0.0 (repeated keywords)."""
-    for keyword, value in own:
+    """PAX sparse 0.1 (one list; of several records the last counts) or 0.0 (repeated keywords)."""
+    for keyword, value in reversed(own):
         if keyword == "GNU.sparse.map":
             numbers = [decimal(n, "the sparse map") for n in value.split(b",")] if value else []
             return _paired(numbers)

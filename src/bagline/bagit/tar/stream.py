@@ -70,6 +70,16 @@ class ByteStream:
             return self._view[pos : pos + count]
         return memoryview(b"".join(self.pieces(count)))
 
+    def peek(self, count: int) -> memoryview:
+        """The same, and they stay the next ones. Copies a chunk where it does not hold them."""
+        if self._pos + count > self._end:
+            start, held = self.offset, [self._view[self._pos : self._end]]
+            while sum(map(len, held)) < count and self._advance():
+                held.append(self._view)
+            self._view = memoryview(b"".join(held))
+            self._base, self._pos, self._end = start, 0, len(self._view)
+        return self._view[self._pos : self._pos + count]
+
     def take(self, count: int) -> memoryview | None:
         """The next `count` bytes if the current chunk holds all of them, else None."""
         pos = self._pos

@@ -3,15 +3,13 @@ the receiving bucket (contract A, mended)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from bagline.errors import BaglineError, Gone, Replaced
 from bagline.model.workitem import STATUS_SUSPENDED, WorkItem
 from bagline.problems import BAG_DELETED, BAG_NAME_UNUSABLE
-from bagline.services.registry.base import WorkItemFilter
-from bagline.worker.item_records import ALIVE
 from bagline.worker.records import StepContext
 from bagline.worker.stage import Cancel, Decision, Halt, Outcome, Reject, Run, Wait
 
@@ -22,6 +20,7 @@ REPLACED = "a newer version of the bag took its place in the receiving bucket"
 
 def admit(
     item: WorkItem,
+    others: Sequence[WorkItem],
     context: StepContext,
     *,
     cancel_if_newer: bool,
@@ -29,27 +28,15 @@ def admit(
     reads_received: bool,
     must_go_forward: Callable[[WorkItem], bool],
 ) -> Decision:
-    """Looked at while the lease is held. Raises what the services raise."""
-    if cancel_if_newer or waits_for_earlier_bag:
-        for other in _others(item, context):
-            found = _against(item, other, cancel_if_newer, waits_for_earlier_bag, must_go_forward)
-            if isinstance(found, str):
-                return Wait(context.settings.work.earlier_bag_delay_seconds, found)
-            if found is not None:
-                return found
+    """`others`: open items for a bag of this name. Looked at while the lease is held. Raises what
+    the services raise."""
+    for other in others:
+        found = _against(item, other, cancel_if_newer, waits_for_earlier_bag, must_go_forward)
+        if isinstance(found, str):
+            return Wait(context.settings.work.earlier_bag_delay_seconds, found)
+        if found is not None:
+            return found
     return _against_received(item, context) if reads_received else Run()
-
-
-def _others(item: WorkItem, context: StepContext) -> list[WorkItem]:
-    """Other open items for a bag of this name."""
-    wanted = WorkItemFilter(
-        institution_id=item.institution_id,
-        name=item.name,
-        action=item.action,
-        statuses=[*ALIVE, STATUS_SUSPENDED],
-    )
-    found = context.services.registry.work_items(wanted, limit=20)
-    return [other for other in found if other.id != item.id]
 
 
 def _against(

@@ -41,6 +41,7 @@ class BucketReader(Source):
     of a bucket and key is open. `check_room` is asked with the bag's size in bytes before it is
     taken, and raises Refused where the disk has no room; the bag then waits in its bucket.
     `may_be_called_off` tells of an open item whether a newer upload may end it, or waits for it.
+    `tell_unread` hears after each look how many buckets could not be listed.
     """
 
     def __init__(
@@ -52,35 +53,53 @@ class BucketReader(Source):
         check_room: Callable[[int], None] = lambda _: None,
         may_be_called_off: Callable[[WorkItem], bool] = lambda _: True,
         cleanup_topic: str = "",
+        tell_unread: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._services = services
         self._settings = settings
         self._first_topic = first_topic
         self._cleanup_topic = cleanup_topic
+        self._tell_unread = tell_unread
         self._clock = clock
         self._check_room = check_room
         self._may_be_called_off = may_be_called_off
         self._said: set[tuple[str, ...]] = set()
+        self.unread: dict[str, str] = {}
+        """Receiving buckets that the last look could not list, and why."""
 
     def poll(self) -> list[WorkItem]:
-        """Look into every bucket once. A bucket that cannot be listed is told of, and the others
-        are looked into. Raises Unreachable or Refused as the Registry does."""
+        """Look into every bucket once. A bucket that cannot be listed, and a bag that the Registry
+        will not take, is told of once, and the others are looked at. Raises Unreachable or Refused
+        as the Registry does when it is asked for what it has."""
         made = []
-        for institution in self._services.registry.institutions():
+        institutions = self._services.registry.institutions()
+        named = {institution.receiving_bucket for institution in institutions}
+        self.unread = {b: reason for b, reason in self.unread.items() if b in named}
+        for institution in institutions:
             if institution.state == STATE_DELETED or not institution.receiving_bucket:
                 continue
             for found in self._listed(institution):
-                item = self.take(institution, found)
+                try:
+                    item = self.take(institution, found)
+                except Refused as fault:
+                    self._say_once("bag_not_taken", found, reason=str(fault))
+                    continue
                 if item is not None:
                     made.append(item)
+        self._tell_unread(len(self.unread))
         return made
 
     def _listed(self, institution: Institution) -> Iterator[ObjectInfo]:
         bucket = institution.receiving_bucket
         try:
             yield from self._services.objects.list(bucket, top_level=True)
-        except BaglineError as fault:
-            log.error("receiving_bucket_unlisted", bucket=bucket, reason=str(fault))
+        except (BaglineError, ValueError) as fault:  # no client can ask for a bucket of such a name
+            if self.unread.get(bucket) != type(fault).__name__:
+                log.error("receiving_bucket_unlisted", bucket=ascii(bucket), reason=str(fault))
+            self.unread[bucket] = type(fault).__name__
+        else:
+            if self.unread.pop(bucket, None):
+                log.info("receiving_bucket_listed_again", bucket=ascii(bucket))
 
     def take(self, institution: Institution, found: ObjectInfo) -> WorkItem | None:
         """The new WorkItem for this object; None when there is one, or it is no bag."""

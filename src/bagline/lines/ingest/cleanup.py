@@ -22,6 +22,7 @@ from bagline.lines.ingest.copies import (
 )
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import is_preserved
+from bagline.lines.ingest.registered import with_rows
 from bagline.model.ingest import IngestFile, object_identifier
 from bagline.model.registry import GenericFile
 from bagline.model.times import is_set
@@ -79,10 +80,9 @@ class Cleanup(Stage[IngestJob]):
         """Raises BrokenState unless every copy of every file is proven and on record. Returns
         how many files the bag brought new or changed."""
         wanted = missing = stored = 0
-        for batch in job.iter_files():
+        for batch, known in with_rows(job, job.object.id):
             entries = [entry for entry in batch if is_preserved(entry.file)]
             self._prove_rest(job, entries)
-            known = job.services.registry.files([entry.file.identifier for entry in entries])
             wanted += len(entries)
             stored += sum(entry.file.needs_save for entry in entries)
             missing += sum(

@@ -16,7 +16,7 @@ from bagline.errors import Gone, ProofFailed, Unreadable
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import named_uuid
 from bagline.lines.ingest.stored_file import StoredFile
-from bagline.model.ingest import IngestFile, StorageRecord
+from bagline.model.ingest import IngestFile, StorageRecord, TarSpan
 from bagline.model.premis import PremisEvent, our_agent
 from bagline.model.storage import StorageTarget
 from bagline.model.times import Timestamp, is_set
@@ -30,11 +30,11 @@ Answer = Proof | Gone | ProofFailed | Unreadable
 
 
 class Copy(NamedTuple):
-    """One copy of a file. `part_sha256`: see TarSpan; a copy above 5 GiB has the same parts."""
+    """One copy of a file. `span`: see StoredFile."""
 
     file: IngestFile
     target: StorageTarget
-    part_sha256: Sequence[str]
+    span: TarSpan | None
 
 
 def targets_of(settings: Settings, file: IngestFile) -> list[StorageTarget]:
@@ -53,14 +53,13 @@ def unknown_copies(settings: Settings, file: IngestFile) -> list[str]:
 
 def copies_of(settings: Settings, entry: FileEntry) -> list[Copy]:
     """Every copy that the file must have."""
-    parts = entry.span.part_sha256 if entry.span else ()
-    return [Copy(entry.file, target, parts) for target in targets_of(settings, entry.file)]
+    return [Copy(entry.file, target, entry.span) for target in targets_of(settings, entry.file)]
 
 
 def stored_at(job: IngestJob, copy: Copy) -> StoredFile:
     """The copy at its place."""
-    file, target, part_sha256 = copy
-    return StoredFile(job, file, target.bucket, file.uuid, target.provider, part_sha256)
+    file, target, span = copy
+    return StoredFile(job, file, target.bucket, file.uuid, target.provider, span)
 
 
 def is_stored(settings: Settings, file: IngestFile) -> bool:
@@ -115,7 +114,7 @@ class Ledger:
     """How the copies of a batch of files were proven: what is known, and what comes to it."""
 
     def __init__(self, job: IngestJob, files: Sequence[IngestFile]) -> None:
-        uuids = [file.uuid for file in files if file.storage_records]
+        uuids = [f.uuid for f in files if any(is_set(r.verified_at) for r in f.storage_records)]
         self._known = job.services.state.load_proofs(job.item.id, uuids)
         self.changed: dict[str, CopyProofs] = {}
         """By file UUID; for `IngestJob.commit`."""

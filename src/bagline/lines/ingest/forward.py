@@ -3,7 +3,6 @@ the Registry learns later (docs/decisions/only-forward.md)."""
 
 from __future__ import annotations
 
-from bagline.errors import BrokenState
 from bagline.model.ingest import object_identifier
 from bagline.model.workitem import (
     ACTION_INGEST,
@@ -13,7 +12,6 @@ from bagline.model.workitem import (
     WorkItem,
 )
 from bagline.services.registry.base import Registry
-from bagline.services.state.base import State
 from bagline.worker.settlement import problems_note
 from bagline.worker.stage import Cancel, Halt, Outcome, Reject
 
@@ -36,15 +34,6 @@ def must_go_forward(item: WorkItem, registry: Registry, *, has_stored: bool) -> 
         registry.intellectual_object(object_identifier(institution.identifier, item.name))
         is not None
     )
-
-
-def changes_known_object(item: WorkItem, state: State) -> bool:
-    """By the working record; where that is gone, what the item says of itself stays."""
-    try:
-        bag = state.load_object(item.id)
-    except BrokenState:
-        return False
-    return bag is not None and bag.is_reingest
 
 
 def kept_going(item: WorkItem, outcome: Outcome, rejected_note: str) -> Outcome:

@@ -22,7 +22,7 @@ from bagline.lines.ingest.staging import StagingUploader
 from bagline.lines.ingest.validator import Validator
 from bagline.lines.ingest.verification import PreservationVerifier
 from bagline.model import workitem as w
-from bagline.model.ingest import object_identifier
+from bagline.model.ingest import IngestObject, object_identifier
 from bagline.model.workitem import WorkItem
 from bagline.services.registry.base import Registry
 from bagline.worker.item_records import ItemLine
@@ -68,10 +68,17 @@ class IngestLine(ItemLine):
         if len(self.rows) != len(steps):
             raise ValueError("every step of this line is an IngestStep")
 
-    def admit(self, step: Step, record: WorkItem, context: StepContext) -> Decision:
+    def has_rivals(self, step: Step) -> bool:
+        assert isinstance(step, IngestStep)
+        return step.cancel_if_newer or step.waits_for_earlier_bag
+
+    def admit(
+        self, step: Step, record: WorkItem, others: Sequence[WorkItem], context: StepContext
+    ) -> Decision:
         assert isinstance(step, IngestStep)
         return admission.admit(
             record,
+            others,
             context,
             cancel_if_newer=step.cancel_if_newer,
             waits_for_earlier_bag=step.waits_for_earlier_bag,
@@ -80,7 +87,7 @@ class IngestLine(ItemLine):
         )
 
     def introduce(self, job: IngestJob) -> Outcome | None:
-        institution = job.services.registry.institution(job.item.institution_id)
+        institution = job.services.institutions.find(job.item.institution_id)
         if institution is None:
             return Halt(f"the Registry has no institution {job.item.institution_id}: add it there")
         job.institution = institution
@@ -90,15 +97,16 @@ class IngestLine(ItemLine):
         """The bag. The first step begins anew where its record cannot be read."""
         item = job.item
         try:
-            job.bag = job.services.state.load_object(item.id)
+            job.bag = job.load_bag()
         except BrokenState as fault:
             if item.stage != self.first.work_stage:
                 raise
             admission.log.error("object_unreadable", item=item.id, reason=str(fault))
         return None
 
-    def mark_begun(self, step: Step, item: WorkItem, context: StepContext) -> None:
-        if step.only_forward and forward.changes_known_object(item, context.services.state):
+    def mark_begun(self, step: Step, item: WorkItem, bag: IngestObject | None) -> None:
+        """Where the working record is gone, what the item says of itself stays."""
+        if step.only_forward and bag is not None and bag.is_reingest:
             item.outcome = w.OUTCOME_CHANGING
 
     def mark_ended(self, item: WorkItem, job: IngestJob) -> None:

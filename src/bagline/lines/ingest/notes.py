@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from bagline.bagit.scan import ScanCheckpoint
+from bagline.lines.ingest.job import IngestJob
 from bagline.model.wire import encode
 from bagline.problems import Problem, ProblemLog
 
@@ -31,8 +32,10 @@ class PreFetchNotes(Struct, kw_only=True):
     listings: list[str] = []
     """Paths of manifests and tag manifests, in tar order."""
     linked: list[str] = []
-    """Those among them, and among the tag files that could have tags, that are hard links: they
-    are read by nobody."""
+    """Those among them, and among fetch.txt and the tag files that could have tags, that are hard
+    links: they are read by nobody."""
+    further: list[str] = []
+    """Algorithms that manifests name beyond the four, and whose digests were calculated."""
     version: str = ""
     encoding: str = "utf-8"
     """What bagit.txt declares; the encoding of manifests and other tag files."""
@@ -51,6 +54,15 @@ class PreFetchNotes(Struct, kw_only=True):
     def encoded(self) -> bytes:
         """As JSON. Of names that are not UTF-8 it keeps what is."""
         return encode(self)
+
+
+def notes_of(job: IngestJob) -> PreFetchNotes | None:
+    """The notes of the pre-fetch that wrote the bag's records; None where that was another's. One
+    that came to an item of ours again leaves our notes, and counts the files once more."""
+    notes = read_notes(job.load_checkpoint())
+    if notes is None or notes.scan is None or notes.scan.files == job.object.file_count:
+        return notes
+    return None
 
 
 def read_notes(raw: bytes | None) -> PreFetchNotes | None:

@@ -1,11 +1,13 @@
 """Preservation: every file that must be saved goes from staging to each bucket of its option.
 
-Inside a provider, also between its regions, the store copies and proves; between providers
-the bytes are streamed with their checksum in the request, a few files at once. Bag plumbing
+Small files are read once and put into every store. Of large ones the store makes copies inside a
+provider, also between its regions, and proves them; between providers the bytes are streamed with
+their checksum in the request, a few files at once. Bag plumbing
 (bagit.txt, fetch.txt, manifests) stays behind (contract G).
 
 Reads: staging objects, file records. Writes: preservation objects keyed by UUID, a
-StorageRecord for each copy, after its proof.
+StorageRecord for each copy, after its proof; of a copy that only reading back could prove, the
+proof as well.
 """
 
 from __future__ import annotations
@@ -14,14 +16,22 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
 
-from bagline.errors import Gone
-from bagline.lines.ingest.copies import Copy, copies_of, is_stored, record_of, stored_at
+from bagline.errors import BaglineError, Gone
+from bagline.lines.ingest.copies import (
+    Copy,
+    Ledger,
+    copies_of,
+    is_stored,
+    record_of,
+    stored_at,
+)
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import must_be_kept
 from bagline.lines.ingest.stored_file import staged
 from bagline.model.ingest import IngestFile, StorageRecord
+from bagline.model.times import Timestamp
 from bagline.model.workitem import STAGE_RECEIVE
-from bagline.services.objects.base import Objects, Proof, RangeCopy, Relay
+from bagline.services.objects.base import Objects, Proof, ProofMethod, RangeCopy, Relay
 from bagline.services.state.base import FileEntry
 from bagline.worker.stage import Done, Halt, Outcome, Stage
 
@@ -47,32 +57,39 @@ class PreservationUploader(Stage[IngestJob]):
         return Done()
 
     def _store(self, job: IngestJob, wanted: Sequence[Copy]) -> None:
-        """Copy, prove, record; each store by the way that moves fewest bytes."""
+        """Copy, prove, record; each file by the way that moves fewest bytes."""
+        threshold = job.settings.work.copy_from_bytes
+        ledger = Ledger(job, list({one.file.uuid: one.file for one in wanted}.values()))
+        self._relay_small(job, ledger, [one for one in wanted if one.file.size < threshold])
         by_store: dict[Objects, list[Copy]] = defaultdict(list)
         for one in wanted:
-            by_store[job.services.store_of(one.target)].append(one)
-        threshold = job.settings.work.copy_from_bytes
-        for store, group in by_store.items():
-            self._relay_small(job, store, [w for w in group if w.file.size < threshold])
-            self._copy_large(job, store, [w for w in group if w.file.size >= threshold])
+            if one.file.size >= threshold:
+                by_store[job.services.store_of(one.target)].append(one)
+        for store, large in by_store.items():
+            self._copy_large(job, ledger, store, large)
 
-    def _relay_small(self, job: IngestJob, store: Objects, small: Sequence[Copy]) -> None:
-        """Each staged body is read once and put for all its targets, many files at once."""
+    def _relay_small(self, job: IngestJob, ledger: Ledger, small: Sequence[Copy]) -> None:
+        """Each staged body is read once and put for all its targets, in whatever store they are;
+        many files at once."""
         by_file: dict[str, list[Copy]] = defaultdict(list)
         for one in small:
             by_file[one.file.uuid].append(one)
         work = job.settings.work
-        done = store.relay_many(
+        done = job.services.objects.relay_many(
             [self._relay(job, group) for group in by_file.values()],
-            source=job.services.objects,
             windows=FILES_IN_HAND,
             puts_in_flight=work.puts_in_flight,
-            budget_bytes=work.bytes_in_flight,
+            budget=job.bytes_in_flight,
         )
-        with closing(done):
-            proofs = list(done)
-        together = [wanted for group in by_file.values() for wanted in group]
-        self._record(job, together, [proof for some in proofs for proof in some])
+        groups, stored = iter(by_file.values()), list[tuple[Copy, Proof]]()
+        try:
+            with closing(done):
+                for proofs in done:
+                    stored += zip(next(groups), proofs, strict=True)
+        except BaglineError:  # one store failed; what all have of the files before it is kept
+            self._record(job, ledger, stored)
+            raise
+        self._record(job, ledger, stored)
 
     def _relay(self, job: IngestJob, group: Sequence[Copy]) -> Relay:
         source = staged(job, group[0].file)
@@ -82,10 +99,15 @@ class PreservationUploader(Stage[IngestJob]):
             etag="",
             start=0,
             length=source.file.size,
-            parts=[stored_at(job, one).relayed() for one in group],
+            parts=[
+                stored_at(job, one).relayed(store=job.services.store_of(one.target))
+                for one in group
+            ],
         )
 
-    def _copy_large(self, job: IngestJob, store: Objects, large: Sequence[Copy]) -> None:
+    def _copy_large(
+        self, job: IngestJob, ledger: Ledger, store: Objects, large: Sequence[Copy]
+    ) -> None:
         """The store copies by itself from staging; another provider's gets the bytes from here."""
         staging = job.services.objects
         wanted = {(one.target.bucket, one.file.uuid): one for one in large}
@@ -95,29 +117,37 @@ class PreservationUploader(Stage[IngestJob]):
             in_flight=job.settings.work.copies_in_flight,
         )
         for proof in done:
-            self._record(job, [wanted[proof.bucket, proof.key]], [proof])
+            self._record(job, ledger, [(wanted[proof.bucket, proof.key], proof)])
 
     def _copy(self, job: IngestJob, one: Copy) -> RangeCopy:
         source = staged(job, one.file)
         return stored_at(job, one).copied_from(source.bucket, source.key)
 
-    def _record(self, job: IngestJob, some: Sequence[Copy], proofs: Sequence[Proof]) -> None:
+    def _record(self, job: IngestJob, ledger: Ledger, stored: Sequence[tuple[Copy, Proof]]) -> None:
+        """What was read back after it was stored is verified with that, and not read again."""
+        if not stored:
+            return
         moment = job.clock()
-        changed: dict[str, IngestFile] = {}
-        for (file, target, _), proof in zip(some, proofs, strict=True):
-            file.storage_records.append(
-                StorageRecord(
-                    bucket=target.bucket,
-                    provider=target.provider,
-                    etag=proof.etag,
-                    size=proof.size,
-                    stored_at=moment,
-                    url=target.url(file.uuid),
-                )
-            )
-            changed[file.path_in_bag] = file
-        job.commit(files=list(changed.values()))
+        for copy, proof in stored:
+            if proof.how is ProofMethod.READ_BACK:
+                ledger.enter(copy, proof, moment)
+            else:
+                copy.file.storage_records.append(_stored(copy, proof, moment))
+        changed = {copy.file.uuid: copy.file for copy, _ in stored}
+        proofs = {uuid: ledger.changed[uuid] for uuid in changed if uuid in ledger.changed}
+        job.commit(files=list(changed.values()), proofs=proofs)
         _add_done(job, [file for file in changed.values() if is_stored(job.settings, file)])
+
+
+def _stored(copy: Copy, proof: Proof, moment: Timestamp) -> StorageRecord:
+    return StorageRecord(
+        bucket=copy.target.bucket,
+        provider=copy.target.provider,
+        etag=proof.etag,
+        size=proof.size,
+        stored_at=moment,
+        url=copy.target.url(copy.file.uuid),
+    )
 
 
 def _missing(job: IngestJob, entry: FileEntry) -> list[Copy]:

@@ -11,8 +11,9 @@ ids, what must be saved; a StorageRecord for each copy that was proven.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from bagline.errors import Gone, ProofFailed, Unreadable
+from bagline.errors import Gone, Misconfigured, ProofFailed, ServiceFault, Unreadable
 from bagline.lines.ingest.copies import (
     Copy,
     Ledger,
@@ -26,9 +27,11 @@ from bagline.lines.ingest.copies import (
 )
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import is_preserved
+from bagline.lines.ingest.registered import with_rows
 from bagline.model.ingest import IngestFile, IngestObject
 from bagline.model.registry import STATE_ACTIVE, STATE_DELETED, GenericFile, IntellectualObject
 from bagline.model.workitem import STAGE_REINGEST_CHECK
+from bagline.problems import shown
 from bagline.services.objects.base import Proof
 from bagline.services.state.base import FileEntry
 from bagline.worker.stage import Done, Halt, Outcome, Stage
@@ -45,23 +48,29 @@ class ReingestManager(Stage[IngestJob]):
 
     def run(self, job: IngestJob) -> Outcome:
         known = job.services.registry.intellectual_object(job.object.identifier)
-        if known is None:
-            return Done()
-        self._mark_object(job.object, known)
+        if known is not None:
+            self._mark_object(job.object, known)
+        # From here on bytes move: what has no place to go to must not set out.
+        lacking = _no_room_for(job, job.object.storage_option)
+        if known is None or lacking:
+            return lacking or Done()
         if job.is_rerun:  # whoever asks again wants to know what the copies hold now
             job.services.state.forget_proofs(job.lease)
             job.begun_anew()
         job.progress.expect(files=job.object.file_count, bytes=job.object.size)
         strange: list[str] = []
-        for batch in job.iter_files():
-            stored = job.services.registry.files([entry.file.identifier for entry in batch])
+        options = {job.object.storage_option}
+        for batch, stored in with_rows(job, known.id):
             changed = [entry for entry in batch if self._mark(entry.file, stored, known)]
             strange += [u for e in changed for u in unknown_copies(job.settings, e.file)]
-            if not strange:
+            for option in {entry.file.storage_option for entry in changed} - options:
+                lacking = lacking or _no_room_for(job, option)
+                options.add(option)
+            if not strange and not lacking:
                 self._ask_copies(job, changed)
             job.progress.add(files=len(batch), bytes=sum(e.file.size for e in batch))
-        if strange:
-            return _no_such_place(strange)
+        if lacking or strange:
+            return lacking or _no_such_place(strange)
         job.commit(object=job.object)
         return Done()
 
@@ -135,6 +144,30 @@ def _is_changed(file: IngestFile, before: GenericFile) -> bool:
         if digest:
             return digest != file.calculated(algorithm)
     return True
+
+
+def _no_room_for(job: IngestJob, option: str) -> Halt | None:
+    """The option in force, where this installation has no bucket for it: its fault, not the
+    bag's. A store that does not tell of its buckets is believed to have them."""
+    try:
+        targets = job.settings.storage_option(option).targets
+    except Misconfigured:
+        targets = ()
+    missing = []
+    for target in targets:
+        with suppress(ServiceFault):
+            if not job.services.store_of(target).has_bucket(target.bucket):
+                missing.append(f"{target.bucket} at {target.provider}, region {target.region}")
+    if targets and not missing:
+        return None
+    remedy = "add the option to [[storage_options]]"
+    if missing:
+        remedy = f"make the bucket {', and the bucket '.join(missing)}"
+    return Halt(
+        f"this installation has no bucket for the storage option {shown(option)!r}, which the bag "
+        f"is to be kept under: {remedy}, then requeue",
+        requeue_at=STAGE_REINGEST_CHECK,
+    )
 
 
 def _no_such_place(urls: Sequence[str]) -> Halt:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bagline.lines.ingest.job import IngestJob
-from bagline.model.ingest import IngestFile
+from bagline.model.ingest import IngestFile, TarSpan
 from bagline.model.storage import user_metadata
-from bagline.services.objects.base import Check, RangeCopy, RelayPart, Target
+from bagline.services.objects.base import Check, Objects, RangeCopy, RelayPart, Target
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """`part_sha256`: see TarSpan; a file above 5 GiB is copied and checked in the same parts."""
+    """`span` has the digests of its parts, where it is above 5 GiB: it is copied and checked in the
+    same parts."""
 
     job: IngestJob
     file: IngestFile
     bucket: str
     key: str
     provider: str = ""
-    part_sha256: Sequence[str] = ()
+    span: TarSpan | None = None
 
     @property
     def target(self) -> Target:
@@ -32,6 +32,12 @@ class StoredFile:
             metadata=user_metadata(self.file, self.job.institution.identifier, self.provider),
         )
 
+    @property
+    def _parts(self) -> dict[str, tuple[str, ...]]:
+        if self.span is None:
+            return {}
+        return {"part_sha256": self.span.part_sha256, "part_md5": self.span.part_md5}
+
     def check(self, *, must_read: bool = False) -> Check:
         """What is to stand there."""
         return Check(
@@ -39,9 +45,9 @@ class StoredFile:
             size=self.file.size,
             sha256=self.file.calculated("sha256"),
             md5=self.file.calculated("md5"),
-            part_sha256=self.part_sha256,
             must_read=must_read,
             moved=self.job.progress.moved,
+            **self._parts,
         )
 
     def copied_from(self, bucket: str, key: str, *, etag: str = "", start: int = 0) -> RangeCopy:
@@ -55,16 +61,18 @@ class StoredFile:
             target=self.target,
             sha256=self.file.calculated("sha256"),
             md5=self.file.calculated("md5"),
-            part_sha256=self.part_sha256,
             moved=self.job.progress.moved,
+            **self._parts,
         )
 
-    def relayed(self, offset: int = 0) -> RelayPart:
-        """Its bytes, from `offset` of a window that is read."""
-        return RelayPart(offset, self.file.size, self.target, self.file.calculated("sha256"))
+    def relayed(self, offset: int = 0, store: Objects | None = None) -> RelayPart:
+        """Its bytes, from `offset` of a window that is read, on their way to `store` (None: to the
+        one that reads)."""
+        sha256 = self.file.calculated("sha256")
+        return RelayPart(offset, self.file.size, self.target, sha256, store)
 
 
-def staged(job: IngestJob, file: IngestFile, part_sha256: Sequence[str] = ()) -> StoredFile:
+def staged(job: IngestJob, file: IngestFile, span: TarSpan | None = None) -> StoredFile:
     """The file in the staging bucket."""
     key = job.staging_key(file.uuid)
-    return StoredFile(job, file, job.settings.buckets.staging, key, part_sha256=part_sha256)
+    return StoredFile(job, file, job.settings.buckets.staging, key, span=span)

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import msgspec
 
 from bagline.model import wire
 from bagline.model.registry import Institution
+from bagline.model.times import Clock, now
+from bagline.server.outgoing import Outgoing
 from bagline.services.registry import listing as lists
 from bagline.services.registry.base import Missing
 from bagline.services.registry.catalogue import Catalogue
@@ -23,6 +25,10 @@ R = TypeVar("R", bound=msgspec.Struct)
 MOST_OBJECTS = 200_000
 """In one body. A batch of 1,000 files has some 25,000."""
 MOST_VALUES = 2_000_000
+MOST_FIELDS = 20
+
+
+NOWHERE = Outgoing(lambda _: "", lambda: None)
 
 
 class BadRequest(Exception):
@@ -45,6 +51,8 @@ class Asked:
     query: Sequence[tuple[str, str]] = ()
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    outgoing: Outgoing = NOWHERE
+    clock: Clock = now
 
     @property
     def own(self) -> int | None:
@@ -98,6 +106,14 @@ class Asked:
     def document(self) -> dict[str, Any]:
         """The body as a JSON object. Raises BadRequest."""
         return dict(_decoded(self.body, dict[str, Any]))
+
+    def form(self, name: str) -> str:
+        """A field of the body, which is a form; "" where it has none. Raises BadRequest."""
+        try:
+            found = parse_qs(self.body.decode(), max_num_fields=MOST_FIELDS)
+        except ValueError:
+            raise BadRequest("The body is no form.") from None
+        return found.get(name, [""])[-1].strip()
 
     def page(self, listing: Listing[Any]) -> dict[str, Any]:
         """The page that the query asks for, as contract D has it: with relative addresses of

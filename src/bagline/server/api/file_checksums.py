@@ -16,6 +16,12 @@ ROUTES.list(CHECKSUMS)
 _HEX = re.compile("[0-9a-f]{32,128}")
 
 
+@ROUTES.get("/checksums/show/{id}", answers=Checksum)
+def show_checksum(asked: Asked) -> Checksum:
+    """A checksum."""
+    return asked.catalogue.checksum(asked.id, asked.own)
+
+
 @ROUTES.post("/checksums/create/{institution_id}", takes=Checksum, answers=Checksum)
 def create_checksum(asked: Asked) -> Checksum:
     """Add a checksum to a file."""

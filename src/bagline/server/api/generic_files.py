@@ -19,8 +19,10 @@ from bagline.server.api.file_checksums import checksum_faults
 from bagline.server.api.premis_events import event_faults
 from bagline.server.api.routing import Routes
 from bagline.server.api.storage_records import check_copies, copy_faults
+from bagline.services.registry.base import Missing
 from bagline.services.registry.fitting import misfits
-from bagline.services.registry.listing import FILES
+from bagline.services.registry.listing import FILES, LARGEST_ID
+from bagline.units import spelled_path
 
 BATCH_FILES = 1_000
 
@@ -32,6 +34,14 @@ class FileName(Struct, kw_only=True):
     """A file that is asked for."""
 
     identifier: str
+
+
+class FilesAfter(Struct, kw_only=True):
+    """Active files of an object that are asked for, in the order of their identifiers' bytes."""
+
+    intellectual_object_id: int
+    after: str = ""
+    """An identifier: those after it."""
 
 
 @ROUTES.get("/files/show/{key:path}", answers=GenericFile)
@@ -61,6 +71,17 @@ def find_files(asked: Asked) -> dict[str, Any]:
     wanted = asked.records(FileName, BATCH_FILES)
     found = asked.catalogue.registry.files([name.identifier for name in wanted])
     return {"results": list(found.values())}
+
+
+@ROUTES.post("/files/after", takes=FilesAfter, answers=list[GenericFile], status=200, own=True)
+def files_after(asked: Asked) -> dict[str, Any]:
+    """The next 1,000 active files of an object at most, in the order of their identifiers' bytes;
+    without events."""
+    wanted = asked.record(FilesAfter)
+    if not 0 <= wanted.intellectual_object_id <= LARGEST_ID:
+        raise Missing
+    found = asked.catalogue.registry.files_after(wanted.intellectual_object_id, wanted.after)
+    return {"results": found}
 
 
 @ROUTES.put("/files/update/{id}", takes=GenericFile, answers=GenericFile)
@@ -127,6 +148,8 @@ def _check_places(
             raise BadRequest(f"Object {owner.id} is another institution's.")
         if not file.identifier.startswith(f"{owner.identifier}/"):
             raise BadRequest(f"identifier must begin with {owner.identifier}/, as its object's")
+        if f"{owner.identifier}/{spelled_path(file.path_in(owner))}" != file.identifier:
+            raise BadRequest("raw_path must be the path that the identifier spells")
         fresh = [copy for copy in file.storage_records if copy.url not in urls]
         check_copies(asked.user, file.uuid, fresh)
 

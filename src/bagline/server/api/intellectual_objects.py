@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from bagline.model.bag_form import BagForm
 from bagline.model.registry import (
     STATE_ACTIVE,
     STATE_DELETED,
@@ -14,6 +17,8 @@ from bagline.server.api.routing import Routes
 from bagline.services.registry.fitting import misfits
 from bagline.services.registry.listing import OBJECTS
 
+FORM_WORDS = 100
+FORM_CHARACTERS = 255
 ACCESS = ("consortia", "institution", "restricted")
 
 ROUTES = Routes()
@@ -68,7 +73,18 @@ def _check(object: IntellectualObject, options: tuple[str, ...]) -> None:
         one_of(object, "access", ACCESS),
         one_of(object, "state", STATES),
         one_of(object, "storage_option", options),
+        _form_faults(object.bag_form),
     )
+
+
+def _form_faults(form: BagForm | None) -> Iterator[str]:
+    if form is None:
+        return
+    named = (*form.manifests, *form.tag_manifests)
+    if len(named) > FORM_WORDS:
+        yield f"bag_form may name at most {FORM_WORDS} algorithms"
+    if max(map(len, (form.version, form.encoding, *named))) > FORM_CHARACTERS:
+        yield f"a text of bag_form may have at most {FORM_CHARACTERS} characters"
 
 
 def _check_name(object: IntellectualObject, institution: Institution) -> None:

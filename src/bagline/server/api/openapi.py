@@ -65,13 +65,22 @@ def _operation(route: Route, base: str) -> dict[str, Any]:
             **{status: _response(said, _ref(name)) for status, (said, name) in _FAULTS.items()},
         },
     }
-    if route.own:
+    if route.own or (route.members and base == MEMBER_API):
         operation["tags"] = ["Bagline's own"]
     if route.takes is not None:
         operation["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": _schema(route.takes)}},
         }
+    if route.form:
+        text = {"type": "string", "minLength": 1}
+        schema = {
+            "type": "object",
+            "properties": dict.fromkeys(route.form, text),
+            "required": list(route.form),
+        }
+        content = {"application/x-www-form-urlencoded": {"schema": schema}}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
@@ -113,7 +122,7 @@ def _in_query(listing: Listing[Any] | None) -> list[dict[str, Any]]:
         for comparison in comparisons(column):
             found[f"{name}__{comparison}" if comparison else name] = value
         found[f"{name}__in"] = value
-        found[f"{name}__is_null"] = {"type": "boolean"}
+        found |= {f"{name}__{word}": {"type": "boolean"} for word in lists.EMPTINESS}
     return [{"name": name, "in": "query", "schema": schema} for name, schema in found.items()]
 
 

@@ -1,7 +1,7 @@
 """What a route is, and how a noun's module says which it has.
 
 Paths stand below `/admin-api/v3` (system administrators and workers) and, where they only
-read, below `/member-api/v3` too (everybody, held to their own institution).
+read or ask for one's own, below `/member-api/v3` too (everybody, held to their own institution).
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class Route:
     """Bagline's own, not of contract D."""
     workers: bool = True
     """Whether a worker may ask it."""
+    members: bool = False
+    """Whether an institution's people may ask it, though it does not only read."""
+    form: tuple[str, ...] = ()
+    """The fields of its body, where that is a form."""
 
     @property
     def largest_body(self) -> int:
@@ -49,8 +53,9 @@ class Route:
 
     @property
     def bases(self) -> tuple[str, ...]:
-        """The APIs that have it: members only read."""
-        return (ADMIN_API, MEMBER_API) if self.method == "GET" else (ADMIN_API,)
+        """The APIs that have it: members read, and ask for what is theirs."""
+        is_open = self.method == "GET" or self.members
+        return (ADMIN_API, MEMBER_API) if is_open else (ADMIN_API,)
 
 
 class Routes(list[Route]):

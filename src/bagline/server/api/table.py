@@ -10,6 +10,7 @@ from bagline.server.api import (
     institutions,
     intellectual_objects,
     premis_events,
+    requests,
     storage_records,
     work_items,
 )
@@ -32,6 +33,7 @@ ROUTES = (
     *generic_files.ROUTES,
     *premis_events.ROUTES,
     *work_items.ROUTES,
+    *requests.ROUTES,
     *file_checksums.ROUTES,
     *storage_records.ROUTES,
     *_itself,

@@ -7,7 +7,16 @@ from typing import Any
 
 from bagline.model.registry import Institution
 from bagline.model.times import Timestamp
-from bagline.model.workitem import ACTION_INGEST, STAGE_RECEIVE, STATUS_PENDING, WorkItem
+from bagline.model.workitem import (
+    ACTION_DELETE,
+    ACTION_INGEST,
+    ACTION_RESTORE_FILE,
+    ACTION_RESTORE_OBJECT,
+    ACTION_THAW,
+    STAGE_RECEIVE,
+    STATUS_PENDING,
+    WorkItem,
+)
 from bagline.problems import ERROR, WARNING, Problem
 from bagline.server.api.asking import Asked, BadRequest, Denied, must_be_of
 from bagline.server.api.checking import needs, needs_times, one_of, refuse
@@ -17,8 +26,8 @@ from bagline.services.registry.fitting import misfits
 from bagline.services.registry.listing import ITEMS
 from bagline.services.registry.users import ApiUser
 
-ACTIONS = ("Delete", "Glacier Restore", "Ingest", "Restore File", "Restore Object")
-AFTER_THAWING = ("Restore File", "Restore Object")
+AFTER_THAWING = (ACTION_RESTORE_FILE, ACTION_RESTORE_OBJECT)
+ACTIONS = (ACTION_DELETE, ACTION_THAW, ACTION_INGEST, *AFTER_THAWING)
 STATUSES = ("Cancelled", "Failed", "Pending", "Started", "Success", "Suspended")
 STAGES = (
     "Available in S3",
@@ -45,6 +54,7 @@ ABOUT = (
 """What a worker leaves as it is in an item."""
 READ_ONLY = ("generic_file_id", "generic_file_identifier")
 """Fields that older workers do not send back: nothing is said of them, not that they are empty."""
+MOST_DIGITS = 18
 BAG_NAME_BYTES = 1_024
 """As S3 has it for keys."""
 PROBLEMS_AT_ONCE = 20_000
@@ -55,6 +65,9 @@ UNLESS_CHANGED = "if-updated-at"
 """The same: nor where it was saved since then."""
 UNLESS_OPEN = "if-none-open"
 """The same: where an item of that bucket and name is open, it is the answer, and none is made."""
+UNLESS_CHANGE_OPEN = "if-no-open-change"
+"""The same: a 409 while an open item of the bag stands against it, but for the one whose id it
+holds (0: for none)."""
 
 ROUTES = Routes()
 ROUTES.list(ITEMS)
@@ -79,6 +92,8 @@ def create_item(asked: Asked) -> WorkItem:
         _bucket_faults(asked, asked.institution, item),
         _reference_faults(asked, asked.institution, item, WorkItem()),
     )
+    if UNLESS_CHANGE_OPEN in asked.headers:
+        return asked.catalogue.open_change(item, _followed(asked, item))
     if asked.headers.get(UNLESS_OPEN):
         return asked.catalogue.open_item(item)
     return asked.catalogue.save_item(item)
@@ -92,7 +107,7 @@ def update_item(asked: Asked) -> WorkItem:
     stored = asked.catalogue.item(item.id)
     if item.institution_id != stored.institution_id:
         raise BadRequest("institution_id must stay what it is")
-    _check(item)
+    _check(item, stored)
     _check_changes(asked, stored, item)
     statuses = [word.strip() for word in asked.headers.get(UNLESS_STATUS, "").split(",")]
     known_since = asked.headers.get(UNLESS_CHANGED, "")
@@ -136,8 +151,10 @@ def save_report(asked: Asked) -> dict[str, Any]:
     return report
 
 
-def _check(item: WorkItem) -> None:
-    """What every item must be. Raises BadRequest."""
+def _check(item: WorkItem, stored: WorkItem | None = None) -> None:
+    """What every item must be. A stored ETag is not judged anew: an object that was moved here may
+    have none. Raises BadRequest."""
+    has_etag = 32 <= len(item.etag) <= 40 or (stored is not None and item.etag == stored.etag)
     refuse(
         misfits(item),
         needs(item, "name", "bucket", "institution_id"),
@@ -145,9 +162,22 @@ def _check(item: WorkItem) -> None:
         one_of(item, "action", ACTIONS),
         one_of(item, "stage", STAGES),
         one_of(item, "status", STATUSES),
-        [] if 32 <= len(item.etag) <= 40 else ["etag must have 32 to 40 characters"],
+        [] if has_etag else ["etag must have 32 to 40 characters"],
         [] if "@" in item.user else ["user must be an e-mail address"],
     )
+
+
+def _followed(asked: Asked, item: WorkItem) -> int:
+    """The item whose place it takes: one of the same institution. Raises BadRequest."""
+    text = asked.headers[UNLESS_CHANGE_OPEN].strip()
+    if not text.isascii() or not text.isdigit() or len(text) > MOST_DIGITS:
+        raise BadRequest(f"{UNLESS_CHANGE_OPEN} must be the id of a work item, or 0")
+    if int(text):
+        try:
+            asked.catalogue.item(int(text), item.institution_id)
+        except Missing:
+            raise BadRequest(f"the institution has no work item {text}") from None
+    return int(text)
 
 
 def _check_changes(asked: Asked, stored: WorkItem, item: WorkItem) -> None:

@@ -12,14 +12,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from bagline.errors import Gone, ProofFailed, Unreadable
+from bagline.errors import Gone, ProofFailed, Refused, Unreachable, Unreadable
 from bagline.model.times import NEVER, Timestamp
+from bagline.services.objects.frost import Frost, ThawAnswer
+
+if TYPE_CHECKING:
+    from bagline.services.objects.parts import PartBody, Upload, UploadedPart
 
 PART_COPY_BYTES = 5 * 1024**3
 """The largest part that a store copies by itself; the last one may be smaller."""
 
 NO_METADATA: Mapping[str, str] = {}
+
+Budget = Callable[[], int]
+"""How many bytes may be held in memory now."""
+BUDGET_BYTES = 128 * 1024**2
 
 
 class ProofMethod(StrEnum):
@@ -35,10 +44,7 @@ class ProofMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One stored object. `sha256` is hex, of the whole object, only where the store tells.
-
-    `is_archived`: its bytes cannot be read without being restored first (Glacier and the like).
-    """
+    """One stored object. `sha256`: of the whole, hex, if the store tells; `frost`: from a HEAD."""
 
     bucket: str
     key: str
@@ -48,7 +54,13 @@ class ObjectInfo:
     content_type: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     sha256: str = ""
-    is_archived: bool = False
+    frost: Frost = Frost.NONE
+    back_until: Timestamp = NEVER
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether its bytes cannot be read without being brought back first."""
+        return self.frost in (Frost.FROZEN, Frost.COMING_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +100,9 @@ class RangeCopy:
     """A copy that the store makes by itself, of `length` ≥ 1 bytes from `start`.
 
     `etag` pins the source. `sha256` and `md5` (hex) are what the bytes must hash to;
-    above the largest part a store copies (5 GiB), `part_sha256` holds one digest a part
-    of `PART_COPY_BYTES`. `moved` is called whenever some of it is done, in any thread.
+    above the largest part a store copies (5 GiB), `part_sha256` and `part_md5` hold one digest a
+    part of `PART_COPY_BYTES`, or are empty: such a copy is read back. `moved` is called whenever
+    some of it is done, in any thread.
     """
 
     source_bucket: str
@@ -101,6 +114,7 @@ class RangeCopy:
     sha256: str
     md5: str = ""
     part_sha256: Sequence[str] = ()
+    part_md5: Sequence[str] = ()
     moved: Callable[[], object] = lambda: None
 
 
@@ -122,12 +136,14 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class RelayPart:
-    """`length` bytes from `offset` in its window, and the object they become."""
+    """`length` bytes from `offset` in its window, and the object they become: in `store`, or
+    (None) in the one that relays."""
 
     offset: int
     length: int
     target: Target
     sha256: str
+    store: Objects | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +165,7 @@ class Relay:
 class Check:
     """An object that is to hold `size` bytes with these digests (hex; `md5` may be "").
 
-    `part_sha256`: as in RangeCopy, of objects above the largest part a store copies.
+    `part_sha256`, `part_md5`: as in RangeCopy, of objects above the largest part a store copies.
     `must_read`: the bytes are to be read back, whatever the store tells of them; `moved` is
     then called as they come, in any thread.
     """
@@ -159,16 +175,23 @@ class Check:
     sha256: str
     md5: str = ""
     part_sha256: Sequence[str] = ()
+    part_md5: Sequence[str] = ()
     must_read: bool = False
     moved: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What a store proved able to do when it was asked (never assumed from its name)."""
+    """What a store proved able to do when it was asked (never assumed from its name).
+
+    `range_copy_proof`: what proves a copy that it makes by itself; None where it makes none.
+    `copies_ask_sha256`: whether a copy is begun so that the store answers its SHA-256. Some refuse
+    to copy then, or answer a false one, and copy well when they are not asked.
+    """
 
     put_proof: ProofMethod
     range_copy_proof: ProofMethod | None
+    copies_ask_sha256: bool
     head_tells_sha256: bool
     remarks: Sequence[str] = ()
 
@@ -185,6 +208,20 @@ class Objects(ABC):
     @abstractmethod
     def head(self, bucket: str, key: str) -> ObjectInfo:
         """What stands at the key, with metadata, and its SHA-256 where the store tells."""
+
+    @abstractmethod
+    def head_many(self, bucket: str, keys: Sequence[str]) -> list[ObjectInfo | Gone]:
+        """`head` for many, in order of `keys`; what is gone is an answer here."""
+
+    @abstractmethod
+    def thaw(self, bucket: str, key: str, *, days: int, tier: str) -> ThawAnswer:
+        """Have it readable for so many days (from now, if it is back). HEAD first: this costs."""
+
+    @abstractmethod
+    def thaw_many(
+        self, bucket: str, keys: Sequence[str], *, days: int, tier: str
+    ) -> list[ThawAnswer | Gone | Unreachable | Refused]:
+        """`thaw` for many, in order of `keys`; faults are answers here."""
 
     @abstractmethod
     def read(
@@ -224,16 +261,15 @@ class Objects(ABC):
         self,
         relays: Iterable[Relay],
         *,
-        source: Objects | None = None,
         windows: int = 4,
         puts_in_flight: int = 128,
-        budget_bytes: int = 128 * 1024**2,
+        budget: Budget = lambda: BUDGET_BYTES,
     ) -> Generator[list[Proof]]:
         """Windows become objects, in a pipeline; yields the proofs of each window, in order.
 
-        Windows are read from `source` (None: from here), objects are put here.
+        Windows are read from here, each once, for all the stores that their parts go to.
         At most `windows` windows are put and not yet done with (the caller asks for the one
-        after next), a few more are read ahead; all in hand hold at most `budget_bytes`, and
+        after next), a few more are read ahead; all in hand hold at most `budget()`, and
         at most `puts_in_flight` requests are under way. `relays` is taken from in the
         caller's thread. A part whose bytes are not its `sha256` raises ProofFailed. When it
         raises, or is closed, nothing runs on; windows that were yielded stand, those in hand
@@ -254,10 +290,11 @@ class Objects(ABC):
     def copy_range(self, copy: RangeCopy, *, source: Objects | None = None) -> Proof:
         """Let the store copy the bytes, and prove it; no byte passes through this process.
 
-        Where the store cannot prove, or the bytes are in another one (`source`) that is not
-        of its realm, or from which it refuses to copy, they are streamed, a few files at once,
-        and proven on the way. Safe to repeat. Raises ProofFailed (and leaves nothing at the
-        key) when the proof is another digest.
+        A copy of which the store tells no digest that is known is read back once. Where the
+        store cannot copy, or tells a false digest, or the bytes are in another one (`source`)
+        that is not of its realm, or from which it refuses to copy, they are streamed, a few
+        files at once, and proven on the way. Safe to repeat. Raises ProofFailed (and leaves
+        nothing at the key) when the proof is another digest.
         """
 
     @abstractmethod
@@ -275,10 +312,10 @@ class Objects(ABC):
         """Prove that the object is the one meant, by what the store tells of it.
 
         By its SHA-256 (of the whole, of its only part, or of parts whose digests are known),
-        else by an ETag that is an MD5, else by reading it back; with `check.must_read` always
-        by reading it back. An object in an archive class is taken by the store's word, at the
-        least by its size. Raises ProofFailed (other bytes; without `read_back` also bytes the
-        store tells no such digest of), Gone, or Unreadable.
+        else by an ETag that is made of such MD5s, else by reading it back; with
+        `check.must_read` always by reading it back. An object in an archive class is taken by the
+        store's word, at the least by its size. Raises ProofFailed (other bytes; without
+        `read_back` also bytes the store tells no such digest of), Gone, or Unreadable.
         """
 
     @abstractmethod
@@ -287,11 +324,11 @@ class Objects(ABC):
         bucket: str,
         checks: Sequence[Check],
         *,
-        in_flight: int = 16,
+        in_flight: int = 128,
         read_back: bool = True,
     ) -> list[Proof | Gone | ProofFailed | Unreadable]:
         """`verify` for many, in order of `checks`; what is gone, wrong or cannot be read is an
-        answer here."""
+        answer here. Fewer at once than `in_flight` where their bodies are large."""
 
     @abstractmethod
     def list(
@@ -309,7 +346,39 @@ class Objects(ABC):
 
     @abstractmethod
     def abort_uploads(self, bucket: str, prefix: str) -> int:
-        """Abort every unfinished multipart upload under the prefix; returns how many."""
+        """Abort every unfinished multipart upload that the store lists under the prefix; returns
+        how many. Some list those of one whole key alone."""
+
+    @abstractmethod
+    def begin_upload(self, target: Target) -> Upload:
+        """An object that will be put in parts. Each call begins another one; metadata that only
+        this one has tell its object from others' for certain."""
+
+    @abstractmethod
+    def uploaded_parts(self, upload: Upload) -> dict[int, UploadedPart]:
+        """Which parts stand there, by number from 1. A part that was sent again with other bytes
+        may be left out. Raises Gone when the upload is over."""
+
+    @abstractmethod
+    def put_part(self, upload: Upload, number: int, body: bytes | PartBody) -> UploadedPart:
+        """Send one part, replacing what was sent under its number. Safe to repeat.
+
+        The store's word, or its ETag, proves what arrived; where it tells neither, the body is
+        opened twice: hashed, then sent. Raises Gone (the upload is over) or ProofFailed (the body
+        gave other bytes than before, or more or fewer than its size).
+        """
+
+    @abstractmethod
+    def complete_upload(self, upload: Upload, parts: Sequence[UploadedPart]) -> ObjectInfo:
+        """Make the object of these parts, in order of their numbers; returns it as it stands.
+
+        May be repeated: an upload that is over is taken for completed where the object has the
+        parts' size and ETag, and the upload's metadata. Raises Gone where it has not.
+        """
+
+    @abstractmethod
+    def abort_upload(self, upload: Upload) -> None:
+        """Give it up; what was sent goes. May be repeated."""
 
     @abstractmethod
     def ensure_bucket(self, bucket: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
 
-from bagline.errors import Gone, ProofFailed, Unreadable
+from bagline.errors import Gone, ProofFailed, Refused, Unreachable, Unreadable
 from bagline.services.objects.base import (
+    BUDGET_BYTES,
     Body,
+    Budget,
     Check,
+    ObjectInfo,
     Objects,
     Piece,
     Proof,
@@ -16,7 +19,15 @@ from bagline.services.objects.base import (
     Relay,
 )
 from bagline.services.objects.fan import Fan
+from bagline.services.objects.frost import ThawAnswer
+from bagline.services.objects.reading import PIECE_BYTES
 from bagline.services.objects.relaying import reads_of, relayed
+from bagline.units import MIB
+
+BRIEF_IN_FLIGHT = 64
+"""Requests without a body."""
+READ_BACK_BYTES = 32 * MIB
+"""Of small bodies that are read back at once."""
 
 
 class BulkObjects(Objects):
@@ -24,6 +35,26 @@ class BulkObjects(Objects):
 
     def __init__(self, fan: Fan) -> None:
         self._fan = fan
+
+    def head_many(self, bucket: str, keys: Sequence[str]) -> list[ObjectInfo | Gone]:
+        def one(key: str) -> ObjectInfo | Gone:
+            try:
+                return self.head(bucket, key)
+            except Gone as fault:
+                return fault
+
+        return self._fan.many(one, keys, BRIEF_IN_FLIGHT)
+
+    def thaw_many(
+        self, bucket: str, keys: Sequence[str], *, days: int, tier: str
+    ) -> list[ThawAnswer | Gone | Unreachable | Refused]:
+        def one(key: str) -> ThawAnswer | Gone | Unreachable | Refused:
+            try:
+                return self.thaw(bucket, key, days=days, tier=tier)
+            except (Gone, Unreachable, Refused) as fault:
+                return fault
+
+        return self._fan.many(one, keys, BRIEF_IN_FLIGHT)
 
     def read_many(
         self, bucket: str, pieces: Sequence[Piece], *, in_flight: int = 64
@@ -40,19 +71,18 @@ class BulkObjects(Objects):
         self,
         relays: Iterable[Relay],
         *,
-        source: Objects | None = None,
         windows: int = 4,
         puts_in_flight: int = 128,
-        budget_bytes: int = 128 * 1024**2,
+        budget: Budget = lambda: BUDGET_BYTES,
     ) -> Generator[list[Proof]]:
         return relayed(
             relays,
-            read=reads_of(source or self),
-            put=self.put,
+            read=reads_of(self),
+            put=lambda part, body: (part.store or self).put(body),
             fan=self._fan,
             windows=windows,
             puts_in_flight=puts_in_flight,
-            budget_bytes=budget_bytes,
+            budget=budget,
         )
 
     def copy_many(
@@ -65,7 +95,7 @@ class BulkObjects(Objects):
         bucket: str,
         checks: Sequence[Check],
         *,
-        in_flight: int = 16,
+        in_flight: int = 128,
         read_back: bool = True,
     ) -> list[Proof | Gone | ProofFailed | Unreadable]:
         def one(check: Check) -> Proof | Gone | ProofFailed | Unreadable:
@@ -74,4 +104,10 @@ class BulkObjects(Objects):
             except (Gone, ProofFailed, Unreadable) as fault:
                 return fault
 
-        return self._fan.many(one, checks, in_flight)
+        return self._fan.many(one, checks, _within_memory(checks, in_flight))
+
+
+def _within_memory(checks: Sequence[Check], in_flight: int) -> int:
+    """So many at once that the small bodies that are read back take READ_BACK_BYTES."""
+    largest = max((min(c.size, PIECE_BYTES) for c in checks if c.must_read), default=0)
+    return max(1, min(in_flight, READ_BACK_BYTES // max(1, largest)))

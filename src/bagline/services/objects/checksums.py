@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Sequence
-
-_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 def from_hex(digest: str) -> str:
@@ -31,6 +28,18 @@ def composite(part_digests: Sequence[str]) -> str:
     return f"{base64.b64encode(hashlib.sha256(joined).digest()).decode()}-{len(part_digests)}"
 
 
+def md5_etags(md5: str, part_md5: Sequence[str] = ()) -> set[str]:
+    """The ETags that only an object of these MD5s (hex) has: put at once, or copied in parts."""
+    whole = {md5.lower(), composite_md5([md5])} if md5 else set()
+    return whole | ({composite_md5(part_md5)} if part_md5 else set())
+
+
+def composite_md5(part_digests: Sequence[str]) -> str:
+    """The ETag of an object made of parts with these MD5s (hex), where the store makes it so."""
+    joined = b"".join(bytes.fromhex(digest) for digest in part_digests)
+    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(part_digests)}"
+
+
 def proves(told: str, sha256: str, part_sha256: Sequence[str] = ()) -> bool | None:
     """Whether the SHA-256 a store tells is that of the bytes meant.
 
@@ -44,8 +53,3 @@ def proves(told: str, sha256: str, part_sha256: Sequence[str] = ()) -> bool | No
     if told.endswith("-1"):
         return told == composite([sha256])
     return True if part_sha256 and told == composite(part_sha256) else None
-
-
-def is_md5(etag: str) -> bool:
-    """Whether the ETag can be an MD5 (it need not: encrypted objects have others)."""
-    return bool(_MD5.fullmatch(etag))

@@ -23,7 +23,7 @@ from bagline.errors import (
     SlowDown,
     Unreachable,
 )
-from bagline.services.objects.heads import HeadFailed
+from bagline.services.objects.heads import RequestFailed
 
 _PAST_THE_END = "Range specified is not valid for source object"
 """So AWS and versitygw say it of a copy, with the code of any wrong argument."""
@@ -80,8 +80,8 @@ def fault_of(error: BaseException) -> Fault | None:
         if str(said.get("Message", "")).startswith(_PAST_THE_END):
             return Fault(status, "InvalidRange")
         return Fault(status, str(said.get("Code", "")))
-    if isinstance(error, HeadFailed):
-        return Fault(error.status, "")
+    if isinstance(error, RequestFailed):
+        return Fault(error.status, error.code)
     if isinstance(error, NoCredentialsError):
         return Fault(403, "NoCredentials")
     if isinstance(error, ParamValidationError):

@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 import structlog
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.utils import parse_timestamp
 from obstore.store import S3Store
 
 from bagline.errors import BaglineError, Misconfigured, Refused, Unreachable
@@ -31,7 +33,7 @@ from bagline.services.objects.classify import (
     is_about_keys,
 )
 from bagline.services.objects.fan import WIDTH, Fan
-from bagline.services.objects.heads import HeadRequests
+from bagline.services.objects.heads import PlainRequests
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -106,6 +108,17 @@ class Endpoint:
             return host == "localhost"
 
 
+def _moment(text: str) -> datetime:
+    """What stores write is ISO 8601, with few exceptions."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        moment = datetime.min
+    if moment.tzinfo is None:
+        moment = parse_timestamp(text)
+    return moment
+
+
 Keys = Callable[[], tuple[str, str]]
 """Asks for the access key and the secret key as they are now."""
 
@@ -132,14 +145,19 @@ class Connection:
 
     def _make_clients(self, endpoint: Endpoint) -> None:
         """With the endpoint's keys; those there were go on with what they are doing."""
+        inner = botocore.session.Session()
+        # Every key of a listing has a time, and botocore's own reader of them is for any form.
+        parsers = inner.get_component("response_parser_factory")
+        parsers.set_parser_defaults(timestamp_parser=_moment)
         self._session: Any = boto3.session.Session(
+            botocore_session=inner,
             aws_access_key_id=endpoint.access_key,
             aws_secret_access_key=endpoint.secret_key,
             region_name=endpoint.region,
         )
         self._clients: dict[float, Any] = {}
         self._stores = {}
-        self.heads = HeadRequests(
+        self.heads = PlainRequests(
             endpoint.url,
             endpoint.access_key,
             endpoint.secret_key,

@@ -1,4 +1,4 @@
-"""Copies that the store makes by itself, each proven by the digest it answers."""
+"""Copies that the store makes by itself, proven by the digests it answers, else read back once."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from typing import Any
 import structlog
 
 from bagline.errors import BaglineError, BrokenState, Refused, Replaced
-from bagline.services.objects.base import Objects, Proof, ProofMethod, RangeCopy
-from bagline.services.objects.checksums import composite, from_hex, is_md5
+from bagline.services.objects.base import Abilities, Objects, Proof, ProofMethod, RangeCopy
+from bagline.services.objects.checksums import composite, from_hex
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_key, check_target
+from bagline.services.objects.reading import Reader
 from bagline.services.objects.writing import Writer
 
 PARTS_IN_FLIGHT = 4
 
 
 class Unproven(Exception):
-    """The store copied, and did not prove it; the streaming way is left."""
+    """What the store copied is something else, by its own word or by its bytes; the streaming way
+    is left."""
 
 
 @dataclass(frozen=True)
 class _Part:
+    """`sha256` and `md5` are "" where they are not known."""
+
     number: int
     start: int
     length: int
@@ -36,11 +40,13 @@ class Copier:
         self,
         connection: Connection,
         here: Objects,
+        reader: Reader,
         writer: Writer,
         part_bytes: int,
     ) -> None:
         self._connection = connection
         self._here = here
+        self._reader = reader
         self._writer = writer
         self._part_bytes = part_bytes
         self._refused_from = set[str]()
@@ -52,11 +58,12 @@ class Copier:
         check_key(copy.source_key)
         if copy.length < 1:
             raise ValueError("a range copy has at least one byte; put an empty body instead")
-        parts = self._parts(copy) if source is None or self._reaches(source) else None
-        if parts is None or self._here.abilities(copy.target.bucket).range_copy_proof is None:
+        found = self._here.abilities(copy.target.bucket)
+        is_in_reach = source is None or self._reaches(source)
+        if not is_in_reach or found.range_copy_proof is None:
             return self._stream(copy, source or self._here)
         try:
-            return self._copy_by_store(copy, parts, source or self._here)
+            return self._copy_by_store(copy, source or self._here, found)
         except Unproven as doubt:
             self._doubt("copy_unproven", copy, doubt)
         except (Refused, BrokenState) as refusal:
@@ -75,35 +82,41 @@ class Copier:
         target = copy.target
         self._log.warning(event, bucket=target.bucket, key=target.key, why=str(why))
 
-    def _parts(self, copy: RangeCopy) -> list[_Part] | None:
-        """The parts with their digests; None when a part's digest is not known."""
+    def _parts(self, copy: RangeCopy) -> list[_Part]:
+        """The parts, with such digests of them as are known."""
         if copy.length <= self._part_bytes:
             return [_Part(1, copy.start, copy.length, copy.sha256.lower(), copy.md5.lower())]
-        count = -(-copy.length // self._part_bytes)
-        if len(copy.part_sha256) != count:
-            return None
         starts = range(0, copy.length, self._part_bytes)
+        known = zip(
+            _of_each(copy.part_sha256, starts), _of_each(copy.part_md5, starts), strict=True
+        )
         return [
-            _Part(n + 1, copy.start + at, min(self._part_bytes, copy.length - at), digest, "")
-            for n, (at, digest) in enumerate(zip(starts, copy.part_sha256, strict=True))
+            _Part(n, copy.start + at, min(self._part_bytes, copy.length - at), *digests)
+            for n, (at, digests) in enumerate(zip(starts, known, strict=True), 1)
         ]
 
-    def _copy_by_store(self, copy: RangeCopy, parts: Sequence[_Part], source: Objects) -> Proof:
-        """Raises Unproven, or one of ours; then nothing of it is left."""
-        target, client = copy.target, self._connection.copier
+    def _copy_by_store(self, copy: RangeCopy, source: Objects, found: Abilities) -> Proof:
+        """Raises Unproven, or one of ours; then nothing of it is left, but where a copy could not
+        be read back."""
+        target, client, parts = copy.target, self._connection.copier, self._parts(copy)
         where = {"Bucket": target.bucket, "Key": target.key}
+        asks_sha256 = found.copies_ask_sha256
+        algorithm = {"ChecksumAlgorithm": "SHA256"} if asks_sha256 else {}
         with self._connection.asking("copy to", target.bucket, target.key):
             upload = client.create_multipart_upload(
                 **where,
                 ContentType=target.content_type,
                 Metadata=dict(target.metadata),
-                ChecksumAlgorithm="SHA256",
+                **algorithm,
             )["UploadId"]
         try:
             answers = self._copy_parts(copy, upload, parts, source)
-            how = _proof_of(parts, answers)
+            how = _proof_of(parts, answers, found.range_copy_proof)
             for part, answer in zip(parts, answers, strict=True):
-                answer["ChecksumSHA256"] = from_hex(part.sha256)  # the store compares once more
+                if not asks_sha256:  # then none is to be told at the end
+                    answer.pop("ChecksumSHA256", None)
+                elif part.sha256:  # the store compares once more
+                    answer["ChecksumSHA256"] = from_hex(part.sha256)
             with self._connection.asking("complete", target.bucket, target.key):
                 done = client.complete_multipart_upload(
                     **where, UploadId=upload, MultipartUpload={"Parts": answers}
@@ -111,13 +124,19 @@ class Copier:
         except BaseException:
             self._abort(where, upload)
             raise
-        told = done.get("ChecksumSHA256", "")
-        if told and told not in (composite([p.sha256 for p in parts]), from_hex(copy.sha256)):
+        etag, sha256 = done.get("ETag", "").strip('"'), copy.sha256.lower()
+        if _is_another(done.get("ChecksumSHA256", ""), copy, parts) or (
+            how is ProofMethod.READ_BACK and self._read_back(copy, etag) != sha256
+        ):
             with self._connection.asking("delete", target.bucket, target.key):
                 client.delete_object(**where)
-            raise Unproven("the completed object's SHA-256 is another")
-        etag = done.get("ETag", "").strip('"')
-        return Proof(target.bucket, target.key, copy.length, etag, copy.sha256.lower(), how)
+            raise Unproven("the completed object is another")
+        return Proof(target.bucket, target.key, copy.length, etag, sha256, how)
+
+    def _read_back(self, copy: RangeCopy, etag: str) -> str:
+        """The SHA-256 of the bytes that the store copied."""
+        bucket, key = copy.target.bucket, copy.target.key
+        return self._reader.sha256(bucket, key, copy.length, etag, moved=copy.moved)
 
     def _copy_parts(
         self, copy: RangeCopy, upload: str, parts: Sequence[_Part], source: Objects
@@ -165,7 +184,7 @@ class Copier:
             copy.source_bucket, copy.source_key, start=copy.start, length=copy.length, etag=etag
         )
         return self._writer.put_stream(
-            copy.target, _watched(chunks, copy.moved), copy.length, copy.sha256
+            copy.target, _watched(chunks, copy.moved), copy.length, copy.sha256, moved=copy.moved
         )
 
 
@@ -184,19 +203,37 @@ def _watched(chunks: Iterator[bytes], moved: Callable[[], object]) -> Iterator[b
         moved()
 
 
-def _proof_of(parts: Sequence[_Part], answers: Sequence[dict[str, Any]]) -> ProofMethod:
-    """How the store proved every part. Raises Unproven where it did not."""
+def _of_each(digests: Sequence[str], parts: Sequence[int]) -> Sequence[str]:
+    """One for each part; "" where those that are known are of other parts, or none."""
+    return digests if len(digests) == len(parts) else [""] * len(parts)
+
+
+def _proof_of(
+    parts: Sequence[_Part], answers: Sequence[dict[str, Any]], most: ProofMethod | None
+) -> ProofMethod:
+    """How every part is proven: reading back is left where the store tells no digest that is known.
+
+    An ETag proves where it is the MD5, and says nothing where it is not: it need not be one. Nor
+    does it where the probe found that this store's ETags of copies prove nothing (`most`).
+    Raises Unproven where the SHA-256 is another.
+    """
     methods = set()
     for part, answer in zip(parts, answers, strict=True):
         told, etag = answer.get("ChecksumSHA256", ""), answer.get("ETag", "").strip('"')
-        if told:
+        if told and part.sha256:
             if told != from_hex(part.sha256):
                 raise Unproven(f"the store's SHA-256 of part {part.number} is another")
             methods.add(ProofMethod.STORE_SHA256)
-        elif part.md5 and is_md5(etag):
-            if etag != part.md5:
-                raise Unproven(f"the store's MD5 of part {part.number} is another")
+        elif part.md5 and etag == part.md5 and most is not ProofMethod.READ_BACK:
             methods.add(ProofMethod.STORE_MD5)
         else:
-            raise Unproven(f"the store answers no digest of part {part.number}")
+            return ProofMethod.READ_BACK
     return ProofMethod.STORE_MD5 if ProofMethod.STORE_MD5 in methods else methods.pop()
+
+
+def _is_another(told: str, copy: RangeCopy, parts: Sequence[_Part]) -> bool:
+    """Whether the SHA-256 that the store tells of the completed object is not that of the copy."""
+    digests = [part.sha256 for part in parts]
+    if not told or not all(digests):
+        return False
+    return told not in (composite(digests), from_hex(copy.sha256))

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from bagline.services.objects.classify import gravest
+from bagline.services.objects.places import carried
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -24,7 +25,7 @@ class Fan:
         self._pool = ThreadPoolExecutor(width, thread_name_prefix=name)
 
     def submit(self, work: Callable[..., B], *arguments: Any) -> Future[B]:
-        return self._pool.submit(work, *arguments)
+        return self._pool.submit(carried(work), *arguments)
 
     def limited(
         self, work: Callable[[A], B], items: Iterable[A], places: threading.Semaphore
@@ -45,7 +46,7 @@ class Fan:
         try:
             for item in items:
                 places.acquire()
-                futures.append(self._pool.submit(one, item))
+                futures.append(self.submit(one, item))
         except BaseException as error:  # noqa: BLE001 (the caller's iterable; raised by `gathered`)
             failed: Future[B] = Future()
             failed.set_exception(error)
@@ -69,7 +70,7 @@ class Fan:
         try:
             while True:
                 more = islice(rest, max(1, in_flight) - len(running))
-                running |= {self._pool.submit(work, item) for item in more}
+                running |= {self.submit(work, item) for item in more}
                 if not running:
                     break
                 done, running = wait(running, return_when=FIRST_COMPLETED)

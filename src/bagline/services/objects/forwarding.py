@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -18,6 +18,8 @@ from bagline.services.objects.base import (
 )
 from bagline.services.objects.bulk import BulkObjects
 from bagline.services.objects.fan import Fan
+from bagline.services.objects.frost import ThawAnswer
+from bagline.services.objects.parts import PartBody, Upload, UploadedPart
 
 R = TypeVar("R")
 
@@ -43,6 +45,9 @@ class ForwardingObjects(BulkObjects):
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
         return self._ask("head", partial(self._inner.head, bucket, key))
+
+    def thaw(self, bucket: str, key: str, *, days: int, tier: str) -> ThawAnswer:
+        return self._ask("thaw", partial(self._inner.thaw, bucket, key, days=days, tier=tier))
 
     def read(
         self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
@@ -82,6 +87,21 @@ class ForwardingObjects(BulkObjects):
 
     def abort_uploads(self, bucket: str, prefix: str) -> int:
         return self._ask("abort_uploads", partial(self._inner.abort_uploads, bucket, prefix))
+
+    def begin_upload(self, target: Target) -> Upload:
+        return self._ask("begin_upload", partial(self._inner.begin_upload, target))
+
+    def uploaded_parts(self, upload: Upload) -> dict[int, UploadedPart]:
+        return self._ask("uploaded_parts", partial(self._inner.uploaded_parts, upload))
+
+    def put_part(self, upload: Upload, number: int, body: bytes | PartBody) -> UploadedPart:
+        return self._ask("put_part", partial(self._inner.put_part, upload, number, body))
+
+    def complete_upload(self, upload: Upload, parts: Sequence[UploadedPart]) -> ObjectInfo:
+        return self._ask("complete_upload", partial(self._inner.complete_upload, upload, parts))
+
+    def abort_upload(self, upload: Upload) -> None:
+        self._ask("abort_upload", partial(self._inner.abort_upload, upload))
 
     def ensure_bucket(self, bucket: str) -> None:
         self._ask("ensure_bucket", partial(self._inner.ensure_bucket, bucket))

@@ -6,12 +6,16 @@ rest: what is stored must be what was meant.
 
 from __future__ import annotations
 
+import re
+
 from bagline.services.objects.base import Target
 
 KEY_BYTES = 1_024
 METADATA_BYTES = 2_048
 """S3's limit on user metadata, names and values together."""
 
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and halves of characters."""
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 
@@ -22,7 +26,7 @@ def check_key(key: str) -> None:
     segments = key.split("/")
     if "" in segments or "." in segments or ".." in segments:
         raise ValueError(f"the key {key!r} has an empty, '.' or '..' segment")
-    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in key):
+    if _UNFIT.search(key):
         raise ValueError(f"the key {key!r} has a control character, or is not Unicode")
     if len(key.encode()) > KEY_BYTES:
         raise ValueError(f"the key {key[:40]!r}… has more than {KEY_BYTES} bytes")

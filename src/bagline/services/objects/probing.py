@@ -11,7 +11,7 @@ from typing import Any
 
 from bagline.errors import BaglineError, Refused, Unreachable
 from bagline.services.objects.base import Abilities, ProofMethod
-from bagline.services.objects.checksums import from_hex, is_md5, proves
+from bagline.services.objects.checksums import from_hex, proves
 from bagline.services.objects.classify import fault_of
 from bagline.services.objects.connection import Connection
 
@@ -19,6 +19,18 @@ PREFIX = "bagline-probe/"
 QUESTIONS = 4
 """Asked at once."""
 BYTES = b"Bagline asks what this store can prove.\n"
+
+_FROM_WORST = (None, ProofMethod.READ_BACK, ProofMethod.STORE_MD5, ProofMethod.STORE_SHA256)
+_REMARKS = {
+    None: "the store makes no copies by itself: files are streamed",
+    ProofMethod.READ_BACK: "UploadPartCopy answers no digest: each copy is read back once",
+    ProofMethod.STORE_MD5: "UploadPartCopy answers an MD5, and no SHA-256",
+    ProofMethod.STORE_SHA256: "UploadPartCopy answers the SHA-256 when it is not asked for",
+}
+
+
+class _FalseDigest(Exception):
+    """The store tells of a copy what is not so."""
 
 
 class Probe:
@@ -39,14 +51,20 @@ class Probe:
                 self._put(put_key, BYTES)
                 head_tells = pool.submit(self._head_tells, put_key)
                 put_proof = pool.submit(self._put_proof, put_key, bad_key)
-                copy_proof = pool.submit(self._copy_proof, put_key, copy_key)
+                copies = pool.submit(self._copies, put_key, copy_key)
                 swept = pool.submit(self._sweep)
-                asked: list[Future[Any]] = [head_tells, put_proof, copy_proof, swept]
+                asked: list[Future[Any]] = [head_tells, put_proof, copies, swept]
                 wait(asked)
             finally:
                 list(pool.map(self._remove, (put_key, copy_key, bad_key)))
-        found = put_proof.result(), copy_proof.result(), head_tells.result()
-        return Abilities(*found, remarks=tuple(sorted(self._remarks)))
+        proven, asks_sha256 = copies.result()
+        return Abilities(
+            put_proof=put_proof.result(),
+            range_copy_proof=proven,
+            copies_ask_sha256=asks_sha256,
+            head_tells_sha256=head_tells.result(),
+            remarks=tuple(sorted(self._remarks)),
+        )
 
     def _put(self, key: str, data: bytes, digest: str = "") -> None:
         with self._connection.asking("probe", self._bucket, key):
@@ -83,45 +101,59 @@ class Probe:
         md5 = hashlib.md5(BYTES, usedforsecurity=False).hexdigest()
         return ProofMethod.STORE_MD5 if etag == md5 else ProofMethod.READ_BACK
 
-    def _copy_proof(self, source: str, key: str) -> ProofMethod | None:
-        """The store is asked to copy the probe's bytes but the first and the last."""
-        try:
-            told = self._copy_part(source, key)
-        except Unreachable:
-            raise
-        except (BaglineError, KeyError) as error:
-            self._remarks.append(f"UploadPartCopy does not work here ({error}): files are streamed")
-            return None
-        inner = BYTES[1:-1]
-        if told.get("ChecksumSHA256") == from_hex(hashlib.sha256(inner).hexdigest()):
-            return ProofMethod.STORE_SHA256
-        if told.get("ChecksumSHA256"):
-            self._remarks.append("UploadPartCopy answers a false SHA-256: files are streamed")
-            return None
-        etag = told.get("ETag", "").strip('"')
-        if is_md5(etag) and etag == hashlib.md5(inner, usedforsecurity=False).hexdigest():
-            self._remarks.append("UploadPartCopy answers an MD5, and no SHA-256")
-            return ProofMethod.STORE_MD5
-        self._remarks.append("UploadPartCopy answers no digest: files are streamed")
-        return None
+    def _copies(self, source: str, key: str) -> tuple[ProofMethod | None, bool]:
+        """The best proof of the store's own copies, and whether it gives it when it is asked for
+        their SHA-256, or when it is not."""
+        asked = self._copy_proof(source, key, asks_sha256=True)
+        found = asked, True
+        if asked is not ProofMethod.STORE_SHA256:
+            plain = self._copy_proof(source, key, asks_sha256=False)
+            if _FROM_WORST.index(plain) > _FROM_WORST.index(asked):
+                found = plain, False
+            self._remarks.append(_REMARKS[found[0]])
+        return found
 
-    def _copy_part(self, source: str, key: str) -> dict[str, str]:
+    def _copy_proof(self, source: str, key: str, *, asks_sha256: bool) -> ProofMethod | None:
+        """What proves such a copy; None where the store makes none."""
         where = {"Bucket": self._bucket, "Key": key}
-        with self._connection.asking("probe", self._bucket, key):
-            upload = self._connection.boto.create_multipart_upload(
-                **where, ChecksumAlgorithm="SHA256"
-            )
-            try:
-                answer: dict[str, str] = self._connection.boto.upload_part_copy(
-                    **where,
-                    UploadId=upload["UploadId"],
-                    PartNumber=1,
-                    CopySource={"Bucket": self._bucket, "Key": source},
-                    CopySourceRange=f"bytes=1-{len(BYTES) - 2}",
-                )["CopyPartResult"]
-            finally:
-                self._connection.boto.abort_multipart_upload(**where, UploadId=upload["UploadId"])
-        return answer
+        try:
+            with self._connection.asking("probe", self._bucket, key):
+                upload = self._connection.boto.create_multipart_upload(
+                    **where, **({"ChecksumAlgorithm": "SHA256"} if asks_sha256 else {})
+                )["UploadId"]
+                try:
+                    return self._copy_part(source, {**where, "UploadId": upload}, asks_sha256)
+                except BaseException:
+                    with contextlib.suppress(Exception):  # what is left is swept by the next probe
+                        self._connection.boto.abort_multipart_upload(**where, UploadId=upload)
+                    raise
+        except (BaglineError, KeyError, _FalseDigest) as error:
+            if isinstance(error, Unreachable) and not _is_answer(error):
+                raise
+            how = "asked for its SHA-256" if asks_sha256 else "not asked for a digest"
+            self._remarks.append(f"UploadPartCopy does not work when {how} ({error})")
+            return None
+
+    def _copy_part(self, source: str, upload: dict[str, str], asks_sha256: bool) -> ProofMethod:
+        """The whole way of a copy: of the probe's bytes but the first and the last."""
+        inner = BYTES[1:-1]
+        digest = from_hex(hashlib.sha256(inner).hexdigest())
+        told: dict[str, str] = self._connection.boto.upload_part_copy(
+            **upload,
+            PartNumber=1,
+            CopySource={"Bucket": self._bucket, "Key": source},
+            CopySourceRange=f"bytes=1-{len(inner)}",
+        )["CopyPartResult"]
+        if told.get("ChecksumSHA256", digest) != digest:
+            raise _FalseDigest("it answers a false SHA-256")
+        part = {"PartNumber": 1, "ETag": told["ETag"]}
+        if asks_sha256:
+            part["ChecksumSHA256"] = digest
+        self._connection.boto.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
+        if told.get("ChecksumSHA256"):
+            return ProofMethod.STORE_SHA256
+        is_md5 = told["ETag"].strip('"') == hashlib.md5(inner, usedforsecurity=False).hexdigest()
+        return ProofMethod.STORE_MD5 if is_md5 else ProofMethod.READ_BACK
 
     def _sweep(self) -> None:
         """What may not be listed here may also be left."""
@@ -157,3 +189,9 @@ class Probe:
             self._remarks.append(f"the probe's object {key} could not be removed")
         except BaglineError:
             self._remarks.append(f"the probe's object {key} may be left")
+
+
+def _is_answer(fault: BaglineError) -> bool:
+    """Whether the store answered so, and would again: elsewhere it is worth another try."""
+    said = fault_of(fault.__cause__) if fault.__cause__ else None
+    return said is not None and 400 <= (said.status or 0) < 500 and said.status not in (408, 429)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import obstore
@@ -16,12 +18,15 @@ from bagline.model.times import from_datetime
 from bagline.services.objects.base import ObjectInfo
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_key
+from bagline.services.objects.places import waited_for
 from bagline.units import MIB
 
 WINDOW_BYTES = 8 * MIB
 """Bytes of one ranged GET of a stream."""
 WINDOWS_AHEAD = 3
 PIECE_BYTES = MIB
+LARGE_HASHED = 4
+"""Objects above PIECE_BYTES that are hashed at once: each has a window of its own in memory."""
 RESUMES = 5
 """How often a stream that broke off is taken up again at its next byte, without progress."""
 RESUME_SECONDS = 0.2
@@ -31,6 +36,7 @@ RESUME_SECONDS = 0.2
 class Reader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._large = threading.BoundedSemaphore(LARGE_HASHED)
 
     def read(self, bucket: str, key: str, start: int, length: int | None, etag: str) -> bytes:
         check_key(key)
@@ -64,22 +70,45 @@ class Reader:
             for future in ahead:
                 future.cancel()
 
-    def small(self, bucket: str, key: str, length: int) -> tuple[bytes, ObjectInfo]:
-        """The first `length` bytes, at least one, and what the store tells with them: the
-        object's size, ETag and date. One request."""
+    def told_and_hashed(
+        self, bucket: str, key: str, size: int, *, moved: Callable[[], object] = lambda: None
+    ) -> tuple[ObjectInfo, str]:
+        """What the store tells with the bytes of an object (its size, ETag and date), and the
+        SHA-256 of as many as are to be there, at least one. Of an object of another size only the
+        first ones are hashed. A request for each WINDOW_BYTES, and no HEAD."""
         check_key(key)
+        with self._place(size, moved):
+            hasher = hashlib.sha256()
+            info, at = self._first(bucket, key, min(size, WINDOW_BYTES), hasher.update)
+            if info.size == size and size > PIECE_BYTES:
+                moved()
+                for chunk in self.stream(bucket, key, at, size - at, info.etag):
+                    hasher.update(chunk)
+                    moved()
+        return info, hasher.hexdigest()
+
+    def _first(
+        self, bucket: str, key: str, length: int, take: Callable[[Any], object]
+    ) -> tuple[ObjectInfo, int]:
+        """How many of the first `length` bytes came: a large object's may break off, and then
+        be gone on with, once the store has told which object it is."""
+        came = 0
         with self._connection.asking("read", bucket, key):
             options: Any = {"range": (0, length)}
             answer = obstore.get(self._connection.store(bucket), key, options=options)
-            data, meta = bytes(answer.bytes()), answer.meta
-        info = ObjectInfo(
-            bucket=bucket,
-            key=key,
-            size=meta["size"],
-            etag=(meta["e_tag"] or "").strip('"'),
-            last_modified=from_datetime(meta["last_modified"]),
-        )
-        return data, info
+            info = _told_with(answer.meta, bucket, key)
+        try:
+            with self._connection.asking("read", bucket, key):
+                for chunk in answer.stream(min_chunk_size=PIECE_BYTES):
+                    take(chunk)
+                    came += len(chunk)
+        except Unreachable:
+            if length <= PIECE_BYTES:
+                raise
+        return info, came
+
+    def _place(self, size: int, moved: Callable[[], object]) -> AbstractContextManager[object]:
+        return waited_for(self._large, moved) if size > PIECE_BYTES else nullcontext()
 
     def sha256(
         self,
@@ -91,13 +120,13 @@ class Reader:
         moved: Callable[[], object] = lambda: None,
     ) -> str:
         """In hex, of an object read back whole; `moved` is called as its bytes come."""
-        hasher = hashlib.sha256()
         if size <= PIECE_BYTES:
-            hasher.update(self._range(bucket, key, 0, size, etag))
-            return hasher.hexdigest()
-        for chunk in self.stream(bucket, key, 0, size, etag):
-            hasher.update(chunk)
-            moved()
+            return hashlib.sha256(self._range(bucket, key, 0, size, etag)).hexdigest()
+        hasher = hashlib.sha256()
+        with self._place(size, moved):
+            for chunk in self.stream(bucket, key, 0, size, etag):
+                hasher.update(chunk)
+                moved()
         return hasher.hexdigest()
 
     def _range(self, bucket: str, key: str, start: int, length: int, etag: str) -> bytes:
@@ -152,6 +181,16 @@ class Reader:
             )
         for chunk in answer.stream(min_chunk_size=PIECE_BYTES):
             yield bytes(chunk)
+
+
+def _told_with(meta: Any, bucket: str, key: str) -> ObjectInfo:
+    return ObjectInfo(
+        bucket=bucket,
+        key=key,
+        size=meta["size"],
+        etag=(meta["e_tag"] or "").strip('"'),
+        last_modified=from_datetime(meta["last_modified"]),
+    )
 
 
 def _check_end(found: ObjectInfo, end: int) -> None:

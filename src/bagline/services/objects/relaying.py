@@ -14,15 +14,16 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 
 from bagline.errors import ProofFailed
-from bagline.services.objects.base import Body, Objects, Proof, Relay
+from bagline.services.objects.base import Body, Budget, Objects, Proof, Relay, RelayPart
 from bagline.services.objects.classify import gravest
 from bagline.services.objects.fan import Fan
+from bagline.services.objects.places import carried
 
 READ_AHEAD = 2
 """So many windows are read while those before them are put."""
 
 Read = Callable[[Relay], bytes]
-Put = Callable[[Body], Proof]
+Put = Callable[[RelayPart, Body], Proof]
 
 
 def reads_of(objects: Objects) -> Read:
@@ -50,7 +51,7 @@ class _Flow:
         if not relay.parts:
             self._over.set()
 
-    def bodies(self) -> Iterator[tuple[int, Body]]:
+    def bodies(self) -> Iterator[tuple[int, RelayPart, Body]]:
         """Numbered. Waits until the window is read. Raises what reading raised."""
         data = memoryview(self._reading.result() if self._reading else b"")
         self._reading = None  # the window is let go with the last body
@@ -58,7 +59,7 @@ class _Flow:
             raise ProofFailed(f"a window of {self.relay.length} bytes came with {data.nbytes}")
         for number, part in enumerate(self.relay.parts):
             body = data[part.offset : part.offset + part.length]
-            yield number, Body(part.target, body, part.sha256)
+            yield number, part, Body(part.target, body, part.sha256)
 
     def proven(self, number: int, proof: Proof) -> None:
         self._proofs[number] = proof
@@ -110,7 +111,7 @@ class _Putters:
         self._waiting.put(flow)
         more = min(self._idle_places, len(flow.relay.parts))
         for _ in range(more):
-            self._pool.submit(self._work)
+            self._pool.submit(carried(self._work))
         self._idle_places -= more
 
     def next_window(self) -> None:
@@ -124,14 +125,14 @@ class _Putters:
         self._windows.release()
         self._pool.shutdown()
 
-    def _bodies(self) -> Iterator[tuple[_Flow, int, Body]]:
+    def _bodies(self) -> Iterator[tuple[_Flow, int, RelayPart, Body]]:
         while (flow := self._waiting.get()) is not None:
             self._windows.acquire()
             if self._closed:
                 return
             try:
-                for number, body in flow.bodies():
-                    yield flow, number, body
+                for number, part, body in flow.bodies():
+                    yield flow, number, part, body
             except BaseException as fault:  # noqa: BLE001 (raised where the window's turn comes)
                 flow.unread(fault)
 
@@ -141,9 +142,9 @@ class _Putters:
                 taken = None if self._closed else next(self._next, None)
             if taken is None:
                 return
-            flow, number, body = taken
+            flow, number, part, body = taken
             try:
-                flow.proven(number, self._put(body))
+                flow.proven(number, self._put(part, body))
             except BaseException as fault:  # noqa: BLE001 (raised where the window's turn comes)
                 flow.failed(fault)
             del taken, flow, body  # a thread that waits must not hold its last window
@@ -157,7 +158,7 @@ def relayed(
     fan: Fan,
     windows: int,
     puts_in_flight: int,
-    budget_bytes: int,
+    budget: Budget,
 ) -> Generator[list[Proof]]:
     """The proofs of each window, in order. Nothing runs on after it ends or raises."""
     flows: deque[_Flow] = deque()
@@ -165,9 +166,7 @@ def relayed(
     putters = _Putters(put, windows, puts_in_flight)
     try:
         for relay in relays:
-            while flows and (
-                len(flows) >= windows + READ_AHEAD or held + relay.length > budget_bytes
-            ):
+            while flows and (len(flows) >= windows + READ_AHEAD or held + relay.length > budget()):
                 yield flows[0].proofs()
                 held -= flows.popleft().relay.length
                 putters.next_window()

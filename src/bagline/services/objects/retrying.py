@@ -25,7 +25,7 @@ LONG_SECONDS = 5.0
 
 
 BRIEF_REQUESTS = frozenset({"head"})
-LONG_REQUESTS = frozenset({"copy_range"})
+LONG_REQUESTS = frozenset({"copy_range", "put_part", "complete_upload"})
 """Long by their nature: these have their number of tries, whatever they take."""
 
 

@@ -1,13 +1,13 @@
 """S3 and compatibles: obstore carries bytes, boto3 does what it alone speaks.
 
 What each room does: `reading`, `writing`, `copying`, `verifying`, `keeping` (lists,
-deletes, buckets), `probing`; `connection` holds the clients, `classify` their errors.
+deletes, buckets), `thawing`, `probing`; `connection` holds the clients, `classify` their errors.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from bagline.services.objects.base import (
     PART_COPY_BYTES,
@@ -24,9 +24,13 @@ from bagline.services.objects.base import (
 from bagline.services.objects.bulk import BulkObjects
 from bagline.services.objects.connection import Connection, Endpoint, Keys
 from bagline.services.objects.copying import Copier
+from bagline.services.objects.frost import ThawAnswer
 from bagline.services.objects.keeping import Keeper
+from bagline.services.objects.parts import PartBody, Upload, UploadedPart
 from bagline.services.objects.probing import Probe
 from bagline.services.objects.reading import Reader
+from bagline.services.objects.thawing import Thawer
+from bagline.services.objects.uploading import Uploader
 from bagline.services.objects.verifying import Verifier
 from bagline.services.objects.writing import Writer
 
@@ -62,11 +66,13 @@ class S3Objects(BulkObjects):
         super().__init__(self._connection.fan)
         self._reader = Reader(self._connection)
         self._keeper = Keeper(self._connection)
+        self._thawer = Thawer(self._connection)
         self._writer = Writer(
             self._connection, self._reader, self._put_proof, self._keeper.abort_uploads
         )
+        self._uploader = Uploader(self._connection)
         self._verifier = Verifier(self._connection, self._reader)
-        self._copier = Copier(self._connection, self, self._writer, part_copy_bytes)
+        self._copier = Copier(self._connection, self, self._reader, self._writer, part_copy_bytes)
         self._abilities: Abilities | None = None
         self._probing = threading.Lock()
 
@@ -79,6 +85,9 @@ class S3Objects(BulkObjects):
 
     def head(self, bucket: str, key: str) -> ObjectInfo:
         return self._connection.heads.head(bucket, key)
+
+    def thaw(self, bucket: str, key: str, *, days: int, tier: str) -> ThawAnswer:
+        return self._thawer.thaw(bucket, key, days, tier)
 
     def read(
         self, bucket: str, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
@@ -117,6 +126,21 @@ class S3Objects(BulkObjects):
 
     def abort_uploads(self, bucket: str, prefix: str) -> int:
         return self._keeper.abort_uploads(bucket, prefix)
+
+    def begin_upload(self, target: Target) -> Upload:
+        return self._uploader.begin(target)
+
+    def uploaded_parts(self, upload: Upload) -> dict[int, UploadedPart]:
+        return self._uploader.parts(upload)
+
+    def put_part(self, upload: Upload, number: int, body: bytes | PartBody) -> UploadedPart:
+        return self._uploader.put(upload, number, body)
+
+    def complete_upload(self, upload: Upload, parts: Sequence[UploadedPart]) -> ObjectInfo:
+        return self._uploader.complete(upload, parts)
+
+    def abort_upload(self, upload: Upload) -> None:
+        self._uploader.abort(upload)
 
     def ensure_bucket(self, bucket: str) -> None:
         self._keeper.ensure_bucket(bucket)

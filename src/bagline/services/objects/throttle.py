@@ -1,6 +1,7 @@
 """How many requests a store is asked at once: fewer when it suffers, more again slowly.
 
-One throttle a store, shared by every item of a worker. It halves when the store says
+One throttle a store, shared by every item of a worker, each of which gets its share of the
+places (`places`). It halves when the store says
 "slow down", shrinks a little when answers take much longer than they used to, and grows
 by one place for each full round of requests that went well (AIMD, as TCP does).
 """
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 import structlog
 
 from bagline.errors import SlowDown
+from bagline.services.objects.places import FairPlaces
 
 MOST = 128
 LEAST = 4
@@ -35,7 +37,8 @@ class Throttle:
         self._most = most
         self._least = least
         self._clock = clock
-        self._room = threading.Condition()
+        self._room = threading.Lock()
+        self._places = FairPlaces()
         self._busy = 0
         self._limit = float(most)
         self._usual = 0.0
@@ -48,33 +51,52 @@ class Throttle:
         """How many requests may be under way now."""
         return int(self._limit)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a place."""
+        with self._room:
+            return self._places.waiting
+
     @contextmanager
     def place(self, *, is_brief: bool = True) -> Iterator[None]:
         """One request's place; waits for one. What the request raises passes through.
 
         Only brief requests (a head, a small put) tell by their time how the store is.
         """
-        with self._room:
-            while self._busy >= int(self._limit):
-                self._room.wait()
-            self._busy += 1
+        who = self._enter()
         began = self._clock()
         try:
             yield
         except SlowDown:
-            self._leave()
+            self._leave(who)
             self._step_down(0.5, "the store says slow down")
             raise
         except BaseException:
-            self._leave()
+            self._leave(who)
             raise
-        self._leave()
+        self._leave(who)
         self._went_well(self._clock() - began if is_brief else None)
 
-    def _leave(self) -> None:
+    def _enter(self) -> object:
+        """Waits for a place; returns whose it is."""
+        with self._room:
+            if self._busy < int(self._limit) and not self._places.is_anybody_waiting:
+                self._busy += 1
+                return self._places.take()
+            who, turn = self._places.queue_up()
+        turn.wait()
+        return who
+
+    def _leave(self, who: object) -> None:
         with self._room:
             self._busy -= 1
-            self._room.notify()
+            self._places.leave(who)
+            self._give_places()
+
+    def _give_places(self) -> None:
+        while self._places.is_anybody_waiting and self._busy < int(self._limit):
+            self._busy += 1
+            self._places.next()
 
     def _went_well(self, seconds: float | None) -> None:
         with self._room:
@@ -84,7 +106,7 @@ class Throttle:
             suffers = self._recent > max(self._usual * SUFFERS_FACTOR, SUFFERS_SECONDS)
             if not suffers and self._limit < self._most:
                 self._limit = min(self._limit + 1.0 / self._limit, float(self._most))
-                self._room.notify()
+                self._give_places()
         if suffers:
             self._step_down(SHRINK, "answers take longer and longer")
 

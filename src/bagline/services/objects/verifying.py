@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from contextlib import AbstractContextManager, nullcontext
-
-from bagline.errors import BrokenState, ProofFailed, Refused, SlowDown, Unreachable, Unreadable
+from bagline.errors import (
+    BrokenState,
+    ProofFailed,
+    Refused,
+    Replaced,
+    SlowDown,
+    Unreachable,
+    Unreadable,
+)
 from bagline.services.objects.base import Check, ObjectInfo, Proof, ProofMethod
-from bagline.services.objects.checksums import is_md5, proves
+from bagline.services.objects.checksums import md5_etags, proves
 from bagline.services.objects.classify import fault_of
 from bagline.services.objects.connection import Connection
-from bagline.services.objects.reading import PIECE_BYTES, Reader
+from bagline.services.objects.reading import Reader
 
-LARGE_READS = 4
-"""Objects above PIECE_BYTES that are read back at once: each has a window of its own in memory."""
 ARCHIVED = "InvalidObjectState"
 """The code with which stores refuse to read what lies in an archive class."""
 
@@ -23,17 +25,20 @@ class Verifier:
     def __init__(self, connection: Connection, reader: Reader) -> None:
         self._connection = connection
         self._reader = reader
-        self._large = threading.BoundedSemaphore(LARGE_READS)
+        self._archives = set[str]()
+        """Buckets in which something archived was found: there a HEAD is asked for first."""
 
     def verify(self, bucket: str, check: Check, read_back: bool) -> Proof:
-        if check.must_read and 0 < check.size <= PIECE_BYTES:
-            proof = self._read_small(bucket, check)
+        if check.must_read and check.size and bucket not in self._archives:
+            proof = self._read_at_once(bucket, check)
             if proof is not None:
                 return proof
         info, told = self._connection.heads.head_with_checksum(bucket, check.key)
         if info.size != check.size:
             raise ProofFailed(f"{bucket}/{check.key} has {info.size} bytes, not {check.size}")
         word = _word(info, told, check)
+        if info.is_archived:
+            self._archives.add(bucket)
         if check.must_read or (word is None and read_back):
             if not info.is_archived and (proof := self._read_back(info, check)) is not None:
                 return proof
@@ -42,32 +47,29 @@ class Verifier:
             raise ProofFailed(f"the store tells no digest that proves {bucket}/{check.key}")
         return _proof(info, check, word)
 
-    def _read_small(self, bucket: str, check: Check) -> Proof | None:
-        """The proof by one request; None where it takes another one to say what is wrong."""
+    def _read_at_once(self, bucket: str, check: Check) -> Proof | None:
+        """The proof by GETs alone; None where it takes another request to say what is wrong."""
         try:
-            data, info = self._reader.small(bucket, check.key, check.size)
+            info, digest = self._reader.told_and_hashed(
+                bucket, check.key, check.size, moved=check.moved
+            )
         except SlowDown:
             raise
         except Unreachable as fault:
             self._connection.heads.head(bucket, check.key)  # it is there, and the store answers
             raise Unreadable(f"{bucket}/{check.key} cannot be read: {fault}") from fault
-        except (Refused, BrokenState):
+        except (Refused, BrokenState, Replaced):
             return None
-        is_right = hashlib.sha256(data).hexdigest() == check.sha256.lower()
-        if info.size != check.size or not is_right:
+        if info.size != check.size or digest != check.sha256.lower():
             return None
         return _proof(info, check, ProofMethod.READ_BACK)
 
     def _read_back(self, info: ObjectInfo, check: Check) -> Proof | None:
         """The proof; None where the store says only now that the object is archived."""
-        place: AbstractContextManager[object] = nullcontext()
-        if info.size > PIECE_BYTES:
-            place = self._large
         try:
-            with place:
-                found = self._reader.sha256(
-                    info.bucket, info.key, info.size, info.etag, moved=check.moved
-                )
+            found = self._reader.sha256(
+                info.bucket, info.key, info.size, info.etag, moved=check.moved
+            )
         except Refused as fault:
             said = fault_of(fault.__cause__) if fault.__cause__ else None
             if said is None or said.code != ARCHIVED:
@@ -90,9 +92,7 @@ def _word(info: ObjectInfo, told: str, check: Check) -> ProofMethod | None:
         raise _others(info, ProofMethod.STORE_SHA256)
     if right:
         return ProofMethod.STORE_SHA256
-    if check.md5 and is_md5(info.etag) and info.etag == check.md5.lower():
-        return ProofMethod.STORE_MD5
-    return None
+    return ProofMethod.STORE_MD5 if info.etag in md5_etags(check.md5, check.part_md5) else None
 
 
 def _others(info: ObjectInfo, how: ProofMethod) -> ProofFailed:

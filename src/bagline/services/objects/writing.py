@@ -14,6 +14,7 @@ from bagline.errors import BaglineError, ProofFailed
 from bagline.services.objects.base import Body, Proof, ProofMethod, Target
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import check_target
+from bagline.services.objects.places import waited_for
 from bagline.services.objects.reading import Reader
 from bagline.units import MIB
 
@@ -82,14 +83,25 @@ class Writer:
                 "they were removed"
             )
 
-    def put_stream(self, target: Target, chunks: Iterable[bytes], size: int, sha256: str) -> Proof:
+    def put_stream(
+        self,
+        target: Target,
+        chunks: Iterable[bytes],
+        size: int,
+        sha256: str,
+        *,
+        moved: Callable[[], object] = lambda: None,
+    ) -> Proof:
         check_target(target)
         checked = _Checked(target, chunks, size, sha256)
         if size <= SINGLE_PUT_BYTES:
             return self.put(Body(target, b"".join(checked), sha256))
         how = self._put_proof(target.bucket)
         try:
-            with self._streams, self._connection.asking("put", target.bucket, target.key):
+            with (
+                waited_for(self._streams, moved),
+                self._connection.asking("put", target.bucket, target.key),
+            ):
                 answer = obstore.put(
                     self._connection.store(target.bucket),
                     target.key,

@@ -8,13 +8,16 @@ whole record.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from bagline.model.bag_form import BagForm
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
-from bagline.model.workitem import WorkItem
+from bagline.model.workitem import ACTION_INGEST, WorkItem
 from bagline.problems import Problem
+from bagline.services.registry.open_changes import changing
 
 
 class Missing(Exception):
@@ -42,6 +45,25 @@ class WorkItemFilter:
     retry: bool | None = None
 
 
+OF_ONE_BAG = 1_000
+OTHERS = 20
+"""So many open items of one bag are told of beside the one that is asked for."""
+
+
+class Begun(NamedTuple):
+    """A work item as it stands now, the other open ones of its bag and action, newest first, and
+    whether it was saved."""
+
+    item: WorkItem
+    others: Sequence[WorkItem]
+    is_saved: bool
+
+
+Begin = Callable[[WorkItem, Sequence[WorkItem]], bool]
+"""Is given a work item and the other open ones of its bag; writes into the item what is to stand
+once it has begun, and says whether it does."""
+
+
 class Registry(ABC):
     # -- institutions
     @abstractmethod
@@ -64,14 +86,38 @@ class Registry(ABC):
         """Newest first by date_processed, then id."""
 
     @abstractmethod
+    def begin_work_item(
+        self,
+        item_id: int,
+        begin: Begin,
+        *,
+        with_others: bool = True,
+    ) -> Begun | None:
+        """Read the item and the other open ones of its bag and action (institution, name; not
+        completed; none are asked for without `with_others`), and save it with what `begin`,
+        given both, wrote into it, where that says so; None when there is no such item. `begin`
+        asks no service, and may be asked more than once.
+
+        The item is saved as it was read, or not at all; in a database the others have not changed
+        either. Over another Registry's API, where there is no such step, the item is read last,
+        just before it is saved.
+        """
+
+    @abstractmethod
     def save_work_item(
-        self, item: WorkItem, *, unless_status: Sequence[str] = (), unless_changed: bool = False
+        self,
+        item: WorkItem,
+        *,
+        unless_status: Sequence[str] = (),
+        unless_changed: bool = False,
+        problems: Sequence[Problem] | None = None,
     ) -> WorkItem:
         """Create it (id 0) or replace it; returns it as saved.
 
         Nothing is written when the stored row has one of `unless_status` (somebody
         cancelled it meanwhile), or with `unless_changed` when it was saved since `item` was
-        read (its `updated_at` is another): the stored row is returned instead.
+        read (its `updated_at` is another): the stored row is returned instead. `problems`
+        replace the item's (`save_problems`), also then; in one step where the Registry can.
         """
 
     @abstractmethod
@@ -80,6 +126,27 @@ class Registry(ABC):
         that one is returned instead. Both in one step, so of many who ask one creates it; over
         another Registry's API, where there is no such step, one after the other."""
 
+    @abstractmethod
+    def items_of_bag(self, institution_id: int, name: str, *, action: str = "") -> list[WorkItem]:
+        """Work items of a bag, `name` with or without `.tar`; of every action, or of that one.
+        Newest first, as `work_items` has them; the newest 1,000."""
+
+    @abstractmethod
+    def open_change(self, item: WorkItem, *, follows: int = 0) -> WorkItem:
+        """Create it, unless an open item of its bag stands against it (`open_changes`); `follows`
+        is the id of one that it takes the place of. Raises Conflict, which names the open one.
+
+        Both in one step, so of many who ask one creates it. Over another Registry's API, where
+        there is no such step, one after the other: who works on it asks again (`items_of_bag`)
+        before the first byte changes. Not safe to repeat: what a lost answer created stands
+        against the repeat.
+        """
+
+    def changing_ingest(self, institution_id: int, name: str) -> WorkItem | None:
+        """The ingest of the bag that may have changed preserved bytes, and has not recorded
+        their digests: until another has, its object is left alone. None when there is none."""
+        return changing(self.items_of_bag(institution_id, name, action=ACTION_INGEST))
+
     # -- objects
     @abstractmethod
     def intellectual_object(self, identifier: str) -> IntellectualObject | None:
@@ -87,16 +154,44 @@ class Registry(ABC):
 
     @abstractmethod
     def save_intellectual_object(self, object: IntellectualObject) -> IntellectualObject:
-        """Create it (id 0; where the identifier exists, that one is taken) or replace it."""
+        """Create it (id 0; where the identifier exists, that one is taken) or replace it. Its
+        `bag_form` is kept in the same step; one without leaves what was kept before. Another
+        Registry's API keeps none."""
+
+    @abstractmethod
+    def bag_form(self, object_id: int) -> BagForm | None:
+        """How the object's newest bag came in; None where the Registry does not know: then what
+        is usual for the object's profile holds."""
 
     # -- files
     @abstractmethod
-    def files(self, identifiers: Sequence[str]) -> dict[str, GenericFile]:
-        """Those that exist, by identifier, with checksums, storage records and events."""
+    def files(
+        self, identifiers: Sequence[str], *, with_events: bool = True
+    ) -> dict[str, GenericFile]:
+        """Those that exist, by identifier, with checksums, storage records and events. Without
+        `with_events`, which is cheaper, they may come without events."""
 
     @abstractmethod
-    def iter_object_files(self, object_id: int) -> Iterator[list[GenericFile]]:
+    def finds_files(self) -> bool:
+        """Whether `files` asks for many in one request. Where not, and another's API shows one a
+        request: who wants an object's files takes `iter_object_files`."""
+
+    @abstractmethod
+    def iter_object_files(
+        self, object_id: int, *, with_deleted: bool = False
+    ) -> Iterator[list[GenericFile]]:
         """Every active file of the object, in batches, with checksums and storage records."""
+
+    @abstractmethod
+    def files_in_order(self, object_id: int, *, after: str = "") -> Iterator[list[GenericFile]]:
+        """Every active file of the object whose identifier comes after that one, in batches of at
+        most 1,000, with checksums and storage records.
+
+        In the order of the identifiers' bytes in UTF-8, and to begin in the middle costs nothing.
+        Over another Registry's API: in the order it sorts identifiers by, and what comes before
+        `after` is read and passed over; where there is no such file any more, nothing comes. What
+        changes meanwhile may come or not: who needs one list counts, and compares.
+        """
 
     @abstractmethod
     def create_files(self, files: Sequence[GenericFile]) -> list[GenericFile]:
@@ -107,14 +202,16 @@ class Registry(ABC):
         """
 
     @abstractmethod
-    def update_file(self, file: GenericFile) -> GenericFile:
+    def update_file(self, file: GenericFile, *, recorded_urls: Sequence[str] = ()) -> GenericFile:
         """Replace the row; checksums, storage records and events that are new are added
-        (events by UUID, storage records by URL, checksums by algorithm, digest, datetime)."""
+        (events by UUID, storage records by URL, checksums by algorithm, digest, datetime).
+        `recorded_urls`: of copies that were on record when the caller looked. May be repeated."""
 
     # -- events
     @abstractmethod
-    def create_event(self, event: PremisEvent) -> PremisEvent:
-        """Add it; an event whose UUID exists is returned as it stands."""
+    def create_events(self, events: Sequence[PremisEvent]) -> list[PremisEvent]:
+        """Add them, in order; one whose UUID exists is returned as it stands. In one step where
+        the Registry can; may be repeated."""
 
     @abstractmethod
     def events(self, *, object_id: int = 0, file_id: int = 0) -> list[PremisEvent]:

@@ -25,7 +25,13 @@ from bagline.model.registry import (
     IntellectualObject,
     RegistryStorageRecord,
 )
-from bagline.model.workitem import STATUS_CANCELLED, STATUS_STARTED, WorkItem
+from bagline.model.workitem import (
+    ACTION_DELETE,
+    ACTION_THAW,
+    STATUS_CANCELLED,
+    STATUS_STARTED,
+    WorkItem,
+)
 from bagline.services.registry import listing as lists
 from bagline.services.registry import tables as t
 from bagline.services.registry.base import Conflict, Missing, Registry, Unfit
@@ -38,8 +44,6 @@ from bagline.services.registry.sql import SqlRegistry
 
 R = TypeVar("R", bound=Struct)
 FIXITY_CHECK = "fixity check"
-ACTION_DELETE = "Delete"
-ACTION_THAW = "Glacier Restore"
 
 Cancelling = Callable[[WorkItem, Registry], str]
 """Why the stored item may not be cancelled, in words; "" when it may."""
@@ -130,6 +134,18 @@ class Catalogue:
             row = connection.execute(_with_subjects().where(where)).one_or_none()
         return _held(None if row is None else record_of(row, PremisEvent), own)
 
+    def checksum(self, checksum_id: int, own: int | None = None) -> Checksum:
+        """Raises Missing."""
+        listing = lists.CHECKSUMS
+        query = select(listing.table).where(listing.table.c.id == checksum_id)
+        if own is not None:
+            query = query.where(listing.institution(own))
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise Missing
+        return record_of(row, Checksum)
+
     # -- questions
     def bare_object(self, object_id: int) -> IntellectualObject | None:
         """The row alone, without counts."""
@@ -194,6 +210,16 @@ class Catalogue:
         """Create it, or the one of its bucket and name that is open. Raises Unfit."""
         with _integrity():
             return self.registry.open_work_item(item)
+
+    def against_cancelling(self, item: WorkItem) -> str:
+        """Why the item may not be ended where it is, in words; "" when it may."""
+        return self._against_cancelling(item, self.registry)
+
+    def open_change(self, item: WorkItem, follows: int = 0) -> WorkItem:
+        """Create it (id 0) or open it again, unless an open one stands against it. Raises Conflict
+        or Unfit."""
+        with _integrity():
+            return self.registry.open_change(item, follows=follows)
 
     def save_institution(self, institution: Institution) -> Institution:
         """Create it (id 0) or replace the whole row. Raises Unfit or Conflict; no two

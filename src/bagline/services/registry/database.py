@@ -16,10 +16,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bagline.errors import NoRoom, Refused, Unreachable
 
-HEAD = "0004"
+HEAD = "0007"
 """The schema that this version works with."""
 BUSY_SECONDS = 30
 FULL = ("disk is full", "no space left on device", "disk quota exceeded")
@@ -104,12 +105,13 @@ def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(
-            parsed, pool_pre_ping=True, pool_size=5, max_overflow=10, hide_parameters=True
+            parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, hide_parameters=True
         )
     _make_private(sqlite_path(url))
     engine = create_engine(
         parsed,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        pool_size=0,  # without an end: as many as threads ask at once
         hide_parameters=True,
     )
 
@@ -141,6 +143,10 @@ def _faults() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as fault:
         raise _classified(str(fault.orig)) from None
+    except PoolTimeout:
+        raise Unreachable(
+            "the Registry's database has no connection free: this process asks it too much at once"
+        ) from None
     except DBAPIError as fault:
         if fault.connection_invalidated:
             raise Unreachable(f"the Registry's database went away: {fault.orig}") from None

@@ -6,13 +6,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import Column, ColumnElement, Connection, select, update
 
 from bagline.model import times
 from bagline.model.premis import PremisEvent
-from bagline.model.registry import Checksum, GenericFile, RegistryStorageRecord
+from bagline.model.registry import (
+    STATE_ACTIVE,
+    Checksum,
+    GenericFile,
+    RegistryStorageRecord,
+)
 from bagline.services.registry import tables as t
-from bagline.services.registry.rows import record_of, row_of
+from bagline.services.registry.rows import add_rows, records_of, row_of
 
 IN_AT_ONCE = 1000
 
@@ -30,11 +35,11 @@ class FileRows:
         *,
         limit: int | None = None,
         events: bool = True,
+        order: Column[Any] = t.generic_files.c.id,
     ) -> list[GenericFile]:
-        """The files, by id, with checksums newest first, storage records and events."""
-        table = t.generic_files
-        query = select(table).where(where).order_by(table.c.id).limit(limit)
-        files = [record_of(row, GenericFile) for row in connection.execute(query)]
+        """The files, by `order`, with checksums newest first, storage records and events."""
+        query = select(t.generic_files).where(where).order_by(order).limit(limit)
+        files = [file for _, file in records_of(connection.execute(query), GenericFile)]
         ids = [file.id for file in files]
         checksums = self._belongings(connection, t.checksums, ids, Checksum)
         copies = self._belongings(connection, t.storage_records, ids, RegistryStorageRecord)
@@ -46,6 +51,17 @@ class FileRows:
             file.premis_events = premis.get(file.id, [])
         return files
 
+    def load_after(
+        self, connection: Connection, object_identifier: str, after: str, limit: int
+    ) -> list[GenericFile]:
+        """Active files of the object, by the bytes of their identifiers, after that one; without
+        events. All that begins with the object's name is its own, and lies side by side."""
+        column = t.generic_files.c.identifier
+        first, beyond = f"{object_identifier}/", f"{object_identifier}0"  # "0" comes after "/"
+        where = (column > max(after, first, key=str.encode)) & (column < beyond)
+        where &= t.generic_files.c.state == STATE_ACTIVE
+        return self.load(connection, where, limit=limit, events=False, order=column)
+
     def create(self, connection: Connection, files: Sequence[GenericFile]) -> list[GenericFile]:
         """Insert those whose identifier is new; every file comes back with its id."""
         table = t.generic_files
@@ -53,12 +69,7 @@ class FileRows:
         moment = self._clock()
         new = [file for file in files if file.identifier not in known]
         if new:
-            rows = []
-            for file in new:
-                row = row_of(file, table) | {"created_at": moment, "updated_at": moment}
-                row.pop("id")
-                rows.append(row)
-            connection.execute(insert(table), rows)
+            add_rows(connection, table, new, same=_made(moment))
             known |= self._ids(connection, [file.identifier for file in new])
         for file in files:
             file.id = known[file.identifier]
@@ -66,11 +77,14 @@ class FileRows:
         return list(files)
 
     def update(self, connection: Connection, file: GenericFile) -> None:
-        """Replace the row and add what it does not have yet."""
+        """Replace the row and add what it does not have yet. A raw path stays where none is told:
+        other workers know none."""
         table = t.generic_files
         row = row_of(file, table) | {"updated_at": self._clock()}
         row.pop("id")
         row.pop("created_at")
+        if not file.raw_path:
+            row.pop("raw_path")
         connection.execute(update(table).where(table.c.id == file.id).values(row))
         stored = self.load(connection, table.c.id == file.id)[0]
         urls = {copy.url for copy in stored.storage_records}
@@ -112,18 +126,15 @@ class FileRows:
             known |= set(
                 connection.scalars(select(table.c.identifier).where(table.c.identifier.in_(some)))
             )
-        moment = self._clock()
-        rows = []
-        for event in events:
-            if event.identifier in known:
-                continue
-            row = row_of(event, table) | {"created_at": moment, "updated_at": moment}
-            row.pop("id")
-            row["generic_file_id"] = event.generic_file_id or None
-            row["intellectual_object_id"] = event.intellectual_object_id or None
-            rows.append(row)
-        if rows:
-            connection.execute(insert(table), rows)
+        new = [event for event in events if event.identifier not in known]
+        add_rows(
+            connection,
+            table,
+            new,
+            same=_made(self._clock()),
+            own=("generic_file_id", "intellectual_object_id"),
+            values=((e.generic_file_id or None, e.intellectual_object_id or None) for e in new),
+        )
 
     def _ids(self, connection: Connection, identifiers: Sequence[str]) -> dict[str, int]:
         columns = t.generic_files.c
@@ -141,35 +152,38 @@ class FileRows:
         if not ids:
             return found
         query = select(table).where(table.c.generic_file_id.in_(list(ids))).order_by(table.c.id)
-        for row in connection.execute(query):
-            found[row.generic_file_id].append(record_of(row, kind))
+        for row, record in records_of(connection.execute(query), kind):
+            found[row.generic_file_id].append(record)
         return found
 
     def _add_belongings(self, connection: Connection, files: Sequence[GenericFile]) -> None:
         moment = self._clock()
-        digests: list[dict[str, Any]] = []
-        copies: list[dict[str, Any]] = []
+        digests = [(c, file.id) for file in files for c in file.checksums]
+        copies = [(c, file.id) for file in files for c in file.storage_records]
+        for table, belongings, same in (
+            (t.checksums, digests, _made(moment)),
+            (t.storage_records, copies, {}),
+        ):
+            add_rows(
+                connection,
+                table,
+                (record for record, _ in belongings),
+                same=same,
+                own=("generic_file_id",),
+                values=((file_id,) for _, file_id in belongings),
+            )
         events: list[PremisEvent] = []
         for file in files:
-            for checksum in file.checksums:
-                row = row_of(checksum, t.checksums)
-                row |= {"generic_file_id": file.id, "created_at": moment, "updated_at": moment}
-                row.pop("id")
-                digests.append(row)
-            for copy in file.storage_records:
-                row = row_of(copy, t.storage_records) | {"generic_file_id": file.id}
-                row.pop("id")
-                copies.append(row)
             for event in file.premis_events:
                 event.generic_file_id = file.id
                 event.institution_id = file.institution_id
                 event.intellectual_object_id = file.intellectual_object_id
                 events.append(event)
-        if digests:
-            connection.execute(insert(t.checksums), digests)
-        if copies:
-            connection.execute(insert(t.storage_records), copies)
         self.add_events(connection, events)
+
+
+def _made(moment: times.Timestamp) -> dict[str, times.Timestamp]:
+    return {"created_at": moment, "updated_at": moment}
 
 
 def _to_micro(moment: times.Timestamp) -> times.Timestamp:

@@ -61,7 +61,7 @@ def _fault(record: Struct, column: Any) -> Iterator[str]:
 
 def _is_time(value: str) -> bool:
     try:
-        moment = to_datetime(value)  # type: ignore[arg-type]
+        moment = to_datetime(value)
         moment.timestamp()
     except (ValueError, OverflowError):
         return False

@@ -51,6 +51,8 @@ COMPARISONS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "lteq": lambda column, value: column <= value,
     "starts_with": lambda column, value: column.startswith(value, autoescape=True),
 }
+EMPTINESS = ("is_null", "not_null")
+"""Comparisons with nothing; their value is true or false."""
 TIME, BOOLEAN, INTEGER, TEXT = "time", "boolean", "integer", "text"
 _ORDERED = ("gt", "gteq", "lt", "lteq")
 R = TypeVar("R", bound=Struct)
@@ -109,7 +111,19 @@ OBJECTS = Listing(
     t.intellectual_objects,
     lambda own: t.intellectual_objects.c.institution_id == own,
 )
-ITEMS = Listing("items", WorkItem, t.work_items, lambda own: t.work_items.c.institution_id == own)
+ITEMS = Listing(
+    "items",
+    WorkItem,
+    t.work_items,
+    lambda own: t.work_items.c.institution_id == own,
+    {
+        name: (
+            t.intellectual_objects.c[name],
+            lambda condition: _of_objects(condition, t.work_items.c.intellectual_object_id),
+        )
+        for name in ("alt_identifier", "bag_group_identifier", "bagit_profile_identifier")
+    },
+)
 FILES = Listing("files", GenericFile, t.generic_files, lambda own: _files.institution_id == own)
 EVENTS = Listing(
     "events",
@@ -132,6 +146,15 @@ CHECKSUMS = Listing(
     Checksum,
     t.checksums,
     lambda own: _of_files(_files.institution_id == own, _checksums.generic_file_id),
+    {
+        name: (column, lambda condition: _of_files(condition, _checksums.generic_file_id))
+        for name, column in (
+            ("generic_file_identifier", _files.identifier),
+            ("institution_id", _files.institution_id),
+            ("intellectual_object_id", _files.intellectual_object_id),
+            ("state", _files.state),
+        )
+    },
 )
 STORAGE_RECORDS = Listing(
     "storage_records",
@@ -201,15 +224,22 @@ def _condition(
     if comparison == "in":
         several.setdefault(name, []).append(_value(parameter, column, value))
         return []
-    if comparison == "is_null":
-        empty: ColumnElement[bool] = column.is_(None)
-        if kind_of(column) == TEXT:
-            empty = empty | (column == "")
-        return [listing.where(name, empty if _truth(parameter, value) else ~empty)]
+    if comparison in EMPTINESS:
+        wants_empty = _truth(parameter, value) == (comparison == "is_null")
+        empty = _is_empty(column)
+        return [listing.where(name, empty if wants_empty else ~empty)]
     if comparison not in comparisons(column):
         raise BadQuery(f"{name} cannot be compared by {comparison!r}")
     compare = COMPARISONS[comparison]
     return [listing.where(name, compare(column, _value(parameter, column, value)))]
+
+
+def _is_empty(column: Column[Any]) -> ColumnElement[bool]:
+    """NULL, or what stands for it: no text, and the id 0."""
+    empty: ColumnElement[bool] = column.is_(None)
+    if kind_of(column) == TEXT:
+        return empty | (column == "")
+    return empty | (column == 0) if column.name.endswith("_id") else empty
 
 
 def comparisons(column: Column[Any]) -> list[str]:

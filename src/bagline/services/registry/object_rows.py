@@ -1,18 +1,20 @@
-"""Rows of intellectual objects, with the counts and sizes of their files."""
+"""Rows of intellectual objects, with the counts and sizes of their files, and how they came in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
+import msgspec
+from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, select
 
+from bagline.model.bag_form import BagForm
 from bagline.model.registry import STATE_ACTIVE, IntellectualObject
 from bagline.services.registry import tables as t
 from bagline.services.registry.rows import record_of
 
 
 def load_object(connection: Connection, where: ColumnElement[bool]) -> IntellectualObject | None:
-    """The one object, with its institution's identifier, counts and sizes."""
+    """The one object, with its institution's identifier, counts, sizes and bag form."""
     row = connection.execute(
         select(t.intellectual_objects, t.institutions.c.identifier.label("inst"))
         .join(t.institutions)
@@ -22,8 +24,26 @@ def load_object(connection: Connection, where: ColumnElement[bool]) -> Intellect
         return None
     found = record_of(row, IntellectualObject)
     found.institution_identifier = row.inst
+    found.bag_form = load_form(connection, found.id)
     count_files(connection, [found])
     return found
+
+
+def load_form(connection: Connection, object_id: int) -> BagForm | None:
+    """How the object's newest bag came in; None where nobody said."""
+    query = select(t.bag_forms).where(t.bag_forms.c.intellectual_object_id == object_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return msgspec.convert({str(name): value for name, value in row._mapping.items()}, BagForm)
+
+
+def save_form(connection: Connection, object_id: int, form: BagForm) -> None:
+    """Keep it in place of what was kept of an earlier bag."""
+    table = t.bag_forms
+    connection.execute(delete(table).where(table.c.intellectual_object_id == object_id))
+    values = {"intellectual_object_id": object_id, **msgspec.to_builtins(form)}
+    connection.execute(insert(table), [values])
 
 
 def count_files(connection: Connection, objects: Sequence[IntellectualObject]) -> None:

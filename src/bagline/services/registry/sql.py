@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from bagline.errors import Refused
 from bagline.model import times
+from bagline.model.bag_form import BagForm
+from bagline.model.ingest import bag_name
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
     STATE_ACTIVE,
@@ -19,10 +22,24 @@ from bagline.model.registry import (
 from bagline.model.workitem import COMPLETED, WorkItem
 from bagline.problems import Problem
 from bagline.services.registry import tables as t
-from bagline.services.registry.base import Registry, WorkItemFilter
+from bagline.services.registry.base import (
+    Begin,
+    Begun,
+    Conflict,
+    Registry,
+    WorkItemFilter,
+)
 from bagline.services.registry.database import Database
 from bagline.services.registry.file_rows import FileRows
-from bagline.services.registry.object_rows import load_object
+from bagline.services.registry.item_rows import (
+    ROW_ID,
+    bags_items,
+    item_query,
+    items_in,
+    others_query,
+)
+from bagline.services.registry.object_rows import load_form, load_object, save_form
+from bagline.services.registry.open_changes import first_against, of_bag, why
 from bagline.services.registry.rows import record_of, row_of
 
 FILES_PER_CALL = 1000
@@ -59,9 +76,7 @@ class SqlRegistry(Registry):
     # -- work items
     def work_item(self, item_id: int) -> WorkItem | None:
         with self._database.reading() as connection:
-            row = connection.execute(
-                select(t.work_items).where(t.work_items.c.id == item_id)
-            ).one_or_none()
+            row = connection.execute(item_query(locked=False), {ROW_ID: item_id}).one_or_none()
         return None if row is None else record_of(row, WorkItem)
 
     def work_items(self, wanted: WorkItemFilter, *, limit: int = 1000) -> list[WorkItem]:
@@ -83,14 +98,45 @@ class SqlRegistry(Registry):
         with self._database.reading() as connection:
             return [record_of(row, WorkItem) for row in connection.execute(query)]
 
+    def begin_work_item(
+        self,
+        item_id: int,
+        begin: Begin,
+        *,
+        with_others: bool = True,
+    ) -> Begun | None:
+        with self._database.writing() as connection:
+            row = connection.execute(item_query(locked=True), {ROW_ID: item_id}).one_or_none()
+            if row is None:
+                return None
+            item = record_of(row, WorkItem)
+            like = {
+                "name": item.name,
+                "institution_id": item.institution_id,
+                "action": item.action,
+                ROW_ID: item_id,
+            }
+            found = connection.execute(others_query(), like) if with_others else ()
+            others = [record_of(other, WorkItem) for other in found]
+            if not begin(item, others):
+                return Begun(item, others, False)
+            return Begun(self._save(connection, t.work_items, item, WorkItem), others, True)
+
     def save_work_item(
-        self, item: WorkItem, *, unless_status: Sequence[str] = (), unless_changed: bool = False
+        self,
+        item: WorkItem,
+        *,
+        unless_status: Sequence[str] = (),
+        unless_changed: bool = False,
+        problems: Sequence[Problem] | None = None,
     ) -> WorkItem:
         with self._database.writing() as connection:
-            if item.id and (unless_status or unless_changed):
+            if item.id and (unless_status or unless_changed or problems is not None):
                 stored = connection.execute(
-                    select(t.work_items).where(t.work_items.c.id == item.id).with_for_update()
+                    item_query(locked=True), {ROW_ID: item.id}
                 ).one_or_none()
+                if problems is not None:
+                    _replace_problems(connection, item.id, problems)
                 if stored is not None and (
                     stored.status in unless_status
                     or (unless_changed and stored.updated_at != item.updated_at)
@@ -113,6 +159,30 @@ class SqlRegistry(Registry):
                 return record_of(stored, WorkItem)
             return self._save(connection, t.work_items, item, WorkItem)
 
+    def items_of_bag(self, institution_id: int, name: str, *, action: str = "") -> list[WorkItem]:
+        query = bags_items(institution_id, name)
+        if action:
+            query = query.where(t.work_items.c.action == action)
+        with self._database.reading() as connection:
+            return of_bag(items_in(connection, query), name)
+
+    def open_change(self, item: WorkItem, *, follows: int = 0) -> WorkItem:
+        """One that has ended (its id is not 0) is opened again, if nobody has saved it since it was
+        read."""
+        query = bags_items(item.institution_id, item.name)
+        query = query.where(t.work_items.c.status.not_in(COMPLETED))
+        with self._database.writing() as connection:
+            bag = bag_name(item.name)
+            self._database.one_at_a_time(connection, f"change of {item.institution_id}/{bag}")
+            standing = first_against(item, of_bag(items_in(connection, query), bag), follows)
+            if standing is not None:
+                raise Conflict(why(standing))
+            if item.id:
+                stored = connection.execute(item_query(locked=True), {ROW_ID: item.id}).one()
+                if stored.updated_at != item.updated_at:
+                    raise Conflict(f"Work item {item.id} was saved meanwhile: ask again.")
+            return self._save(connection, t.work_items, item, WorkItem)
+
     # -- objects
     def intellectual_object(self, identifier: str) -> IntellectualObject | None:
         with self._database.reading() as connection:
@@ -126,31 +196,42 @@ class SqlRegistry(Registry):
                     select(columns.id).where(columns.identifier == object.identifier)
                 )
                 object.id = known or 0
-            self._save(connection, t.intellectual_objects, object, IntellectualObject)
+            row = self._save(connection, t.intellectual_objects, object, IntellectualObject)
+            if object.bag_form is not None:
+                save_form(connection, row.id, object.bag_form)
             saved = load_object(connection, columns.identifier == object.identifier)
         assert saved is not None
         return saved
 
+    def bag_form(self, object_id: int) -> BagForm | None:
+        with self._database.reading() as connection:
+            return load_form(connection, object_id)
+
     # -- files
-    def files(self, identifiers: Sequence[str]) -> dict[str, GenericFile]:
+    def files(
+        self, identifiers: Sequence[str], *, with_events: bool = True
+    ) -> dict[str, GenericFile]:
         found: dict[str, GenericFile] = {}
         with self._database.reading() as connection:
             for start in range(0, len(identifiers), FILES_PER_CALL):
                 some = list(identifiers[start : start + FILES_PER_CALL])
                 column = t.generic_files.c.identifier
-                for file in self._files.load(connection, column.in_(some)):
+                for file in self._files.load(connection, column.in_(some), events=with_events):
                     found[file.identifier] = file
         return found
 
-    def iter_object_files(self, object_id: int) -> Iterator[list[GenericFile]]:
+    def finds_files(self) -> bool:
+        return True
+
+    def iter_object_files(
+        self, object_id: int, *, with_deleted: bool = False
+    ) -> Iterator[list[GenericFile]]:
         last = 0
         columns = t.generic_files.c
         while True:
-            where = (
-                (columns.intellectual_object_id == object_id)
-                & (columns.id > last)
-                & (columns.state == STATE_ACTIVE)
-            )
+            where = (columns.intellectual_object_id == object_id) & (columns.id > last)
+            if not with_deleted:
+                where &= columns.state == STATE_ACTIVE
             with self._database.reading() as connection:
                 batch = self._files.load(connection, where, limit=FILES_PER_CALL, events=False)
             if not batch:
@@ -158,26 +239,48 @@ class SqlRegistry(Registry):
             last = batch[-1].id
             yield batch
 
+    def files_in_order(self, object_id: int, *, after: str = "") -> Iterator[list[GenericFile]]:
+        while batch := self.files_after(object_id, after):
+            yield batch
+            after = batch[-1].identifier
+
+    def files_after(
+        self, object_id: int, after: str, limit: int = FILES_PER_CALL
+    ) -> list[GenericFile]:
+        """The next batch of `files_in_order`; none of an object that does not exist."""
+        columns = t.intellectual_objects.c
+        with self._database.reading() as connection:
+            owner = connection.scalar(select(columns.identifier).where(columns.id == object_id))
+            if owner is None:
+                return []
+            return self._files.load_after(connection, owner, after, min(limit, FILES_PER_CALL))
+
     def create_files(self, files: Sequence[GenericFile]) -> list[GenericFile]:
         if len(files) > FILES_PER_CALL:
             raise ValueError(f"at most {FILES_PER_CALL} files a call, got {len(files)}")
         with self._database.writing() as connection:
             return self._files.create(connection, files)
 
-    def update_file(self, file: GenericFile) -> GenericFile:
+    def update_file(
+        self,
+        file: GenericFile,
+        *,
+        recorded_urls: Sequence[str] = (),  # noqa: ARG002 (they stand in the database)
+    ) -> GenericFile:
         with self._database.writing() as connection:
             self._files.update(connection, file)
             where = t.generic_files.c.id == file.id
             return self._files.load(connection, where)[0]
 
     # -- events
-    def create_event(self, event: PremisEvent) -> PremisEvent:
+    def create_events(self, events: Sequence[PremisEvent]) -> list[PremisEvent]:
+        names = [event.identifier for event in events]
+        column = t.premis_events.c.identifier
         with self._database.writing() as connection:
-            self._files.add_events(connection, [event])
-            row = connection.execute(
-                select(t.premis_events).where(t.premis_events.c.identifier == event.identifier)
-            ).one()
-            return record_of(row, PremisEvent)
+            self._files.add_events(connection, list(events))
+            rows = connection.execute(select(t.premis_events).where(column.in_(names)))
+            stored = {row.identifier: record_of(row, PremisEvent) for row in rows}
+        return [stored[name] for name in names]
 
     def events(self, *, object_id: int = 0, file_id: int = 0) -> list[PremisEvent]:
         columns = t.premis_events.c
@@ -193,15 +296,8 @@ class SqlRegistry(Registry):
 
     # -- what outlives an item's working state
     def save_problems(self, item_id: int, problems: Sequence[Problem]) -> None:
-        table = t.work_item_problems
-        rows = [
-            {"work_item_id": item_id, "position": position} | row_of(problem, table)
-            for position, problem in enumerate(problems)
-        ]
         with self._database.writing() as connection:
-            connection.execute(delete(table).where(table.c.work_item_id == item_id))
-            if rows:
-                connection.execute(insert(table), rows)
+            _replace_problems(connection, item_id, problems)
 
     def problems(self, item_id: int) -> list[Problem]:
         table = t.work_item_problems
@@ -247,15 +343,36 @@ class SqlRegistry(Registry):
         values.pop("id", None)
         if record.id:
             values.pop("created_at", None)
-            changed = connection.execute(
-                update(table).where(table.c.id == record.id).values(values)
-            )
-            if changed.rowcount == 0:
+            row = connection.execute(_changing(table), values | {ROW_ID: record.id}).one_or_none()
+            if row is None:
                 raise Refused(f"the Registry has no {table.name} row {record.id}")
-            row_id = record.id
         else:
             values["created_at"] = self._clock()
-            row_id = connection.execute(
-                insert(table).values(values).returning(table.c.id)
-            ).scalar_one()
-        return record_of(connection.execute(select(table).where(table.c.id == row_id)).one(), kind)
+            row = connection.execute(_adding(table), values).one()
+        return record_of(row, kind)
+
+
+# Made once: to make a statement of many columns anew costs more than to run it.
+
+
+@cache
+def _changing(table: Table) -> Any:
+    """Replaces the row ROW_ID by the values given with it; answers the row."""
+    return update(table).where(table.c.id == bindparam(ROW_ID)).returning(*table.c)
+
+
+@cache
+def _adding(table: Table) -> Any:
+    """Adds a row of the values given with it; answers the row."""
+    return insert(table).returning(*table.c)
+
+
+def _replace_problems(connection: Connection, item_id: int, problems: Sequence[Problem]) -> None:
+    table = t.work_item_problems
+    connection.execute(delete(table).where(table.c.work_item_id == item_id))
+    if problems:
+        rows = [
+            {"work_item_id": item_id, "position": position} | row_of(problem, table)
+            for position, problem in enumerate(problems)
+        ]
+        connection.execute(insert(table), rows)

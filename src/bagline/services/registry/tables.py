@@ -1,7 +1,7 @@
 """The Registry's tables. Names and meanings of columns are contract D's.
 
 Times are stored as UTC with microseconds; the zero time is NULL. Sizes are bytes.
-`work_item_problems`, `ingest_reports`, `api_users` and `api_keys` are Bagline's own.
+`work_item_problems`, `ingest_reports`, `bag_forms`, `api_users` and `api_keys` are Bagline's own.
 """
 
 from __future__ import annotations
@@ -160,6 +160,16 @@ intellectual_objects = Table(
     _time("updated_at"),
 )
 
+bag_forms = Table(
+    "bag_forms",
+    metadata,
+    Column("intellectual_object_id", Id, ForeignKey("intellectual_objects.id"), primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("encoding", Text, nullable=False),
+    Column("manifests", JSON, nullable=False),
+    Column("tag_manifests", JSON, nullable=False),
+)
+
 generic_files = Table(
     "generic_files",
     metadata,
@@ -167,6 +177,7 @@ generic_files = Table(
     _time("created_at"),
     _text("file_format"),
     _time("file_modified"),
+    # In the order of its bytes, in PostgreSQL too (COLLATE "C").
     Column("identifier", Text, nullable=False, unique=True),
     Column("institution_id", Id, ForeignKey("institutions.id"), nullable=False),
     Column(
@@ -183,6 +194,7 @@ generic_files = Table(
     _text("storage_option", 60),
     _time("updated_at"),
     Column("uuid", String(36), nullable=False, unique=True),
+    Column("raw_path", Text, nullable=False, default="", server_default=""),
 )
 
 checksums = Table(

@@ -1,6 +1,6 @@
 """The state seam: working records of the items on the line, in Redis or Valkey.
 
-Contract B's hash a work item, plus keys of Bagline's own that start with `bagline:`.
+Contract B's hash a work item; what is Bagline's own in it starts with `bagline:`.
 Every write is fenced: it happens only while the caller's lease on the item stands,
 in one step with the checkpoint that covers it. All methods may raise Unreachable or
 Refused; all writes may raise LeaseLost.
@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from msgspec import Struct
 
 from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject, TarSpan
-from bagline.model.subject import ITEM, Subject
+from bagline.model.subject import Subject
 from bagline.model.times import Timestamp
 from bagline.model.workitem import WorkResult
+from bagline.services.state.lease import Lease
+from bagline.services.state.taken import Taken
 
 BATCH_FILES = 200
 """How many file records come at a time, if nobody says otherwise."""
@@ -26,21 +27,6 @@ COMMIT_FILES = 1_000
 """How many file records a single write may carry."""
 RESULT_SECONDS = 30 * 24 * 3600
 """How long the result of a subject that is no work item outlives the last attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to work on one subject. `token` is random, and names its owner for reapers."""
-
-    subject: Subject
-    token: str
-
-    @property
-    def item_id(self) -> int:
-        """Raises ValueError where it is about no work item: then there are no such records."""
-        if self.subject.kind != ITEM:
-            raise ValueError(f"{self.subject} is no work item")
-        return self.subject.number
 
 
 class CopyProof(Struct, frozen=True, array_like=True):
@@ -67,9 +53,17 @@ class State(ABC):
 
     # -- the right to work on a subject
     @abstractmethod
+    def take(
+        self, subject: Subject, *, owner: str, seconds: float, topic: str = "", tally: str = ""
+    ) -> Taken | None:
+        """The lease, with what stands in the subject's records (the result of `topic`, the counter
+        `tally`, the bag, the checkpoint), in one step; or None while another lease stands. `owner`
+        (see `bagline.worker.owner`) becomes part of the token."""
+
     def take_lease(self, subject: Subject, *, owner: str, seconds: float) -> Lease | None:
-        """The lease, or None while another stands. `owner` (see `bagline.worker.owner`)
-        becomes part of the token."""
+        """The lease alone."""
+        taken = self.take(subject, owner=owner, seconds=seconds)
+        return taken.lease if taken is not None else None
 
     @abstractmethod
     def renew_lease(self, lease: Lease, *, seconds: float) -> None:
@@ -81,7 +75,8 @@ class State(ABC):
 
     @abstractmethod
     def drop_lease(self, lease: Lease) -> None:
-        """Give it up; nothing happens when it is no longer ours."""
+        """Give it up, and what `show_progress` said of the subject; nothing happens when it is
+        no longer ours."""
 
     @abstractmethod
     def lease_owner(self, subject: Subject) -> str:
@@ -110,12 +105,14 @@ class State(ABC):
         self, item_id: int, object_identifier: str, paths: Sequence[str], *, spans: bool = True
     ) -> dict[str, FileEntry]:
         """The records of those paths that exist, by path. Any number; one round trip for up
-        to COMMIT_FILES. Without `spans`, which is cheaper, every span is None."""
+        to COMMIT_FILES. With the spans of files outside `data/`, and of those with
+        `part_sha256`; spans of other payload come from `iter_files` alone. Without `spans`,
+        which is cheaper, every span is None."""
 
     @abstractmethod
     def iter_files(self, item_id: int, *, batch: int = BATCH_FILES) -> Iterator[list[FileEntry]]:
-        """Every record exactly once, in tar order where Bagline's pre-fetch wrote it, without
-        holding them all. Records may be saved while it runs."""
+        """Every record exactly once, with its span, in tar order where Bagline's pre-fetch wrote
+        it, without holding them all. Records may be saved while it runs."""
 
     @abstractmethod
     def count_files(self, item_id: int) -> int:
@@ -158,10 +155,20 @@ class State(ABC):
         """
 
     @abstractmethod
+    def save_digests(self, lease: Lease, digests: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Write digests that no record of the wire holds, by path and algorithm, fenced; those of
+        a path replace its earlier ones. At most COMMIT_FILES paths (ValueError)."""
+
+    @abstractmethod
+    def load_digests(self, item_id: int, paths: Sequence[str]) -> dict[str, dict[str, bytes]]:
+        """Those of the paths that have any; one round trip."""
+
+    @abstractmethod
     def load_checkpoint(self, item_id: int) -> bytes | None: ...
 
     @abstractmethod
-    def load_tally(self, item_id: int) -> dict[str, int]: ...
+    def load_tally(self, item_id: int, name: str) -> int:
+        """What that counter of the item says; 0 where it was never counted."""
 
     @abstractmethod
     def load_proofs(self, item_id: int, uuids: Sequence[str]) -> dict[str, CopyProofs]:
@@ -185,6 +192,13 @@ class State(ABC):
     @abstractmethod
     def has_item(self, item_id: int) -> bool:
         """Whether any working record of the item is left (a lease or progress does not count)."""
+
+    @abstractmethod
+    def sweep_earlier(self, place: int) -> tuple[int, list[int]]:
+        """Look at some more of all keys, from `place` on, and remove what an earlier release left
+        beside the records of items that have neither records nor a lease any more. Returns the
+        place to go on at (0: the beginning, before the first look and after the last) and the
+        items that something was removed of."""
 
     # -- progress, for people: lost without harm, expires by itself
     @abstractmethod

@@ -43,7 +43,8 @@ def decode_result(raw: bytes, key: object, field: bytes) -> WorkResult:
 def decode_file(raw: bytes, key: object, field: bytes, raw_path: bytes) -> IngestFile:
     """The file's record; its path is the field's, byte by byte, not the JSON's."""
     record = decode_record(raw, IngestFile, key, field)
-    if not record.path_in_bag or not record.object_identifier:
+    # Another's pre-fetch keeps a manifest line without a path under a field without one.
+    if not record.object_identifier or bool(record.path_in_bag) != bool(raw_path):
         raise broken(key, field, "a file's record without path or object identifier")
     record.path_in_bag = path_text(raw_path)
     return record

@@ -1,7 +1,7 @@
-"""Working state in Redis or Valkey: the hash of contract B, and keys of our own beside it.
+"""Working state in Redis or Valkey: the hash of contract B, and fields of our own in it.
 
-Of Redis memory a file costs its record (some 1,340 bytes with four checksums), and 130
-bytes for its place in tar order and its span (measured; see `bagline.services.state.keys`).
+Of Redis memory a file costs its record (some 1,340 bytes with four checksums), and its path
+and 20 bytes more for its place in tar order and its span (see `bagline.services.state.keys`).
 
 After Unreachable from `commit` it is not known whether the write happened. Go on from
 the checkpoint; a repeated `commit` lists no file twice, but adds its tally again.
@@ -28,15 +28,18 @@ from bagline.services.state.base import (
     RESULT_SECONDS,
     CopyProofs,
     FileEntry,
-    Lease,
     State,
 )
+from bagline.services.state.commits import commit_arguments
 from bagline.services.state.decoding import broken, decode_object, decode_result
 from bagline.services.state.files import FileReader
+from bagline.services.state.lease import Lease
+from bagline.services.state.taken import Taken
 from bagline.units import path_bytes
 
 PROGRESS_SECONDS = 60
 SCAN_COUNT = 1_000
+SWEEP_COUNT = 200
 PROBE_MILLISECONDS = 60_000
 
 
@@ -55,20 +58,43 @@ class RedisState(State):
             self._drop = redis.register_script(scripts.DROP)
             self._commit = redis.register_script(scripts.COMMIT)
             self._add = redis.register_script(scripts.ADD_CHECKSUMS)
+            self._take = redis.register_script(scripts.TAKE)
+            self._forget_proofs = redis.register_script(scripts.FORGET_PROOFS)
+            self._read_files = redis.register_script(scripts.READ_FILES)
             self._restart = redis.register_script(scripts.RESTART)
             self._delete = redis.register_script(scripts.DELETE)
+            self._sweep = redis.register_script(scripts.SWEEP)
+            self._save_digests = redis.register_script(scripts.SAVE_DIGESTS)
             self._save_result = redis.register_script(scripts.SAVE_RESULT)
 
     def __repr__(self) -> str:
         return f"RedisState({self._client.where})"
 
     # -- the right to work on a subject
-    def take_lease(self, subject: Subject, *, owner: str, seconds: float) -> Lease | None:
+    def take(
+        self, subject: Subject, *, owner: str, seconds: float, topic: str = "", tally: str = ""
+    ) -> Taken | None:
         token = f"{owner}|{secrets.token_hex(16)}"
         key = keys.subject_key(subject, "lease")
-        with self._client.speaking(key) as redis:
-            taken = redis.set(key, token, nx=True, px=_milliseconds(seconds))
-        return Lease(subject, token) if taken else None
+        place, field = _result_place(subject, topic)
+        earlier = keys.earlier_keys(subject.number) if subject.kind == ITEM else []
+        arguments = [token, _milliseconds(seconds), field, keys.tally_field(tally)]
+        with self._client.speaking(key):
+            found = self._take(keys=[key, place, *earlier], args=arguments)
+        if not found:
+            return None
+        fields, result, counted, checkpoint, identifier, bag = found
+        return Taken(
+            lease=Lease(subject, token),
+            key=place,
+            is_new=not fields,
+            result_field=field,
+            raw_result=result,
+            raw_tally=counted,
+            checkpoint=checkpoint,
+            identifier=identifier,
+            raw_object=bag,
+        )
 
     def renew_lease(self, lease: Lease, *, seconds: float) -> None:
         self._fenced(self._renew, lease, [], [_milliseconds(seconds)])
@@ -78,9 +104,13 @@ class RedisState(State):
             raise _lost(lease)
 
     def drop_lease(self, lease: Lease) -> None:
-        key = keys.subject_key(lease.subject, "lease")
-        with self._client.speaking(key):
-            self._drop(keys=[key], args=[lease.token])
+        self._drop_lease(lease.subject, lease.token)
+
+    def _drop_lease(self, subject: Subject, token: str) -> bool:
+        """With what it showed; False when it is not that one any more."""
+        momentary = [keys.subject_key(subject, kind) for kind in ("lease", "progress")]
+        with self._client.speaking(momentary[0]):
+            return bool(self._drop(keys=momentary, args=[token]))
 
     def lease_owner(self, subject: Subject) -> str:
         return _owner(self._lease_token(subject))
@@ -89,11 +119,8 @@ class RedisState(State):
         broken = []
         for subject in self._leased():
             token = self._lease_token(subject)
-            if token and is_dead(_owner(token)):
-                key = keys.subject_key(subject, "lease")
-                with self._client.speaking(key):
-                    if self._drop(keys=[key], args=[token]):
-                        broken.append(subject)
+            if token and is_dead(_owner(token)) and self._drop_lease(subject, token):
+                broken.append(subject)
         return sorted(broken)
 
     def _leased(self) -> set[Subject]:
@@ -135,9 +162,8 @@ class RedisState(State):
 
     # -- one object
     def load_object(self, item_id: int) -> IngestObject | None:
-        hint = keys.own_key(item_id, "object")
-        with self._client.speaking(f"{item_id} and {hint}") as redis:
-            identifier = redis.get(hint)
+        with self._client.speaking(str(item_id)) as redis:
+            identifier = redis.hget(str(item_id), keys.OBJECT)
             field = b"object:" + (identifier or b"")
             raw = redis.hget(str(item_id), field) if identifier else None
         if raw is not None:
@@ -164,16 +190,19 @@ class RedisState(State):
                 return
 
     # -- files
+    def _files(self, item_id: int) -> FileReader:
+        return FileReader(self._client, item_id, self._read_files)
+
     def load_files(
         self, item_id: int, object_identifier: str, paths: Sequence[str], *, spans: bool = True
     ) -> dict[str, FileEntry]:
-        return FileReader(self._client, item_id).load(object_identifier, paths, spans=spans)
+        return self._files(item_id).load(object_identifier, paths, spans=spans)
 
     def iter_files(self, item_id: int, *, batch: int = BATCH_FILES) -> Iterator[list[FileEntry]]:
-        return FileReader(self._client, item_id).iterate(batch)
+        return self._files(item_id).iterate(batch)
 
     def count_files(self, item_id: int) -> int:
-        return FileReader(self._client, item_id).count()
+        return self._files(item_id).count()
 
     # -- one fenced write
     def commit(
@@ -189,40 +218,12 @@ class RedisState(State):
     ) -> None:
         if len(files) > COMMIT_FILES:
             raise ValueError(f"{len(files)} files in one commit; at most {COMMIT_FILES}")
-        identifier = _identifier(files, object)
-        digests, spans, members = [], [], []
-        fields: list[Any] = []
-        entries = bytearray()
-        for given in files:
-            is_entry = isinstance(given, FileEntry)
-            file, span = given if isinstance(given, FileEntry) else (given, None)
-            raw_path, packed = path_bytes(file.path_in_bag), keys.pack_span(span)
-            field = keys.file_prefix(file.object_identifier) + raw_path
-            member = keys.pack_member(raw_path, packed)
-            entries += b"1" if is_entry else b"0"
-            digests.append(keys.path_digest(raw_path))
-            spans.append(packed)
-            members.append(member)
-            fields += [field, wire.encode(file)]
-        if object is not None:
-            fields += [b"object:" + path_bytes(object.identifier), wire.encode(object)]
-        if result is not None:
-            if not result.operation:
-                raise ValueError("a work result without the topic it belongs to (operation)")
-            fields += [f"workresult:{result.operation}", wire.encode(result)]
-        change = (
-            ["keep"] if checkpoint is None else ["set", checkpoint] if checkpoint else ["remove"]
-        )
-        counts = [part for pair in (tally or {}).items() for part in pair]
-        proven = [part for uuid, found in (proofs or {}).items()
-                  for part in (uuid, msgspec.json.encode(found))]  # fmt: skip
         self._fenced(
             self._commit,
             lease,
-            self._keys(lease.item_id),
-            [path_bytes(identifier), bytes(entries), len(files), *digests, *spans, *members,
-             len(fields), *fields, *change, len(counts) // 2, *counts, len(proven), *proven],
-        )  # fmt: skip
+            [str(lease.item_id)],
+            commit_arguments(files, object, result, checkpoint, tally, proofs),
+        )
 
     def add_checksums(
         self,
@@ -236,7 +237,7 @@ class RedisState(State):
         arguments: list[bytes] = []
         for path, added in checksums.items():
             arguments += [prefix + path_bytes(path), wire.encode(added)[1:-1]]
-        lease_key = keys.own_key(lease.item_id, "lease")
+        lease_key = keys.subject_key(lease.subject, "lease")
         with self._client.speaking(f"{lease.item_id} and its lease"):
             left = self._add(keys=[lease_key, str(lease.item_id)], args=[lease.token, *arguments])
         if left == 0:
@@ -244,54 +245,90 @@ class RedisState(State):
         paths = list(checksums)
         return [paths[place] for place in left]
 
-    def _keys(self, item_id: int) -> list[str]:
-        """In the order in which the scripts take them."""
-        return [str(item_id), *(keys.own_key(item_id, kind) for kind in keys.OWN_KINDS)]
+    def save_digests(self, lease: Lease, digests: Mapping[str, Mapping[str, bytes]]) -> None:
+        if len(digests) > COMMIT_FILES:
+            raise ValueError(f"{len(digests)} files at once; at most {COMMIT_FILES}")
+        fields = [
+            part
+            for path, found in digests.items()
+            for part in (keys.digests_field(path), msgspec.msgpack.encode(found))
+        ]
+        self._fenced(self._save_digests, lease, [str(lease.item_id)], fields)
+
+    def load_digests(self, item_id: int, paths: Sequence[str]) -> dict[str, dict[str, bytes]]:
+        if not paths:
+            return {}
+        key = str(item_id)
+        with self._client.speaking(key) as redis:
+            found = redis.hmget(key, [keys.digests_field(path) for path in paths])
+        try:
+            return {
+                path: msgspec.msgpack.decode(raw, type=dict[str, bytes])
+                for path, raw in zip(paths, found, strict=True)
+                if raw is not None
+            }
+        except msgspec.MsgspecError as error:
+            raise broken(key, b"bagline:digests:", str(error)) from error
 
     def load_checkpoint(self, item_id: int) -> bytes | None:
-        key = keys.own_key(item_id, "checkpoint")
-        with self._client.speaking(key) as redis:
-            found: bytes | None = redis.get(key)
+        with self._client.speaking(str(item_id)) as redis:
+            found: bytes | None = redis.hget(str(item_id), keys.CHECKPOINT)
         return found
 
-    def load_tally(self, item_id: int) -> dict[str, int]:
-        key = keys.own_key(item_id, "tally")
-        with self._client.speaking(key) as redis:
-            found = redis.hgetall(key)
+    def load_tally(self, item_id: int, name: str) -> int:
+        field = keys.tally_field(name)
+        with self._client.speaking(str(item_id)) as redis:
+            found = redis.hget(str(item_id), field)
         try:
-            return {name.decode(): int(count) for name, count in found.items()}
+            return int(found or 0)
         except ValueError as error:
-            raise broken(key, b"", str(error)) from error
+            raise broken(item_id, field, str(error)) from error
 
     def load_proofs(self, item_id: int, uuids: Sequence[str]) -> dict[str, CopyProofs]:
         if not uuids:
             return {}
-        key = keys.own_key(item_id, "proofs")
-        with self._client.speaking(key) as redis:
-            found = redis.hmget(key, list(uuids))
-        try:
-            return {
-                uuid: msgspec.json.decode(raw, type=CopyProofs)
-                for uuid, raw in zip(uuids, found, strict=True)
-                if raw is not None
-            }
-        except msgspec.MsgspecError as error:
-            raise broken(key, b"", str(error)) from error
+        fields = [keys.PROOFS, *(keys.proof_field(uuid) for uuid in uuids)]
+        with self._client.speaking(str(item_id)) as redis:
+            found = redis.hmget(str(item_id), fields)
+        standing = found[0] or b"0"
+        proofs: dict[str, CopyProofs] = {}
+        for uuid, field, raw in zip(uuids, fields[1:], found[1:], strict=True):
+            number, _, proof = (raw or b"").partition(b" ")
+            if number != standing:
+                continue
+            try:
+                proofs[uuid] = msgspec.json.decode(proof, type=CopyProofs)
+            except msgspec.MsgspecError as error:
+                raise broken(item_id, field, str(error)) from error
+        return proofs
 
     def forget_proofs(self, lease: Lease) -> None:
-        self._fenced(self._delete, lease, [keys.own_key(lease.item_id, "proofs")], [])
+        self._fenced(self._forget_proofs, lease, [str(lease.item_id)], [])
 
     def restart_item(self, lease: Lease) -> None:
         results = [field for field, _ in self._scan_hash(lease.item_id, "workresult:*")]
-        self._fenced(self._restart, lease, self._keys(lease.item_id), results)
+        self._fenced(self._restart, lease, [str(lease.item_id)], results)
 
     def delete_item(self, lease: Lease) -> None:
-        own = [*self._keys(lease.item_id), keys.own_key(lease.item_id, "progress")]
-        self._fenced(self._delete, lease, own, [])
+        progress = keys.subject_key(lease.subject, "progress")
+        self._fenced(self._delete, lease, [str(lease.item_id), progress], [])
 
     def has_item(self, item_id: int) -> bool:
         with self._client.speaking(str(item_id)) as redis:
-            return bool(redis.exists(*self._keys(item_id)))
+            return bool(redis.exists(str(item_id), *keys.earlier_keys(item_id)))
+
+    def sweep_earlier(self, place: int) -> tuple[int, list[int]]:
+        with self._client.speaking(keys.SUBJECT_PATTERN) as redis:
+            place, names = redis.scan(place, match=keys.SUBJECT_PATTERN, count=SWEEP_COUNT)
+        items = {item for name in names if (item := keys.item_of_earlier_key(name)) is not None}
+        return place, [item for item in sorted(items) if self._sweep_item(item)]
+
+    def _sweep_item(self, item_id: int) -> bool:
+        lease_key = keys.subject_key(Subject(ITEM, item_id), "lease")
+        with self._client.speaking(lease_key):
+            return bool(
+                self._sweep(keys=[lease_key, str(item_id), *keys.earlier_keys(item_id)], args=[])
+            )
 
     # -- progress
     def show_progress(self, subject: Subject, progress: bytes) -> None:
@@ -338,13 +375,3 @@ def _owner(token: str) -> str:
 
 def _lost(lease: Lease) -> LeaseLost:
     return LeaseLost(f"the lease on {lease.subject} is no longer ours; nothing was written")
-
-
-def _identifier(files: Sequence[IngestFile | FileEntry], object: IngestObject | None) -> str:
-    """The one identifier of all of them; "" when there is none. Raises ValueError for two."""
-    found = {(f.file if isinstance(f, FileEntry) else f).object_identifier for f in files}
-    if object is not None:
-        found.add(object.identifier)
-    if len(found) > 1:
-        raise ValueError(f"one commit, one object; these were given: {sorted(found)}")
-    return found.pop() if found else ""

@@ -16,21 +16,22 @@ from bagline.bagit.inventory import TAR
 from bagline.bagit.profiles import (
     Profile,
     assumed_tags,
-    profile_for,
-    profile_identifier,
+    on_the_wire,
     storage_option,
 )
 from bagline.bagit.tagfiles import TAG_FILE_BYTES, read_tags
 from bagline.errors import BaglineError
-from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.job import IngestJob, profile_of
 from bagline.lines.ingest.notes import PreFetchNotes, read_notes
 from bagline.lines.ingest.prefetch.merging import merge_manifests
 from bagline.lines.ingest.prefetch.metadata import Bodies, copy_metadata
 from bagline.lines.ingest.prefetch.scanning import scan
+from bagline.lines.ingest.recorded import judged
+from bagline.lines.ingest.second_read import calculate_further
 from bagline.model.ingest import IngestObject
-from bagline.problems import ProblemLog
+from bagline.problems import ProblemLog, has_errors
 from bagline.services.objects.base import PART_COPY_BYTES
-from bagline.worker.stage import Done, Outcome, Stage
+from bagline.worker.stage import Done, Outcome, Reject, Stage
 
 
 class PreFetch(Stage[IngestJob]):
@@ -41,10 +42,10 @@ class PreFetch(Stage[IngestJob]):
         self,
         part_bytes: int = PART_COPY_BYTES,
         *,
-        profile_of: Callable[[str], Profile] = profile_for,
+        profile_of: Callable[[IngestJob], Profile] = profile_of,
     ) -> None:
         """Files above `part_bytes` are hashed by parts too, as staging will copy them.
-        `profile_of`: the profile that belongs to the identifier a bag names."""
+        `profile_of`: the profile that the bag is held to."""
         self._part_bytes = part_bytes
         self._profile_of = profile_of
 
@@ -56,16 +57,25 @@ class PreFetch(Stage[IngestJob]):
         notes = self._begin(job, received.size)
         if not notes.finished:
             self._read(job, notes)
+        return self._verdict(job)
+
+    def _verdict(self, job: IngestJob) -> Outcome:
+        """Where another's validator may come next, which sees nothing of the notes: the bag is
+        judged here too, so that it fails whoever comes."""
+        if job.settings.work.coexist:
+            problems = judged(job, self._profile_of)
+            if has_errors(problems):
+                return Reject(problems)
         return Done()
 
     def _begin(self, job: IngestJob, size: int) -> PreFetchNotes:
         """What an earlier worker left, when it is of this very version; else a clean slate."""
-        state = job.services.state
-        notes = read_notes(state.load_checkpoint(job.item.id))
+        notes = read_notes(job.load_checkpoint())
         is_ours = notes is not None and notes.etag == job.item.etag and job.bag is not None
         if notes is not None and is_ours and not job.is_rerun:
             return notes
-        state.restart_item(job.lease)
+        if job.taken is None or not job.taken.is_new:
+            job.services.state.restart_item(job.lease)
         job.begun_anew()
         job.bag = IngestObject(
             etag=job.item.etag,
@@ -84,9 +94,10 @@ class PreFetch(Stage[IngestJob]):
         copy_metadata(job, notes, bodies)
         log.merge(apply_tags(job, notes, bodies, self._profile_of))
         log.merge(merge_manifests(job, notes, bodies))
+        calculate_further(job, notes)
         notes.keep(log)
         notes.finished = True
-        job.commit(object=job.object, checkpoint=notes.encoded())
+        job.leave(object=job.object, checkpoint=notes.encoded())
 
 
 @contextmanager
@@ -107,7 +118,7 @@ def _asking_store(job: IngestJob) -> Iterator[None]:
 
 
 def apply_tags(
-    job: IngestJob, notes: PreFetchNotes, bodies: Bodies, profile_of: Callable[[str], Profile]
+    job: IngestJob, notes: PreFetchNotes, bodies: Bodies, profile_of: Callable[[IngestJob], Profile]
 ) -> ProblemLog:
     """Fill the object's tags and storage option; returns what was wrong with tag files.
 
@@ -123,7 +134,8 @@ def apply_tags(
     linked = set(notes.linked)
     found = read_tags((p for p in bag.tag_files if p not in linked), bodies.size, body_of)
     notes.version, notes.encoding = found.version, found.encoding
-    profile = profile_of(profile_identifier(found.tags))
-    bag.tags = found.tags + assumed_tags(found.tags, profile)
+    bag.tags = found.tags
+    profile = profile_of(job)
+    bag.tags = on_the_wire(found.tags) + assumed_tags(found.tags, profile)
     bag.storage_option = storage_option(found.tags, profile)
     return found.problems

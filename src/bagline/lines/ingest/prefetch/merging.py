@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import islice
 
+from bagline.bagit.alike import OddForms
+from bagline.bagit.fetch import FetchList
 from bagline.bagit.manifests import ManifestEntry, ManifestParser, match_warning, parsers_of
+from bagline.bagit.paths import FETCH_TXT
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes
 from bagline.lines.ingest.prefetch.metadata import Bodies
@@ -34,15 +37,26 @@ def merge_manifests(job: IngestJob, notes: PreFetchNotes, bodies: Bodies) -> Pro
         encoding=notes.encoding,
         version=notes.version,
     )
-    manifests = [(parser, parser.entries(bodies.chunks(parser.path))) for parser in parsers]
+
+    def fetch_txt() -> Iterable[bytes]:
+        has_one = job.object.has_fetch_txt and FETCH_TXT not in linked
+        return bodies.chunks(FETCH_TXT) if has_one else ()
+
+    fetch = FetchList(fetch_txt, encoding=notes.encoding, version=notes.version)
+    manifests = [
+        (parser, fetch.watching(parser, parser.entries(bodies.chunks(parser.path))))
+        for parser in parsers
+    ]
     with Saver(job) as saver:
         merger = _Merger(job, parsers, saver)
-        for lines in batches(manifests, COMMIT_FILES):
+        for lines in gathered(batches(manifests, COMMIT_FILES), COMMIT_FILES):
             merger.merge(lines)
             job.pause_point()
         merger.finish()
     for parser in parsers:
         merger.problems.merge(parser.log)
+    fetch.compare()
+    merger.problems.merge(fetch.log)
     if job.object.storage_option != IngestFile().storage_option:
         _set_option(job)
     return merger.problems
@@ -60,6 +74,7 @@ class _Merger:
         self._job = job
         self._saver = saver
         self._moment = job.clock()
+        self._odd: OddForms | None = None
         self._kinds = {parser.path: (parser.source, parser.algorithm) for parser in parsers}
         self._ranks = {kind: rank for rank, kind in enumerate(self._kinds.values())}
         self._appending: deque[tuple[dict[str, list[Line]], Future[list[str]]]] = deque()
@@ -116,6 +131,9 @@ class _Merger:
             spelling = entry.candidates[0]
             if spelling not in known:
                 spelling = next((path for path in entry.candidates if path in known), spelling)
+            if spelling not in known and (odd := self._odd_form(entry)):
+                spelling = odd
+                known |= {} if odd in known else self._ask({odd})
             if spelling not in known:
                 known[spelling] = FileEntry(_listed_only(self._job, spelling), None)
                 changed[spelling] = known[spelling]
@@ -140,6 +158,20 @@ class _Merger:
         if others:
             known |= self._ask(others)
         return known
+
+    def _odd_form(self, entry: ManifestEntry) -> str | None:
+        """The file of the line under a name in a mixture of normal forms. All records are gone
+        through once, where a name that is not ASCII is not found."""
+        if entry.candidates[0].isascii():
+            return None
+        if self._odd is None:
+            self._odd = OddForms()
+            for batch in self._job.iter_files():
+                self._job.progress.moved()
+                for file, _ in batch:
+                    if file.was_read:
+                        self._odd.add(file.path_in_bag)
+        return self._odd.find(entry.candidates)
 
     def _ask(self, paths: set[str]) -> dict[str, FileEntry]:
         job = self._job
@@ -236,6 +268,18 @@ class _Source:
         entries = self._ahead.pop(path)
         self._held -= len(entries)
         return [(self._parser, entry) for entry in entries]
+
+
+def gathered(some: Iterable[list[Line]], count: int) -> Iterator[list[Line]]:
+    """The same lines, in batches of at least `count` but for the last: small manifests together."""
+    held: list[Line] = []
+    for lines in some:
+        held += lines
+        if len(held) >= count:
+            yield held
+            held = []
+    if held:
+        yield held
 
 
 def batches(

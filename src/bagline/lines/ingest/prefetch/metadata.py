@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from bagline.errors import BrokenState
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes
+from bagline.lines.ingest.received_tar import expanded
 from bagline.model.ingest import IngestFile, TarSpan
 from bagline.services.objects.base import Body, RangeCopy, Target
 from bagline.units import MIB
@@ -67,6 +68,11 @@ class Bodies:
             raise BrokenState(f"the record of {path!r} is gone from Redis")
         return entry.file, entry.span
 
+    def is_sparse(self, path: str) -> bool:
+        """Whether the tar holds other bytes than the file's."""
+        file, span = self.entry(path)
+        return bool(span.stretches) or span.stored_bytes != file.size
+
     def size(self, path: str) -> int:
         """In bytes."""
         kept = self._kept.get(path)
@@ -82,7 +88,9 @@ class Bodies:
             return
         file, span = self.entry(path)
         bag = self._job.object
-        if file.size:
+        if span.stretches or span.stored_bytes != file.size:
+            yield from expanded(self._job, span, file.size)
+        elif file.size:
             yield from self._job.services.objects.stream(
                 bag.s3_bucket, bag.s3_key, start=span.data_offset, length=file.size, etag=bag.etag
             )
@@ -110,6 +118,8 @@ def copy_metadata(job: IngestJob, notes: PreFetchNotes, bodies: Bodies) -> None:
             content_type=content_type(name),
         )
         body = bodies.whole(name, most_bytes=KEPT_BYTES)
+        if body is None and bodies.is_sparse(name):
+            continue  # it goes by UUID alone, expanded: no store copies that by range
         if body is not None:
             small.append(Body(target, body))
         else:
@@ -130,6 +140,7 @@ def _large(job: IngestJob, bodies: Bodies, name: str, target: Target) -> RangeCo
         sha256=file.calculated("sha256"),
         md5=file.calculated("md5"),
         part_sha256=span.part_sha256,
+        part_md5=span.part_md5,
     )
 
 

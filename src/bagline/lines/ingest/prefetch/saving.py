@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from bagline.bagit.further import FurtherDigests
 from bagline.errors import BaglineError
 from bagline.lines.ingest.job import IngestJob
 from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject
@@ -77,6 +78,15 @@ class Saver:
             return job.services.state.add_checksums(job.lease, job.object.identifier, checksums)
 
         return self._hand_over(save)
+
+    def save_digests(self, digests: dict[str, FurtherDigests]) -> None:
+        """The same for further digests: before the checkpoint that covers their files."""
+
+        def save() -> list[str]:
+            self._job.services.state.save_digests(self._job.lease, digests)
+            return []
+
+        self._hand_over(save)
 
     def wait(self) -> None:
         """Until everything handed over is saved. Raises what became of it."""

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from msgspec import structs
 
 from bagline.bagit.digests import from_hex
+from bagline.bagit.further import FurtherDigests, Named, OnTheWay
 from bagline.bagit.paths import FETCH_TXT, MAIN_TAG_FILES, Role, manifest_algorithm, role_of
-from bagline.bagit.scan import BagScan, ByteSink, ScannedFile
+from bagline.bagit.scan import BagScan, ByteSink, FileIndex, ScannedFile
 from bagline.bagit.tagfiles import TagChoice
 from bagline.errors import Draining, Unreachable
 from bagline.formats.extensions import format_for
@@ -43,22 +44,29 @@ def scan(job: IngestJob, notes: PreFetchNotes, part_bytes: int) -> tuple[Bodies,
     bag = job.object
     bodies = Bodies(job)
 
+    index = FileIndex()
+    further = OnTheWay(Named(notes.listings), index)
+
     def tap(path: str, role: Role, size: int) -> ByteSink | None:
-        return None if role is Role.PAYLOAD else bodies.keep(path, size)
+        kept = None if role is Role.PAYLOAD else bodies.keep(path, size)
+        return further.tap(path, role, kept)
 
     start = notes.scan.next_offset if notes.scan else 0
-    chunks = job.services.objects.stream(bag.s3_bucket, bag.s3_key, start=start, etag=bag.etag)
+    chunks = job.services.objects.stream(
+        bag.s3_bucket, bag.s3_key, start=start, length=bag.size - start, etag=bag.etag
+    )
     pass_ = BagScan(
         _watched(job, chunks, start),
         length=bag.size,
         tap=tap,
         resume=notes.scan,
         known=_known(job) if start else None,
+        index=index,
         part_bytes=part_bytes,
     )
     job.progress.expect(files=0, bytes=bag.size)
     with Saver(job) as saver:
-        records = ScanRecords(job, notes, pass_, saver)
+        records = ScanRecords(job, notes, pass_, saver, further)
         try:
             for found in pass_.files():
                 records.add(found)
@@ -102,11 +110,20 @@ class ScanRecords:
     bytes as `checkpoint_bytes`, or what `checkpoint_seconds` brought, whichever is first.
     """
 
-    def __init__(self, job: IngestJob, notes: PreFetchNotes, pass_: BagScan, saver: Saver) -> None:
+    def __init__(
+        self,
+        job: IngestJob,
+        notes: PreFetchNotes,
+        pass_: BagScan,
+        saver: Saver,
+        further: OnTheWay,
+    ) -> None:
         self._job = job
         self._notes = notes
         self._pass = pass_
         self._saver = saver
+        self._further = further
+        self._digests: dict[str, FurtherDigests] = {}
         self._batch: list[IngestFile | FileEntry] = []
         self._bytes = 0
         self._moment = job.clock()
@@ -123,6 +140,8 @@ class ScanRecords:
         if not batch:
             self._moment = self._job.clock()
         batch.append(FileEntry(self._record(found), found.span))
+        if digests := self._further.take(found.path):
+            self._digests[found.path] = digests
         self._count(found)
         self._bytes += found.span.stored_bytes
         if (
@@ -137,8 +156,11 @@ class ScanRecords:
         notes, bag = self._notes, self._job.object
         notes.scan = self._pass.checkpoint()
         changed = _snapshot(bag) if self._object_changed else None
+        if self._digests:
+            self._saver.save_digests(self._digests)
         self._saver.commit(self._batch, object=changed, checkpoint=notes.encoded())
         self._batch, self._bytes, self._object_changed = [], 0, False
+        self._digests = {}
         self._saved_at = time.monotonic()
 
     def _record(self, found: ScannedFile) -> IngestFile:
@@ -169,7 +191,8 @@ class ScanRecords:
         if found.role is Role.PAYLOAD:
             return
         self._object_changed = True
-        if found.is_linked and (found.role is not Role.TAG or TagChoice().may_want(name)):
+        is_read = found.role is not Role.TAG or name == FETCH_TXT or TagChoice().may_want(name)
+        if found.is_linked and is_read:
             notes.linked.append(name)
         if found.role in (Role.MANIFEST, Role.TAG_MANIFEST):
             notes.listings.append(name)

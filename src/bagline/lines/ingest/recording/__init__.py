@@ -45,7 +45,7 @@ class Recorder(Stage[IngestJob]):
         self._save_events(job, bag, known, summary.files)
         job.services.registry.save_report(job.item.id, summary.report(bag))
         bag.should_delete_from_receiving = True
-        job.commit(object=bag)
+        job.leave(object=bag)
         return Done()
 
     def _save_object(self, job: IngestJob, bag: IngestObject) -> IntellectualObject:
@@ -84,7 +84,7 @@ class Recorder(Stage[IngestJob]):
         ids = {file.identifier: file for file in created}
         for file in files:
             if file.id:
-                job.services.registry.update_file(row_of(file))
+                job.services.registry.update_file(row_of(file), recorded_urls=file.registry_urls)
             else:
                 saved = ids[file.identifier]
                 if saved.uuid != file.uuid:
@@ -108,12 +108,12 @@ class Recorder(Stage[IngestJob]):
             stored = job.services.registry.events(object_id=known.id)
             is_first = not any(event.event_type == "creation" for event in stored)
             bag.premis_events = object_events(job, known, saved_files, is_first=is_first)
-            job.commit(object=bag)
-        for event in bag.premis_events:
-            if not event.id:
-                job.services.state.check_lease(job.lease)
-                event.id = job.services.registry.create_event(event).id
         job.commit(object=bag)
+        new = [event for event in bag.premis_events if not event.id]
+        if new:
+            told = job.services.registry.create_events(new)
+            for event, known_event in zip(new, told, strict=True):
+                event.id = known_event.id
 
 
 def _is_saved(file: IngestFile) -> bool:

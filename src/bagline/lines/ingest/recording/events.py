@@ -28,10 +28,12 @@ def wording_of(job: IngestJob) -> Wording:
 
 
 def object_events(
-    job: IngestJob, known: IntellectualObject, files: int, *, is_first: bool
+    job: IngestJob, known: IntellectualObject, stored_files: int, *, is_first: bool
 ) -> list[PremisEvent]:
-    """Creation and identifier (first ingest only), ingestion, access."""
+    """Creation and identifier (first ingest only), ingestion, access. `stored_files`: those that
+    came new or changed."""
     make, words = _ObjectMaker(job, known), wording_of(job)
+    files = job.object.file_count if words.counts_all else stored_files
     first = [
         make.event(
             "creation",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bagline.bagit.paths import BAG_INFO, BAGIT_TXT
 from bagline.bagit.profiles import effective_identifier
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.recording.events import file_events
+from bagline.model.bag_form import BagForm
 from bagline.model.ingest import SOURCE_INGEST, IngestFile, IngestObject, StorageRecord, bag_name
 from bagline.model.registry import (
     Checksum,
@@ -16,8 +18,8 @@ from bagline.model.registry import (
 )
 from bagline.model.times import Timestamp
 from bagline.services.state.base import CopyProofs
+from bagline.units import raw_path
 
-BAG_INFO = "bag-info.txt"
 APTRUST_INFO = "aptrust-info.txt"
 
 
@@ -52,6 +54,18 @@ def intellectual_object(bag: IngestObject) -> IntellectualObject:
         source_organization=bag.tag(BAG_INFO, "Source-Organization"),
         etag=bag.etag,
         storage_option=bag.storage_option,
+        bag_form=bag_form(bag),
+    )
+
+
+def bag_form(bag: IngestObject) -> BagForm:
+    """What a restored bag must say of itself, and which manifests it must have."""
+    usual = BagForm()
+    return BagForm(
+        version=bag.tag(BAGIT_TXT, "BagIt-Version").strip() or usual.version,
+        encoding=bag.tag(BAGIT_TXT, "Tag-File-Character-Encoding").strip() or usual.encoding,
+        manifests=tuple(dict.fromkeys(bag.manifests)),
+        tag_manifests=tuple(dict.fromkeys(bag.tag_manifests)),
     )
 
 
@@ -75,6 +89,7 @@ def generic_file(
         mtime=file.mtime,
         size=file.size,
         uuid=file.uuid,
+        raw_path=raw_path(file.path_in_bag),
         storage_option=known.storage_option,
         last_fixity_check=max((c.datetime for c in checksums), default=moment),
         checksums=[] if file.premis_events else checksums,

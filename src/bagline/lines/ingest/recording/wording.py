@@ -33,6 +33,8 @@ class Wording(NamedTuple):
     copied: str
     how: str
     file_how: str
+    counts_all: bool = False
+    """Whether "N files copied" counts every file of the tar, not only those preserved anew."""
 
     def digest_tool(self, algorithm: str) -> Tool:
         return Tool(*(text.format(algorithm=algorithm) for text in self.digests))
@@ -52,6 +54,7 @@ OLDER = Wording(
     copied="Copied files to perservation storage",
     how="Multipart put using s3 etags",
     file_how="Put using md5 checksum",
+    counts_all=True,
 )
 """Letter by letter as other tools of that system read it."""
 

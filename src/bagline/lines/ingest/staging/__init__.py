@@ -18,10 +18,11 @@ from contextlib import closing
 from itertools import chain, islice
 
 from bagline.lines.ingest.job import IngestJob
+from bagline.lines.ingest.notes import notes_of
+from bagline.lines.ingest.received_tar import expanded
 from bagline.lines.ingest.staging.spans import (
     WINDOW_FILES,
     WINDOWS,
-    expanded,
     is_sparse,
     placed_files,
     span_of,
@@ -44,10 +45,18 @@ class StagingUploader(Stage[IngestJob]):
         job.progress.expect(files=bag.file_count, bytes=bag.size)
         _check_room(job)
         counted = _Pass(job).run()
-        expect_count(counted, bag.file_count, "staging")
+        expect_count(counted, _expected(job), "staging")
         bag.copied_to_staging_at = job.clock()
-        job.commit(object=bag)
+        job.leave(object=bag)
         return Done()
+
+
+def _expected(job: IngestJob) -> int:
+    """How many files of the tar are to be staged. Another's pre-fetch counts entries, of which two
+    may have one name: there the records that it read are counted."""
+    if notes_of(job) is not None:
+        return job.object.file_count
+    return sum(entry.file.was_read for batch in job.iter_files() for entry in batch)
 
 
 def _check_room(job: IngestJob) -> None:
@@ -90,7 +99,7 @@ class _Pass:
             relays(),
             windows=WINDOWS,
             puts_in_flight=work.puts_in_flight,
-            budget_bytes=work.bytes_in_flight,
+            budget=self._job.bytes_in_flight,
         )
         with closing(done):
             for _ in done:
@@ -169,7 +178,7 @@ class _Pass:
         self._sweep()
         self._job.services.objects.put_stream(
             self._staged(entry).target,
-            expanded(self._job, entry),
+            expanded(self._job, span_of(entry), entry.file.size),
             size=entry.file.size,
             sha256=entry.file.calculated("sha256"),
         )
@@ -191,7 +200,7 @@ class _Pass:
         return [entry for entry, answer in asked if not isinstance(answer, Proof)]
 
     def _staged(self, entry: FileEntry) -> StoredFile:
-        return staged(self._job, entry.file, span_of(entry).part_sha256)
+        return staged(self._job, entry.file, span_of(entry))
 
     def _sweep(self) -> None:
         """Before the first upload in parts: what an earlier run left unfinished is aborted."""

@@ -1,56 +1,43 @@
 """`Registry` over HTTP. See `base.Registry` for what each method promises.
 
 Where the server has no route for what is Bagline's own (another Registry, contract D):
-problems and reports are not kept, files are asked for one by one, and a status set by
-somebody else meanwhile is looked for just before the row is written.
+problems, reports and forms of bags are not kept, single files are asked for one by one, and what
+somebody saved meanwhile is looked for just before a row is written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
 
-import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
 from bagline.errors import Refused, Unreachable
 from bagline.model import wire
+from bagline.model.bag_form import BagForm
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
     STATE_ACTIVE,
     GenericFile,
     Institution,
     IntellectualObject,
-    RegistryStorageRecord,
-)
-from bagline.model.workitem import (
-    STATUS_PENDING,
-    STATUS_STARTED,
-    STATUS_SUSPENDED,
-    WorkItem,
 )
 from bagline.problems import Problem
-from bagline.services.registry.base import Conflict, Missing, Registry, WorkItemFilter
-from bagline.services.registry.http.speaking import RegistryClient, escaped
+from bagline.services.registry.base import Conflict, Missing
+from bagline.services.registry.http.answers import record_in, told_file
+from bagline.services.registry.http.items_over_http import HttpItems
+from bagline.services.registry.http.speaking import TRIES, RegistryClient
 
 FILES_PER_CALL = 1_000
 SHOWS_AT_ONCE = 8
-UNLESS_STATUS = "If-Status-Not"
-UNLESS_CHANGED = "If-Updated-At"
-UNLESS_OPEN = "If-None-Open"
-NEWEST_FIRST = ("sort", "date_processed__desc")
-R = TypeVar("R", bound=Struct)
-S = TypeVar("S", Institution, WorkItem, IntellectualObject)
 
 
-class HttpRegistry(Registry):
+class HttpRegistry(HttpItems):
     """Thread-safe."""
 
     def __init__(self, client: RegistryClient) -> None:
-        self._client = client
+        super().__init__(client)
         self._finds_files = True
-        self._is_baglines: bool | None = None
 
     def __repr__(self) -> str:
         return f"HttpRegistry({self._client.where})"
@@ -58,84 +45,13 @@ class HttpRegistry(Registry):
     # -- institutions
     def institutions(self) -> list[Institution]:
         pages = self._client.pages("institutions", [("sort", "name")])
-        return [_record(row, Institution) for page in pages for row in page]
+        return [record_in(row, Institution) for page in pages for row in page]
 
     def institution(self, id_or_identifier: int | str) -> Institution | None:
         return self._shown("institutions", str(id_or_identifier), Institution)
 
     def save_institution(self, institution: Institution) -> Institution:
         return self._saved(institution, "institutions/create", "institutions/update")
-
-    # -- work items
-    def work_item(self, item_id: int) -> WorkItem | None:
-        return self._shown("items", str(item_id), WorkItem)
-
-    def work_items(self, wanted: WorkItemFilter, *, limit: int = 1000) -> list[WorkItem]:
-        same = [
-            (name, str(value).lower() if isinstance(value, bool) else str(value))
-            for name, value in (
-                ("institution_id", wanted.institution_id),
-                ("name", wanted.name),
-                ("etag", wanted.etag),
-                ("action", wanted.action),
-                ("stage", wanted.stage),
-                ("retry", wanted.retry),
-            )
-            if value is not None
-        ]
-        if wanted.statuses is None:
-            return self._items(same, limit)
-        # One question a status: every Registry knows `status`.
-        found = [
-            item
-            for status in dict.fromkeys(wanted.statuses)
-            for item in self._items([*same, ("status", status)], limit)
-        ]
-        found.sort(key=lambda item: (item.date_processed, item.id), reverse=True)
-        return found[:limit]
-
-    def _items(self, query: list[tuple[str, str]], limit: int) -> list[WorkItem]:
-        found: list[WorkItem] = []
-        for page in self._client.pages("items", [*query, NEWEST_FIRST]):
-            found += [_record(row, WorkItem) for row in page]
-            if len(found) >= limit:
-                break
-        return found[:limit]
-
-    def save_work_item(
-        self, item: WorkItem, *, unless_status: Sequence[str] = (), unless_changed: bool = False
-    ) -> WorkItem:
-        if item.id and (unless_status or unless_changed) and not self._is_ours():
-            stored = self.work_item(item.id)
-            if stored is not None and (
-                stored.status in unless_status
-                or (unless_changed and stored.updated_at != item.updated_at)
-            ):
-                return stored
-        headers = {UNLESS_STATUS: ",".join(unless_status)} if unless_status else {}
-        if unless_changed:
-            headers[UNLESS_CHANGED] = item.updated_at
-        return self._saved(item, "items/create", "items/update", headers)
-
-    def open_work_item(self, item: WorkItem) -> WorkItem:
-        if not self._is_ours():
-            wanted = WorkItemFilter(
-                institution_id=item.institution_id,
-                name=item.name,
-                action=item.action,
-                statuses=[STATUS_PENDING, STATUS_STARTED, STATUS_SUSPENDED],
-            )
-            for known in self.work_items(wanted, limit=20):
-                if known.bucket == item.bucket:
-                    return known
-        return self._saved(item, "items/create", "items/update", {UNLESS_OPEN: "true"})
-
-    def _is_ours(self) -> bool:
-        """Whether the server is Bagline's: it looks at UNLESS_STATUS by itself, and keeps how
-        copies were proven."""
-        if self._is_baglines is None:
-            self._is_baglines = bool(self._own("info"))
-        return self._is_baglines
 
     # -- objects
     def intellectual_object(self, identifier: str) -> IntellectualObject | None:
@@ -145,6 +61,8 @@ class HttpRegistry(Registry):
         if not object.id:
             known = self.intellectual_object(object.identifier)
             object.id = known.id if known is not None else 0
+        if not self._is_ours():
+            object = structs.replace(object, bag_form=None)
         try:
             return self._saved(object, "objects/create", "objects/update")
         except (Conflict, Unreachable):
@@ -155,8 +73,19 @@ class HttpRegistry(Registry):
             object.id = known.id
             return self._saved(object, "objects/create", "objects/update")
 
+    def bag_form(self, object_id: int) -> BagForm | None:
+        if not self._is_ours():
+            return None
+        found = self._shown("objects", str(object_id), IntellectualObject)
+        return found.bag_form if found is not None else None
+
     # -- files
-    def files(self, identifiers: Sequence[str]) -> dict[str, GenericFile]:
+    def files(
+        self,
+        identifiers: Sequence[str],
+        *,
+        with_events: bool = True,  # noqa: ARG002 (the API tells them)
+    ) -> dict[str, GenericFile]:
         found: dict[str, GenericFile] = {}
         for start in range(0, len(identifiers), FILES_PER_CALL):
             some = identifiers[start : start + FILES_PER_CALL]
@@ -171,7 +100,7 @@ class HttpRegistry(Registry):
         except (Missing, Refused):
             self._finds_files = False
             return self._each(identifiers)
-        return [_record(row, GenericFile) for row in answer.get("results") or []]
+        return [record_in(row, GenericFile) for row in answer.get("results") or []]
 
     def _each(self, identifiers: Sequence[str]) -> list[GenericFile]:
         def show(identifier: str) -> GenericFile | None:
@@ -180,15 +109,44 @@ class HttpRegistry(Registry):
         with ThreadPoolExecutor(SHOWS_AT_ONCE, thread_name_prefix="registry") as pool:
             return [file for file in pool.map(show, identifiers) if file is not None]
 
-    def iter_object_files(self, object_id: int) -> Iterator[list[GenericFile]]:
-        query = [
-            ("intellectual_object_id", str(object_id)),
-            ("state", STATE_ACTIVE),
-            ("sort", "id"),
-        ]
+    def finds_files(self) -> bool:
+        return self._finds_files and self._is_ours()
+
+    def iter_object_files(
+        self, object_id: int, *, with_deleted: bool = False
+    ) -> Iterator[list[GenericFile]]:
+        query = [("intellectual_object_id", str(object_id)), ("sort", "id")]
+        if not with_deleted:
+            query.append(("state", STATE_ACTIVE))
         for page in self._client.pages("files", query):
             if page:
-                yield [_record(row, GenericFile) for row in page]
+                yield [record_in(row, GenericFile) for row in page]
+
+    def files_in_order(self, object_id: int, *, after: str = "") -> Iterator[list[GenericFile]]:
+        if not self._is_ours():
+            yield from self._others_files_in_order(object_id, after)
+            return
+        while batch := self._files_after(object_id, after):
+            yield batch
+            after = batch[-1].identifier
+
+    def _files_after(self, object_id: int, after: str) -> list[GenericFile]:
+        body = wire.encode({"intellectual_object_id": object_id, "after": after})
+        answer = self._client.ask("POST", "files/after", body=body, tries=TRIES)
+        return [record_in(row, GenericFile) for row in answer.get("results") or []]
+
+    def _others_files_in_order(self, object_id: int, after: str) -> Iterator[list[GenericFile]]:
+        """Its order is its own: the place is found by the name alone."""
+        query = [("intellectual_object_id", str(object_id)), ("state", STATE_ACTIVE)]
+        is_there = not after
+        for page in self._client.pages("files", [*query, ("sort", "identifier")]):
+            files = [record_in(row, GenericFile) for row in page]
+            if not is_there:
+                places = [at for at, file in enumerate(files) if file.identifier == after]
+                is_there = bool(places)
+                files = files[places[0] + 1 :] if places else []
+            if files:
+                yield files
 
     def create_files(self, files: Sequence[GenericFile]) -> list[GenericFile]:
         if len(files) > FILES_PER_CALL:
@@ -210,28 +168,34 @@ class HttpRegistry(Registry):
     def _create(self, files: Sequence[GenericFile]) -> dict[str, GenericFile]:
         path = f"files/create_batch/{files[0].institution_id}"
         is_ours = self._is_ours()
-        told = [
-            structs.replace(file, storage_records=_told(file.storage_records, is_ours))
-            for file in files
-        ]
+        told = [told_file(file, file.storage_records, is_ours=is_ours) for file in files]
         answer = self._client.ask("POST", path, body=wire.encode(told))
-        made = [_record(row, GenericFile) for row in answer.get("results") or []]
+        made = [record_in(row, GenericFile) for row in answer.get("results") or []]
         return {file.identifier: file for file in made}
 
-    def update_file(self, file: GenericFile) -> GenericFile:
-        """What the stored row has already is left out: the API adds all that it is sent."""
+    def update_file(self, file: GenericFile, *, recorded_urls: Sequence[str] = ()) -> GenericFile:
+        """Another's API adds all that it is sent, and takes no event twice: a repeat fails there,
+        and only then the stored row is looked at."""
+        if self._is_ours():
+            return self._put(f"files/update/{file.id}", file, {})
+        new = [copy for copy in file.storage_records if copy.url not in recorded_urls]
+        try:
+            sent = told_file(file, new, is_ours=False)
+            return self._put(f"files/update/{file.id}", sent, {}, tries=1)
+        except Unreachable:
+            return self._update_known(file)
+
+    def _update_known(self, file: GenericFile) -> GenericFile:
+        """Leave out what the stored row has already."""
         stored = self._shown("files", file.identifier, GenericFile)
         if stored is None:
             raise Refused(f"the Registry has no file {file.identifier!r}")
         urls = {copy.url for copy in stored.storage_records}
         digests = {(c.algorithm, c.digest, c.datetime) for c in stored.checksums}
         events = {event.identifier for event in stored.premis_events}
-        is_ours = self._is_ours()  # which takes what is newly known of copies on record
+        copies = [copy for copy in file.storage_records if copy.url not in urls]
         fresh = structs.replace(
-            file,
-            storage_records=[
-                c for c in _told(file.storage_records, is_ours) if is_ours or c.url not in urls
-            ],
+            told_file(file, copies, is_ours=False),
             checksums=[
                 c for c in file.checksums if (c.algorithm, c.digest, c.datetime) not in digests
             ],
@@ -240,10 +204,13 @@ class HttpRegistry(Registry):
         return self._put(f"files/update/{file.id}", fresh, {})
 
     # -- events
-    def create_event(self, event: PremisEvent) -> PremisEvent:
+    def create_events(self, events: Sequence[PremisEvent]) -> list[PremisEvent]:
+        return [self._create_event(event) for event in events]
+
+    def _create_event(self, event: PremisEvent) -> PremisEvent:
         try:
             answer = self._client.ask("POST", "events/create", body=wire.encode(event))
-            return _record(answer, PremisEvent)
+            return record_in(answer, PremisEvent)
         except (Conflict, Unreachable):
             known = self._shown("events", event.identifier, PremisEvent)
             if known is None:
@@ -260,7 +227,7 @@ class HttpRegistry(Registry):
                 ("generic_file_id__is_null", "true"),
             ]
         return [
-            _record(r, PremisEvent) for page in self._client.pages("events", query) for r in page
+            record_in(r, PremisEvent) for page in self._client.pages("events", query) for r in page
         ]
 
     # -- what outlives an item's working state
@@ -269,7 +236,7 @@ class HttpRegistry(Registry):
 
     def problems(self, item_id: int) -> list[Problem]:
         found = self._own(f"items/problems/{item_id}")
-        return [_record(row, Problem) for row in found.get("results") or []]
+        return [record_in(row, Problem) for row in found.get("results") or []]
 
     def save_report(self, item_id: int, report: Mapping[str, object]) -> None:
         self._kept(f"items/report/{item_id}", dict(report))
@@ -289,56 +256,3 @@ class HttpRegistry(Registry):
 
     def close(self) -> None:
         self._client.close()
-
-    # -- how
-    def _shown(self, kind: str, key: str, record: type[R]) -> R | None:
-        try:
-            answer = self._client.ask("GET", f"{kind}/show/{escaped(key)}")
-        except Missing:
-            return None
-        return _record(answer, record)
-
-    def _saved(
-        self, record: S, create: str, update: str, headers: Mapping[str, str] | None = None
-    ) -> S:
-        if record.id:
-            return self._put(f"{update}/{record.id}", record, headers or {})
-        own = "" if isinstance(record, Institution) else f"/{record.institution_id}"
-        try:
-            body = wire.encode(record)
-            answer = self._client.ask("POST", create + own, body=body, headers=headers or {})
-        except Missing as fault:
-            raise Refused(str(fault)) from None
-        return _record(answer, type(record))
-
-    def _put(self, path: str, record: R, headers: Mapping[str, str]) -> R:
-        try:
-            answer = self._client.ask("PUT", path, body=wire.encode(record), headers=headers)
-        except (Missing, Conflict) as fault:
-            raise Refused(str(fault)) from None
-        return _record(answer, type(record))
-
-    def _own(self, path: str) -> dict[str, Any]:
-        """What a route of Bagline's own answers; {} where there is none."""
-        try:
-            return self._client.ask("GET", path)
-        except Missing:
-            return {}
-
-    def _kept(self, path: str, body: Any) -> None:
-        try:
-            self._client.ask("PUT", path, body=wire.encode(body))
-        except Missing:
-            return
-
-
-def _told(copies: Sequence[RegistryStorageRecord], is_ours: bool) -> list[RegistryStorageRecord]:
-    """What goes on the wire of copies: to another Registry only what contract D knows."""
-    return list(copies) if is_ours else [RegistryStorageRecord(url=copy.url) for copy in copies]
-
-
-def _record(row: Any, kind: type[R]) -> R:
-    try:
-        return wire.from_builtins(row, kind)
-    except (msgspec.MsgspecError, TypeError) as fault:
-        raise Unreachable(f"the Registry answered no {kind.__name__}: {fault}") from None

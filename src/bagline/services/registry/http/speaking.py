@@ -78,10 +78,12 @@ class RegistryClient:
         query: Sequence[tuple[str, str]] = (),
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        tries: int | None = None,
     ) -> dict[str, Any]:
-        """The answer, a JSON object. Raises Missing, Conflict, Unreachable or Refused."""
+        """The answer, a JSON object. `tries`: how often, if not as usual for the method. Raises
+        Missing, Conflict, Unreachable or Refused."""
         address = self._base + path + (f"?{urlencode(query)}" if query else "")
-        tries = TRIES if method in TRIED_AGAIN else 1
+        tries = tries or (TRIES if method in TRIED_AGAIN else 1)
         pause = FIRST_PAUSE
         for left in range(tries - 1, -1, -1):
             try:

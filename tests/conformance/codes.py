@@ -9,7 +9,7 @@ from functools import reduce
 
 from bagline.bagit.profiles import Profile, TagRule, load_profile
 from bagline.bagit.tagfiles import TAG_FILE_BYTES
-from support.bags import END, BagBuilder, extension, header, padded, pax, valid_bag
+from support.bags import END, BagBuilder, digest_of, extension, header, padded, pax, valid_bag
 
 MD5 = b"0" * 32
 EMPTY_MD5 = b"d41d8cd98f00b204e9800998ecf8427e"
@@ -99,6 +99,13 @@ CODES: dict[str, Callable[[], Provoking]] = {
     ),
     "BAG031": lambda: of(valid_bag(), name="another"),
     "BAG032": lambda: raw(pax(path="bag/" + "x" * 300), A, END),
+    "BAG033": lambda: raw(header(b"bag/a/", 2), padded(b"hi"), END),
+    "BAG034": lambda: raw(A, header(b"bag/l", 3, b"1", link=b"bag/a"), padded(b"abc"), END),
+    "BAG035": lambda: raw(A, END, b"x" * (10_240 - len(A) - len(END))),
+    "BAG036": lambda: raw(header(b"bag/a", 20_000), bytes(10_240 - 512)),
+    "BAG037": lambda: raw(header(b"bag\\a"), END),
+    "BAG038": lambda: raw(A, header(b"bag/a/b"), END),
+    "BAG039": lambda: raw(header(b"bag/data"), END),
     "BAG040": lambda: of(valid_bag().without_tag_file("bagit.txt")),
     "BAG041": lambda: of(valid_bag().version("0.93")),
     "BAG042": lambda: bagit_txt(BAGIT.replace(b"UTF-8", b"klingon")),
@@ -127,8 +134,8 @@ CODES: dict[str, Callable[[], Provoking]] = {
     "BAG061": lambda: of(valid_bag().manifest("sha512")),
     "BAG062": lambda: strict(valid_bag()),
     "BAG063": lambda: strict(valid_bag()),
-    "BAG064": lambda: of(valid_bag().manifest("md5", "sha3256")),
-    "BAG065": lambda: of(valid_bag().manifest("sha3256"), "none"),
+    "BAG064": lambda: of(valid_bag().manifest("md5", "whirlpool")),
+    "BAG065": lambda: of(valid_bag().manifest("whirlpool"), "none"),
     "BAG066": lambda: manifest(MD5),
     "BAG067": lambda: strict(valid_bag()),
     "BAG068": lambda: manifest(b"abc data/a"),
@@ -161,12 +168,31 @@ CODES: dict[str, Callable[[], Provoking]] = {
         .repeat_tag("bag-info.txt", "Payload-Oxum", "1.1")
         .repeat_tag("bag-info.txt", "Payload-Oxum", "1.1")
     ),
+    "BAG088": lambda: of(valid_bag(profile="none").tag_file("fetch.txt", b"data/a\n"), "none"),
+    "BAG089": lambda: of(
+        valid_bag(profile="none").tag_file("fetch.txt", b"http://a.example/b - data/b\n"), "none"
+    ),
     "BAG090": lambda: of(valid_bag().tag_file("fetch.txt", b"")),
     "BAG091": lambda: of(valid_bag(profile="none").tag_file("fetch.txt", b""), "none"),
     "BAG092": lambda: strict(valid_bag()),
     "BAG096": lambda: strict(valid_bag()),
     "BAG097": lambda: strict(valid_bag()),
     "BAG099": lambda: manifest(b"x\n" * 2000),
+}
+
+CODES |= {
+    "BAG100": lambda: of(valid_bag().manifest("md5", "sha-256")),
+    "BAG101": lambda: of(valid_bag().payload("A").payload("a")),
+    "BAG103": lambda: of(
+        valid_bag(profile="none").tag_file(
+            "manifest-SHA256.txt",
+            f"{digest_of('sha256', b'')}  data/empty\n".encode(),
+        ),
+        "none",
+    ),
+    "BAG102": lambda: of(valid_bag().payload("x").listed_as("data/x", "data/x ")),
+    "BAG105": lambda: of(valid_bag().payload("caf\udce9").payload("caf\\xe9")),
+    "BAG104": lambda: of(valid_bag().tag_file("manifest-crc32.v1.txt", b"0 data/empty\n")),
 }
 
 OF_LIMITS = {
@@ -177,6 +203,12 @@ OF_LIMITS = {
 OF_NO_BYTES = {
     "BAG093": "the bag was deleted from the receiving bucket",
     "BAG094": "the name of the deposit",
+    "BAG106": "a bag that is to be restored",
+    "BAG107": "a bag that is to be restored",
+    "BAG108": "a bag that is to be restored",
+    "BAG109": "a bag that is to be restored",
+    "BAG110": "a bag that is to be restored",
+    "BAG111": "a bag that is to be thawed",
 }
 """Codes that speak of no bag's bytes."""
 EXTENDED = raw(extension(b"x", {"path": "bag/a"}))

@@ -15,6 +15,8 @@ DRAFTS = ("0.93", "0.94", "0.95", "0.96", "0.97")
 OLDEST = DRAFTS[:3]
 ALL = (*DRAFTS, "1.0")
 RFC = ("1.0",)
+BOTH = ("0.97", "1.0")
+"""For kinds of which no draft says anything else."""
 
 VALID, WARNING, INVALID = "valid", "warning", "invalid"
 
@@ -109,6 +111,45 @@ case(
     "BAG030",
     warns=("BAG029",),
 )
+case(
+    "`data` is a file (2.1.2)",
+    ALL,
+    lambda: BagBuilder(profile="none").tag_file("data", b"x"),
+    "BAG039",
+    warns=("BAG083",),
+)
+case(
+    "a path that is file and directory",
+    ALL,
+    lambda: plain().payload("a").payload("a/b"),
+    "BAG038",
+)
+case(
+    "a tag file and a tag directory of one name",
+    ALL,
+    lambda: plain().tag_file("notes", b"x").tag_file("notes/a.bin", b"y"),
+    "BAG038",
+)
+case(
+    "a directory written as a file whose name ends in a slash",
+    ALL,
+    lambda: plain().member("bag/data/none/").member("bag/data/").member("bag/"),
+)
+case(
+    "names of the tar with backslashes below the top",
+    ALL,
+    lambda: plain().member("bag/data\\a"),
+    "BAG037",
+)
+case(
+    "names of the tar with backslashes below data/",
+    RFC,
+    lambda: plain().payload("x/y", b"").left_out("data/x/y").member("bag/data/x\\y").without_oxum(),
+    "BAG007",
+    "BAG080",
+    "BAG080",
+    warns=("BAG037",),
+)
 case("a second bag beside it", ALL, lambda: plain().member("other/bagit.txt", b"x"), "BAG021")
 
 # -- the bag declaration (2.1.1)
@@ -156,17 +197,28 @@ case(
     "BAG046",
     warns=("BAG046",),
 )
-case(
-    "a third line in bagit.txt (lenient)",
-    ALL,
-    lambda: plain().repeat_tag("bagit.txt", "Software", "x"),
-    warns=("BAG046",),
-)
-case(
-    "the lines of bagit.txt the other way round (lenient)",
-    RFC,
-    lambda: declared(b"\n".join(reversed(TWO_LINES.splitlines()))),
-)
+for what, text in {
+    "a third line in bagit.txt": TWO_LINES + b"Software: x\n",
+    "the lines of bagit.txt the other way round": b"\n".join(reversed(TWO_LINES.splitlines())),
+    "a blank line at the end of bagit.txt": TWO_LINES + b"\n",
+    "a blank line between those of bagit.txt": TWO_LINES.replace(b"\n", b"\n\n", 1),
+    "a blank before the colon in bagit.txt": TWO_LINES.replace(b":", b" :", 1),
+    "two blanks after the colon in bagit.txt": TWO_LINES.replace(b": ", b":  ", 1),
+    "no blank after the colon in bagit.txt": TWO_LINES.replace(b": ", b":", 1),
+    "a tab after the colon in bagit.txt": TWO_LINES.replace(b": ", b":\t", 1),
+    "a blank at the end of a line of bagit.txt": TWO_LINES.replace(b"\n", b" \n", 1),
+    "a blank at the end of bagit.txt": TWO_LINES[:-1] + b" \n",
+    "a blank at the beginning of bagit.txt": b" " + TWO_LINES,
+    "labels of bagit.txt in lower case": TWO_LINES.replace(b"BagIt-V", b"bagit-v"),
+    "an encoding folded in bagit.txt": TWO_LINES.replace(b": U", b":\n U"),
+}.items():
+    case(what, RFC, lambda text=text: declared(text), "BAG046")
+    case(
+        f"{what} (lenient: not a MUST before 1.0)",
+        ("0.93", "0.97"),
+        lambda text=text: declared(text),
+        warns=("BAG046",),
+    )
 case("bagit.txt with CR LF", RFC, lambda: declared(TWO_LINES.replace(b"\n", b"\r\n")))
 case("bagit.txt with CR", RFC, lambda: declared(TWO_LINES.replace(b"\n", b"\r")))
 case("bagit.txt without its last line end", RFC, lambda: declared(TWO_LINES[:-1]))
@@ -179,19 +231,159 @@ for algorithm in ("md5", "sha1", "sha256", "sha512"):
         lambda algorithm=algorithm: plain().manifest(algorithm).tag_manifest(algorithm),
     )
 case("no manifest", ALL, lambda: plain().manifest().tag_manifest(), "BAG060")
+FURTHER = ("sha224", "sha384", "sha3224", "sha3256", "sha3384", "sha3512", "blake2b", "blake2s")
+for algorithm in (*FURTHER, "blake2b256", "blake2b512", "blake2s128"):
+    case(
+        f"{algorithm} alone (2.4)",
+        BOTH,
+        lambda algorithm=algorithm: plain().manifest(algorithm).tag_manifest(algorithm),
+    )
+    case(
+        f"{algorithm} with another digest than the file's (section 3)",
+        RFC,
+        lambda algorithm=algorithm: (
+            plain().manifest("md5", algorithm).wrong_digest("data/photo.tif", algorithm)
+        ),
+        "BAG081",
+    )
 case(
-    "a manifest of an algorithm that is not calculated, alone",
+    "a further algorithm lists a file that is not there (section 3)",
+    BOTH,
+    lambda: (
+        plain()
+        .manifest("md5", "sha384")
+        .manifest_line("manifest-sha384.txt", line_of(b"x", "data/gone", "sha384"))
+    ),
+    "BAG007",
+)
+case(
+    "a further algorithm lists a file outside the bag (section 3)",
+    BOTH,
+    lambda: (
+        plain()
+        .manifest("md5", "sha384")
+        .manifest_line("manifest-sha384.txt", line_of(b"x", "../gone", "sha384"))
+    ),
+    "BAG071",
+)
+case(
+    "a further algorithm lists nothing (section 3)",
+    RFC,
+    lambda: plain().manifest("md5").tag_file("manifest-sha384.txt", b""),
+    "BAG080",
+    "BAG080",
+    "BAG080",
+)
+case(
+    "a further algorithm's digest has another length",
+    BOTH,
+    lambda: (
+        plain()
+        .manifest("md5", "sha384")
+        .manifest_line("manifest-sha384.txt", line_of(b"x", "data/x", "sha1"))
+    ),
+    "BAG068",
+)
+case(
+    "a tag manifest of a further algorithm, with another digest",
+    BOTH,
+    lambda: plain().tag_manifest("sha3256").wrong_digest("bagit.txt", "sha3256"),
+    "BAG081",
+)
+case(
+    "an algorithm that nobody has, alone",
     ALL,
-    lambda: plain().manifest("sha3256").tag_manifest(),
+    lambda: plain().manifest("whirlpool").tag_manifest(),
     "BAG065",
 )
 case(
-    "a manifest of an algorithm that is not calculated, beside another",
+    "an algorithm that nobody has, beside another (section 3)",
     ALL,
-    lambda: plain().manifest("sha256", "blake2b512").tag_manifest(),
-    warns=("BAG064",),
+    lambda: plain().manifest("sha256", "whirlpool").tag_manifest(),
+    "BAG064",
 )
-case("an algorithm's name in upper case", ALL, lambda: plain().manifest("SHA256"))
+case(
+    "an algorithm that nobody has lists a missing file, one outside, and not one that is there",
+    RFC,
+    lambda: (
+        plain()
+        .manifest("sha256", "whirlpool")
+        .tag_manifest()
+        .unlisted("data/empty", "whirlpool")
+        .manifest_line("manifest-whirlpool.txt", line_of(b"x", "data/gone"))
+        .manifest_line("manifest-whirlpool.txt", line_of(b"x", "/gone"))
+    ),
+    "BAG007",
+    "BAG064",
+    "BAG071",
+    "BAG080",
+)
+case(
+    "an algorithm's name in upper case (2.4, lenient: it is read)",
+    ALL,
+    lambda: plain().manifest("SHA256"),
+    warns=("BAG100",),
+)
+for name in ("sha-256", "SHA-256", "sha_256", "sha2-256", "sha3-256", "sha3_256"):
+    case(
+        f"an algorithm's name written {name} (2.4), alone",
+        BOTH,
+        lambda name=name: plain().manifest(name).tag_manifest(),
+        "BAG100",
+    )
+    case(
+        f"an algorithm's name written {name} (2.4), beside another",
+        BOTH,
+        lambda name=name: plain().manifest("md5", name).tag_manifest(),
+        "BAG100",
+    )
+    case(
+        f"an algorithm's name written {name} (2.4) for a tag manifest",
+        BOTH,
+        lambda name=name: plain().tag_manifest(name),
+        "BAG100",
+    )
+for name in (
+    "MANIFEST-SHA256.TXT",
+    "manifest-sha256.TXT",
+    "Manifest-sha256.txt",
+    "manifest_sha256.txt",
+    "manifest-sha256",
+    "manifest-sha256.txt.txt",
+    "manifest\u2010sha256.txt",
+):
+    case(
+        f"{name} (2.4), alone",
+        BOTH,
+        lambda name=name: (
+            plain().manifest().tag_manifest().tag_file(name, line_of(b"", "data/empty", "sha256"))
+        ),
+        "BAG060",
+        warns=("BAG100",),
+    )
+    case(
+        f"{name} (2.4), beside a manifest (it is another tag file)",
+        BOTH,
+        lambda name=name: (
+            plain().manifest("md5").tag_file(name, line_of(b"", "data/empty", "sha256"))
+        ),
+        warns=("BAG100",),
+    )
+case(
+    "TAGMANIFEST-MD5.TXT (it is another tag file)",
+    BOTH,
+    lambda: (
+        plain()
+        .tag_manifest("sha256")
+        .tag_file("TAGMANIFEST-MD5.TXT", line_of(b"", "data/empty", "sha256"))
+    ),
+    warns=("BAG100",),
+)
+case(
+    "manifest-sha-256.txt in a tag directory",
+    BOTH,
+    lambda: plain().tag_file("custom/manifest-sha-256.txt", b"no manifest\n"),
+)
 case("a file in one manifest of two", DRAFTS, lambda: plain().unlisted("data/empty", "md5"))
 case("a file in one manifest of two", RFC, lambda: plain().unlisted("data/empty", "md5"), "BAG080")
 case(
@@ -272,6 +464,14 @@ case(
     lambda: plain().manifest_line("manifest-md5.txt", digest_of("md5", b"").encode()),
     "BAG066",
 )
+for what, line, code in (
+    ("a comment", b"# made by hand", "BAG068"),
+    ("a comment of one word", b"#made", "BAG066"),
+    ("a comment with a semicolon", b"; made by hand", "BAG068"),
+    ("a line that GNU's tools escaped", b"\\" + line_of(b"", "data/em\\\\pty"), "BAG068"),
+    ("a line of BSD's tools", b"MD5 (data/empty) = d41d8cd98f00b204e9800998ecf8427e", "BAG068"),
+):
+    case(what, BOTH, lambda line=line: plain().manifest_line("manifest-md5.txt", line), code)
 case("an empty line", ALL, lambda: plain().manifest_line("manifest-md5.txt", b""))
 case(
     "the same line twice (lenient)",
@@ -383,12 +583,91 @@ case(
     "both forms of a name, two files",
     ALL,
     lambda: plain().payload("cafe\u0301", b"1").payload("caf\u00e9", b"2"),
+    warns=("BAG101",),
 )
 case(
     "names that differ only in case, two files",
     ALL,
     lambda: plain().payload("README", b"1").payload("readme", b"2"),
+    warns=("BAG101",),
 )
+case(
+    "names that differ in case and form, three files",
+    BOTH,
+    lambda: (
+        plain().payload("CAFE\u0301", b"1").payload("caf\u00e9", b"2").payload("cafe\u0301", b"3")
+    ),
+    warns=("BAG101", "BAG101"),
+)
+case(
+    "tag files whose names differ only in case",
+    BOTH,
+    lambda: plain().tag_file("a/Notes.txt", b"A: b\n").tag_file("a/notes.txt", b"A: b\n"),
+    warns=("BAG101",),
+)
+MIXED = "e\u0301/r\u00e9.txt"
+MARKS = "a\u0301\u0323\u0302.txt"  # NFC and NFD put the dot below first
+case(
+    "parts of a path in different normal forms (6.1.1.3), NFC in the manifest",
+    BOTH,
+    lambda: (
+        plain().manifest("md5").payload(MIXED).listed_as(f"data/{MIXED}", "data/\u00e9/r\u00e9.txt")
+    ),
+    warns=("BAG073",),
+)
+case(
+    "parts of a path in different normal forms (6.1.1.3), the other way in the manifest",
+    BOTH,
+    lambda: (
+        plain()
+        .manifest("md5")
+        .payload(MIXED)
+        .listed_as(f"data/{MIXED}", "data/\u00e9/re\u0301.txt")
+    ),
+    warns=("BAG073",),
+)
+case(
+    "NFC in the tar, parts in different forms in the manifest (6.1.1.3)",
+    BOTH,
+    lambda: (
+        plain()
+        .manifest("md5")
+        .payload("\u00e9/r\u00e9.txt")
+        .listed_as("data/\u00e9/r\u00e9.txt", f"data/{MIXED}")
+    ),
+    warns=("BAG073",),
+)
+case(
+    "marks in an order of neither form (6.1.1.3)",
+    BOTH,
+    lambda: (
+        plain()
+        .manifest("md5")
+        .payload(MARKS)
+        .listed_as(f"data/{MARKS}", "data/\u1ea1\u0301\u0302.txt")
+    ),
+    warns=("BAG073",),
+)
+case(
+    "parts in different forms, and a percent sign encoded",
+    BOTH,
+    lambda: (
+        plain()
+        .manifest("md5")
+        .payload(f"50%{MIXED}")
+        .listed_as(f"data/50%{MIXED}", "data/50%25\u00e9/r\u00e9.txt")
+    ),
+    warns=("BAG073",),
+)
+case(
+    "a blank at the end of a path in the manifest",
+    RFC,
+    lambda: plain().manifest("md5").payload("x").listed_as("data/x", "data/x "),
+    "BAG007",
+    "BAG080",
+    warns=("BAG102",),
+)
+case("a blank at the end of a name", ALL, lambda: plain().payload("x "))
 case(
     "another case in the manifest",
     RFC,
@@ -513,6 +792,12 @@ case(
         "bag-info.txt", b"Contact-Name: A\nContact-Name: B\nNote: a: b\n  goes on\n\tand on\n"
     ),
 )
+case(
+    "an indented label, which goes on from the line before",
+    ALL,
+    lambda: plain().tag_file("bag-info.txt", b"Note: x\n  Contact-Name: A\n"),
+    warns=("BAG043",),
+)
 case("blanks around the colon", ALL, lambda: plain().tag_file("bag-info.txt", b"Note  :   x\n"))
 case(
     "a line that is no tag",
@@ -569,6 +854,85 @@ case(
     lambda: plain().tag_file("fetch.txt", FETCH).left_out("data/empty"),
     "BAG007",
     "BAG085",
+    warns=("BAG091",),
+)
+case(
+    "a fetch.txt that lists a file of no manifest",
+    ALL,
+    lambda: plain().tag_file("fetch.txt", b"https://example.org/x 3 data/x\n"),
+    "BAG089",
+    warns=("BAG091",),
+)
+case(
+    "a fetch.txt that lists a file of one manifest of two",
+    DRAFTS,
+    lambda: (
+        plain()
+        .tag_file("fetch.txt", FETCH)
+        .left_out("data/empty")
+        .unlisted("data/empty", "md5")
+        .without_oxum()
+    ),
+    "BAG007",
+    warns=("BAG091",),
+)
+case(
+    "a fetch.txt that lists a file of one manifest of two",
+    RFC,
+    lambda: (
+        plain()
+        .tag_file("fetch.txt", FETCH)
+        .left_out("data/empty")
+        .unlisted("data/empty", "md5")
+        .without_oxum()
+    ),
+    "BAG007",
+    "BAG089",
+    warns=("BAG091",),
+)
+for line in (
+    b"https://example.org/empty data/empty",
+    b"https://example.org/empty 0",
+    b"example.org/empty 0 data/empty",
+    b"http:///empty 0 data/empty",
+    b"https: 0 data/empty",
+    b"https://example.org/empty 0x0 data/empty",
+    b"https://example.org/empty -1 data/empty",
+    b"https://example.org/empty -- data/empty",
+    b"https://example.org/an empty file 0 data/empty",
+    b"https://example.org/empty 0 bag-info.txt",
+    b"https://example.org/empty 0 ../data/empty",
+    b"https://example.org/empty 0 data/../../empty",
+    b"https://example.org/empty 0 /data/empty",
+    b"https://example.org/empty 0 ~/data/empty",
+    b"https://example.org/empty 0 C:\\data\\empty",
+    b"https://example.org/empty 0 c:/data/empty",
+    b"https://example.org/empty 0 \\\\server\\data\\empty",
+    b"https://example.org/empty 0 data\\..\\..\\empty",
+    b"https://example.org/empty 0 data/",
+    b"https://example.org/empty 0 data",
+):
+    case(
+        f"a fetch.txt with the line {line.decode()}",
+        ALL,
+        lambda line=line: plain().tag_file("fetch.txt", line + b"\n"),
+        "BAG088",
+        warns=("BAG091",),
+    )
+case(
+    "a fetch.txt of all that may stand there",
+    ALL,
+    lambda: (
+        plain()
+        .payload("a b", b"1")
+        .payload("50%", b"2")
+        .payload("caf\u00e9", b"3")
+        .tag_file(
+            "fetch.txt",
+            b"HTTP://example.org?x \t -  data/a b\r\n\nfile:/x\t12345678901234567890\tdata/50%25\r"
+            + b"s3://bucket/key 3 ./data/caf\xc3\xa9\nurn:x 3 data/cafe\xcc\x81",
+        )
+    ),
     warns=("BAG091",),
 )
 case("a fetch.txt of nothing", ALL, lambda: plain().tag_file("fetch.txt", b""), warns=("BAG091",))

@@ -38,7 +38,7 @@ def test_every_verdict_is_there_in_every_version() -> None:
 
 BY_COMMAND = [
     "a bag of three files",
-    "a third line in bagit.txt (lenient)",
+    "a third line in bagit.txt",
     "a payload file in no manifest",
     "a byte order mark in bagit.txt",
     "tag files and manifests in UTF-16",

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from bagline.embedded import EngineAddresses
+from bagline.services.objects.base import ProofMethod
 from bagline.services.objects.connection import Connection, Endpoint
 from bagline.services.objects.probing import PREFIX, Probe
 from support.engines import fresh_name
+from support.proxy import Fault, proxy_before
 
 
 @pytest.fixture
@@ -37,3 +39,29 @@ def test_what_a_killed_probe_left_is_removed_when_it_is_old(
     uploads = connection.boto.list_multipart_uploads(Bucket=bucket)["Uploads"]
     left = [f"{PREFIX}0123-copy", f"{PREFIX}4567-copy"] if stays else []
     assert sorted(found["Key"] for found in uploads) == ["bagline", *left]
+
+
+def refusal(status: str, code: str) -> bytes:
+    body = f"<Error><Code>{code}</Code><Message>x</Message></Error>".encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"Connection: close\r\n\r\n" + body
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "BadDigest", "NoSuchUpload"])
+def test_a_store_that_completes_no_copy_and_forgets_the_upload_is_one_that_makes_none(
+    engines: EngineAddresses, code: str
+) -> None:
+    status = {"AccessDenied": "403 Forbidden", "NoSuchUpload": "404 Not Found"}
+    of_complete = Fault(instead=refusal(status.get(code, "400 Bad Request"), code), on="?uploadId=")
+    of_abort = Fault(instead=refusal("404 Not Found", "NoSuchUpload"), on="?uploadId=")
+    keys = (engines.s3_access_key, engines.s3_secret_key)
+    with proxy_before(engines.s3_endpoint) as proxy:
+        connection = Connection(Endpoint(proxy.url, *keys, allow_http=True))
+        bucket = fresh_name("probed")
+        connection.boto.create_bucket(Bucket=bucket)
+        proxy.faults = [of_complete, of_abort] * 2
+        abilities = Probe(connection, bucket).ask()
+        connection.close()
+    assert proxy.faults == []
+    assert abilities.range_copy_proof is None
+    assert abilities.put_proof is ProofMethod.STORE_SHA256

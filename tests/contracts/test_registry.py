@@ -2,167 +2,41 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from msgspec import structs
 
 from bagline.errors import Misconfigured
-from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
     Checksum,
-    GenericFile,
     Institution,
     IntellectualObject,
     RegistryStorageRecord,
 )
 from bagline.model.times import NEVER, Timestamp
-from bagline.model.workitem import STATUS_CANCELLED, STATUS_PENDING, STATUS_STARTED, WorkItem
+from bagline.model.workitem import (
+    STATUS_CANCELLED,
+    STATUS_PENDING,
+    STATUS_STARTED,
+    STATUS_SUSPENDED,
+    WorkItem,
+)
 from bagline.problems import ERROR, Problem
 from bagline.services.registry.base import Registry, WorkItemFilter
 from bagline.services.registry.database import HEAD, Database, sqlite_url
-from bagline.services.registry.http.over_http import HttpRegistry
-from bagline.services.registry.http.speaking import RegistryClient
-from bagline.services.registry.migrating import newest
+from bagline.services.registry.migrating import downgrade_to, newest
 from bagline.services.registry.sql import SqlRegistry
-from support.postgres import Postgres, temporary_postgres
-from support.registry import ADMIN, RegistryServer
-
-MOMENT = Timestamp("2026-01-02T03:04:05.123456Z")
-
-
-@contextmanager
-def _sqlite(folder: Path, _: pytest.FixtureRequest) -> Iterator[Registry]:
-    with _over(sqlite_url(folder / "registry.db")) as registry:
-        yield registry
-
-
-@contextmanager
-def _postgres(_: Path, request: pytest.FixtureRequest) -> Iterator[Registry]:
-    server: Postgres = request.getfixturevalue("postgres")
-    with _over(server.create(f"registry_{next(NUMBERS)}")) as registry:
-        yield registry
-
-
-@contextmanager
-def _over(url: str) -> Iterator[Registry]:
-    database = Database(url)
-    database.migrate()
-    registry = SqlRegistry(database)
-    yield registry
-    registry.close()
-
-
-@contextmanager
-def _http(folder: Path, _: pytest.FixtureRequest) -> Iterator[Registry]:
-    with _served(folder, "") as registry:
-        yield registry
-
-
-@contextmanager
-def _http_postgres(folder: Path, request: pytest.FixtureRequest) -> Iterator[Registry]:
-    database: Postgres = request.getfixturevalue("postgres")
-    with _served(folder, database.create(f"registry_{next(NUMBERS)}")) as registry:
-        yield registry
-
-
-@contextmanager
-def _served(folder: Path, database_url: str) -> Iterator[Registry]:
-    server = RegistryServer(folder / "data", database_url)
-    key = server.add_user()
-    server.start()
-    registry = HttpRegistry(RegistryClient(server.url, user=ADMIN, key=key))
-    yield registry
-    registry.close()
-    server.stop()
-
-
-IMPLEMENTATIONS = {
-    "sqlite": _sqlite,
-    "postgres": _postgres,
-    "http": _http,
-    "http-postgres": _http_postgres,
-}
-NUMBERS = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with temporary_postgres() as server:
-        yield server
-
-
-@pytest.fixture(params=IMPLEMENTATIONS)
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
-    with IMPLEMENTATIONS[request.param](tmp_path, request) as registry:
-        yield registry
-
-
-@pytest.fixture
-def institution(registry: Registry) -> Institution:
-    return registry.save_institution(
-        Institution(identifier="test.edu", name="Test", receiving_bucket="receiving.test.edu")
-    )
-
-
-@pytest.fixture
-def kept(registry: Registry, institution: Institution) -> IntellectualObject:
-    return registry.save_intellectual_object(
-        IntellectualObject(
-            identifier="test.edu/bag",
-            institution_id=institution.id,
-            title="A bag",
-            access="consortia",
-        )
-    )
-
-
-def an_item(institution: Institution, name: str = "b.tar", **other: object) -> WorkItem:
-    given = {
-        "name": name,
-        "etag": "e" * 32,
-        "bucket": "receiving.test.edu",
-        "institution_id": institution.id,
-        "user": ADMIN,
-        "bag_date": MOMENT,
-        "date_processed": MOMENT,
-    }
-    return WorkItem(**(given | other))  # type: ignore[arg-type]
-
-
-def an_event(number: int, event_type: str = "ingestion", **other: object) -> PremisEvent:
-    given = {
-        "identifier": f"22222222-0000-5000-8000-{number:012d}",
-        "event_type": event_type,
-        "date_time": MOMENT,
-        "agent": "https://bagline.example",
-        "detail": "Done",
-        "object": "Bagline",
-        "outcome_detail": "md5:" + "d" * 32,
-        "outcome_information": "As it should be",
-    }
-    return PremisEvent(**(given | other))  # type: ignore[arg-type]
-
-
-def a_file(kept: IntellectualObject, path: str, *, size: int = 5) -> GenericFile:
-    number = sum(path.encode())
-    return GenericFile(
-        identifier=f"{kept.identifier}/{path}",
-        institution_id=kept.institution_id,
-        intellectual_object_id=kept.id,
-        file_format="text/plain",
-        size=size,
-        uuid=f"00000000-0000-5000-8000-{number:012d}",
-        checksums=[Checksum(algorithm="md5", digest="d" * 32, datetime=MOMENT)],
-        storage_records=[RegistryStorageRecord(url=f"https://s3.example/{path}")],
-        premis_events=[
-            an_event(0, identifier=f"11111111-0000-5000-8000-{number:012d}"),
-        ],
-    )
+from support.registry_records import (
+    MOMENT,
+    a_file,
+    an_event,
+    an_item,
+    save_institution,
+    save_object,
+)
 
 
 def test_an_institution_is_found_by_id_and_by_identifier(
@@ -212,6 +86,51 @@ def test_a_row_that_changed_since_it_was_read_is_not_replaced(
     assert (stored.status, stored.stage) == (STATUS_PENDING, "Store")
     moved.status = STATUS_CANCELLED
     assert registry.save_work_item(moved, unless_changed=True).status == STATUS_CANCELLED
+
+
+def test_an_item_is_read_with_those_of_its_bag_and_begun_in_one_step(
+    registry: Registry, institution: Institution
+) -> None:
+    item = registry.save_work_item(an_item(institution))
+    other = registry.save_work_item(
+        structs.replace(an_item(institution), etag="f" * 32, status=STATUS_SUSPENDED)
+    )
+    registry.save_work_item(structs.replace(an_item(institution), status=STATUS_CANCELLED))
+    registry.save_work_item(an_item(institution, "other.tar"))
+    seen: list[tuple[int, list[int]]] = []
+
+    def look(found: WorkItem, others: Sequence[WorkItem]) -> bool:
+        seen.append((found.id, [each.id for each in others]))
+        found.node = "here"
+        return False
+
+    def begin(found: WorkItem, others: Sequence[WorkItem]) -> bool:
+        look(found, others)
+        found.status = STATUS_STARTED
+        return True
+
+    looked = registry.begin_work_item(item.id, look)
+    assert looked is not None
+    assert not looked.is_saved
+    assert registry.work_item(item.id) == item
+    begun = registry.begin_work_item(item.id, begin)
+    assert begun is not None
+    assert begun.is_saved
+    assert (begun.item.status, begun.item.node) == (STATUS_STARTED, "here")
+    assert registry.work_item(item.id) == begun.item
+    assert seen == [(item.id, [other.id])] * 2
+    assert registry.begin_work_item(10**6, begin) is None
+
+
+def test_problems_are_saved_with_the_item(registry: Registry, institution: Institution) -> None:
+    item = registry.save_work_item(an_item(institution))
+    problem = Problem(code="BAG001", severity=ERROR, subject="", message="m")
+    registry.save_work_item(item, problems=[problem])
+    assert registry.problems(item.id) == [problem]
+    registry.save_work_item(item)
+    assert registry.problems(item.id) == [problem]
+    registry.save_work_item(item, problems=[])
+    assert registry.problems(item.id) == []
 
 
 def test_of_a_bucket_and_name_one_item_is_opened(
@@ -340,11 +259,17 @@ def test_an_event_is_kept_once_by_its_uuid(registry: Registry, kept: Intellectua
     event = an_event(
         1, "creation", institution_id=kept.institution_id, intellectual_object_id=kept.id
     )
-    first = registry.create_event(event)
+    second = an_event(
+        2, "ingestion", institution_id=kept.institution_id, intellectual_object_id=kept.id
+    )
+    (first,) = registry.create_events([event])
     event.outcome_detail = "changed"
-    assert registry.create_event(event) == first
+    assert registry.create_events([second, event])[1] == first
     registry.create_files([a_file(kept, "data/a")])
-    assert registry.events(object_id=kept.id) == [first]
+    assert [e.identifier for e in registry.events(object_id=kept.id)] == [
+        event.identifier,
+        second.identifier,
+    ]
 
 
 def test_every_file_of_an_object_is_walked_once(
@@ -416,4 +341,25 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     database.migrate()
     assert schema
     assert database.schema() == schema
+    database.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_the_schema_can_go_back_to_the_last_release_and_forward_again(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = sqlite_url(tmp_path / "r.db")
+    if kind == "postgres":
+        url = request.getfixturevalue("postgres").create("back", language="en")
+    database = Database(url)
+    database.migrate()
+    registry = SqlRegistry(database)
+    kept = save_object(registry, save_institution(registry))
+    registry.create_files([a_file(kept, "data/B"), a_file(kept, "data/a")])
+    with database.writing() as connection:
+        downgrade_to(connection, "0004")
+    assert database.schema() == "0004"
+    database.migrate()
+    (files,) = registry.files_in_order(kept.id)
+    assert [file.path_in(kept) for file in files] == ["data/B", "data/a"]
     database.close()

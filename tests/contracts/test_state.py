@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -15,8 +16,17 @@ from bagline.model.ingest import IngestChecksum, IngestFile, IngestObject, TarSp
 from bagline.model.subject import item_subject
 from bagline.model.times import Timestamp
 from bagline.model.workitem import WorkResult
-from bagline.services.state.base import BATCH_FILES, COMMIT_FILES, FileEntry, Lease, State
+from bagline.services.state.base import (
+    BATCH_FILES,
+    COMMIT_FILES,
+    CopyProof,
+    FileEntry,
+    State,
+)
+from bagline.services.state.keys import pack_member, pack_span
+from bagline.services.state.lease import Lease
 from bagline.services.state.redis import RedisState
+from bagline.services.state.taken import Taken
 from support.engines import closed_port, fresh_id
 from support.proxy import Fault, Proxy, proxy_before
 
@@ -85,6 +95,48 @@ def test_one_lease_at_a_time(state: State, lease: Lease) -> None:
     take(state, lease.item_id, "host-b/2")
 
 
+def test_a_lease_comes_with_what_stands_in_the_records(state: State, lease: Lease) -> None:
+    subject, bag = item_subject(lease.item_id), an_object()
+    result = WorkResult(operation="topic", attempt=3)
+    state.drop_lease(lease)
+
+    def taken() -> Taken:
+        found = state.take(subject, owner="a/1", seconds=60, topic="topic", tally="reach: topic")
+        assert found is not None
+        return found
+
+    first = taken()
+    assert (first.is_new, first.result(), first.tally(), first.object()) == (True, None, 0, None)
+    assert state.take(subject, owner="b/2", seconds=60) is None
+    state.commit(
+        first.lease, object=bag, result=result, checkpoint=b"here", tally={"reach: topic": 7}
+    )
+    state.drop_lease(first.lease)
+    second = taken()
+    assert not second.is_new
+    assert (second.result(), second.tally(), second.object()) == (result, 7, bag)
+    assert second.checkpoint == b"here"
+
+
+def test_a_record_that_cannot_be_read_costs_no_lease(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    subject, key = item_subject(lease.item_id), lease.item_id
+    state.drop_lease(lease)
+    redis.hset(str(key), mapping={"workresult:topic": "{", "bagline:tally:t": "x"})
+    found = state.take(subject, owner="a/1", seconds=60, topic="topic", tally="t")
+    assert found is not None
+    for read in (found.result, found.tally):
+        with pytest.raises(BrokenState):
+            read()
+    state.drop_lease(found.lease)
+    redis.delete(str(key))
+    redis.set(str(key), "no hash")
+    with pytest.raises(BrokenState):
+        state.take(subject, owner="a/1", seconds=60)
+    assert state.lease_owner(subject) == ""
+
+
 def test_a_lease_runs_out_and_then_nothing_of_it_works(
     state: State, redis: valkey.Valkey, lease: Lease
 ) -> None:
@@ -138,10 +190,10 @@ def dump(redis: valkey.Valkey, item_id: int) -> dict[bytes, bytes | None]:
 def test_a_write_that_cannot_be_whole_is_not_begun(
     state: State, redis: valkey.Valkey, lease: Lease
 ) -> None:
-    redis.set(f"bagline:{{{lease.item_id}}}:tally", "not a hash")
-    with pytest.raises(BrokenState, match="tally"):
+    redis.hset(str(lease.item_id), "bagline:tally:n", "not a number")
+    with pytest.raises(BrokenState, match="tally:n"):
         state.commit(lease, files=[an_entry(0)], tally={"n": 1})
-    assert not redis.exists(str(lease.item_id))
+    assert redis.hkeys(str(lease.item_id)) == [b"bagline:tally:n"]
 
 
 # -- what comes back is what went in
@@ -150,7 +202,7 @@ def test_object_result_checkpoint_and_tally(state: State, lease: Lease) -> None:
     assert state.load_object(item) is None
     assert state.load_result(item_subject(item), "ingest01_prefetch") is None
     assert state.load_checkpoint(item) is None
-    assert state.load_tally(item) == {}
+    assert state.load_tally(item, "a") == 0
     assert not state.has_item(item)
     result = WorkResult(operation="ingest01_prefetch", attempt=2, host="h", pid=3)
     state.commit(lease, object=an_object(), result=result, checkpoint=b"\x00at", tally={"a": 2})
@@ -158,7 +210,7 @@ def test_object_result_checkpoint_and_tally(state: State, lease: Lease) -> None:
     assert state.load_object(item) == an_object()
     assert state.load_result(item_subject(item), "ingest01_prefetch") == result
     assert state.load_checkpoint(item) == b"\x00at"
-    assert state.load_tally(item) == {"a": 5, "b": -1}
+    assert (state.load_tally(item, "a"), state.load_tally(item, "b")) == (5, -1)
     assert state.has_item(item)
     state.commit(lease, checkpoint=b"")
     assert state.load_checkpoint(item) is None
@@ -172,11 +224,156 @@ def test_fields_are_those_of_the_contract(state: State, redis: valkey.Valkey, le
         object=an_object("bag.b01.of02.tar"),
         result=WorkResult(operation="ingest01_prefetch"),
     )
-    assert set(redis.hkeys(str(lease.item_id))) == {
+    fields = redis.hkeys(str(lease.item_id))
+    assert {field for field in fields if not field.startswith(b"bagline:")} == {
         b"object:test.edu/bag",
         b"workresult:ingest01_prefetch",
         b"file:test.edu/bag/data/\xff\xe9 <&>.txt",
     }
+
+
+def test_what_lives_as_long_as_the_item_lives_in_its_hash(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    """Who deletes the hash, as other clean-ups do, leaves no key behind."""
+    proofs = {"uuid": {"bucket": CopyProof("read back", Timestamp("2026-01-02T03:04:05Z"))}}
+    state.commit(
+        lease,
+        files=[an_entry(0)],
+        object=an_object(),
+        result=WorkResult(operation="t"),
+        checkpoint=b"1",
+        tally={"n": 1},
+        proofs=proofs,
+    )
+    state.show_progress(lease.subject, b"half")
+    state.drop_lease(lease)
+    assert redis.keys(f"bagline:*{lease.item_id}*") == []
+    redis.delete(str(lease.item_id))
+    assert not state.has_item(lease.item_id)
+
+
+def test_a_scan_of_files_reads_over_what_is_ours(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    for start in range(0, 2_000, COMMIT_FILES):
+        entries = [an_entry(n) for n in range(start, start + COMMIT_FILES)]
+        state.commit(lease, files=entries, object=an_object(), checkpoint=b"1", tally={"n": 1})
+    assert redis.hlen(str(lease.item_id)) <= 2_000 + 10
+    scanned = dict(redis.hscan_iter(str(lease.item_id), match="file:*", count=100))
+    assert len(scanned) == 2_000
+
+
+def test_proofs_are_forgotten_all_at_once(state: State, lease: Lease) -> None:
+    proofs = {
+        uuid: {"bucket": CopyProof("read back", Timestamp("2026-01-02T03:04:05Z"))}
+        for uuid in ("a", "b")
+    }
+    state.commit(lease, proofs=proofs)
+    assert state.load_proofs(lease.item_id, ["a", "b", "c"]) == proofs
+    state.forget_proofs(lease)
+    assert state.load_proofs(lease.item_id, ["a", "b", "c"]) == {}
+    state.commit(lease, proofs={"b": proofs["b"]})
+    assert state.load_proofs(lease.item_id, ["a", "b", "c"]) == {"b": proofs["b"]}
+
+
+def test_keys_of_an_earlier_release_move_into_the_hash(state: State, redis: valkey.Valkey) -> None:
+    item = fresh_id()
+    key = f"bagline:{{{item}}}:"
+    tag = FileEntry(a_file("bagit.txt", 9), TarSpan(0, 512, 9))
+    listed = FileEntry(a_file("data/listed"), None)
+    parts = ("a" * 64, "b" * 64)
+    large = FileEntry(a_file("data/large", 9), TarSpan(0, 512, 9, (), parts))
+    entries = [tag, an_entry(1), listed, large]
+    records = {f"file:{BAG}/{e.file.path_in_bag}": wire.encode(e.file) for e in entries}
+    redis.hset(str(item), mapping=records | {f"object:{BAG}": wire.encode(an_object())})
+    for entry in entries:
+        raw, packed = entry.file.path_in_bag.encode(), pack_span(entry.span)
+        redis.rpush(key + "members", pack_member(raw, packed))
+        redis.hset(key + "spans", hashlib.blake2b(raw, digest_size=12).digest(), packed)
+    redis.set(key + "object", BAG)
+    redis.set(key + "checkpoint", b"\x00at")
+    redis.hset(key + "tally", "n", 3)
+    redis.hset(key + "proofs", "uuid", b'{"bucket":["read back","2026-01-02T03:04:05Z"]}')
+    assert state.has_item(item)
+
+    lease = take(state, item)
+    assert redis.keys(key + "*") == [f"{key}lease".encode()]
+    assert [entry for batch in state.iter_files(item) for entry in batch] == entries
+    found = state.load_files(item, BAG, ["bagit.txt", "data/large"])
+    assert (found["bagit.txt"], found["data/large"]) == (tag, large)
+    assert (state.count_files(item), state.load_tally(item, "n")) == (4, 3)
+    assert state.load_object(item) == an_object()
+    assert state.load_checkpoint(item) == b"\x00at"
+    assert state.load_proofs(item, ["uuid"])["uuid"]["bucket"].how == "read back"
+    state.commit(lease, files=[an_entry(1), an_entry(2)], tally={"n": 1})
+    assert len(paths(state, item)) == state.count_files(item) == 5
+    assert state.load_tally(item, "n") == 4
+
+
+def test_keys_that_an_earlier_release_left_behind_go(state: State, redis: valkey.Valkey) -> None:
+    item = fresh_id()
+    redis.set(f"bagline:{{{item}}}:object", BAG)
+    state.drop_lease(take(state, item))
+    assert redis.keys(f"*{{{item}}}*") == []
+    assert not state.has_item(item)
+
+
+def sweep_all(state: State) -> list[int]:
+    """One round through all keys, of which each look takes only some."""
+    place, swept = state.sweep_earlier(0)
+    while place:
+        place, more = state.sweep_earlier(place)
+        swept += more
+    return swept
+
+
+def leave_earlier(redis: valkey.Valkey, item: int) -> None:
+    """Every kind of key that an earlier release had beside an item's hash."""
+    key = f"bagline:{{{item}}}:"
+    redis.set(key + "object", BAG)
+    redis.rpush(key + "members", b"x")
+    redis.hset(key + "spans", "x", b"x")
+    redis.set(key + "checkpoint", b"x")
+    redis.hset(key + "tally", "x", 1)
+    redis.hset(key + "proofs", "x", b"x")
+
+
+def test_a_sweep_takes_what_an_earlier_release_left_of_items_that_ended(
+    state: State, redis: valkey.Valkey
+) -> None:
+    gone, with_hash, leased = fresh_id(), fresh_id(), fresh_id()
+    held = take(state, leased)
+    for item in (gone, with_hash, leased):
+        leave_earlier(redis, item)
+    redis.hset(str(with_hash), f"object:{BAG}", wire.encode(an_object()))
+    state.show_progress(item_subject(gone), b"half")
+    redis.set(f"bagline:{{file:{gone}}}:object", b"no item's")
+    assert sweep_all(state) == [gone]
+    assert set(redis.keys(f"bagline:{{*{gone}}}:*")) == {
+        f"bagline:{{{gone}}}:progress".encode(),
+        f"bagline:{{file:{gone}}}:object".encode(),
+    }
+    assert len(redis.keys(f"bagline:{{{with_hash}}}:*")) == 6
+    assert len(redis.keys(f"bagline:{{{leased}}}:*")) == 7
+    state.drop_lease(held)
+    assert sweep_all(state) == [leased]
+    assert sweep_all(state) == []
+    redis.delete(f"bagline:{{file:{gone}}}:object")
+
+
+def test_a_sweep_looks_at_some_keys_at_a_time(state: State, redis: valkey.Valkey) -> None:
+    items = [fresh_id() for _ in range(1_000)]
+    for item in items:
+        redis.set(f"bagline:{{{item}}}:object", BAG)
+    place, swept = state.sweep_earlier(0)
+    assert place
+    assert len(swept) < 500
+    while place:
+        place, more = state.sweep_earlier(place)
+        assert len(more) < 500
+        swept += more
+    assert sorted(swept) == sorted(items)
 
 
 def test_paths_that_are_not_utf8_come_back_byte_by_byte(state: State, lease: Lease) -> None:
@@ -188,17 +385,33 @@ def test_paths_that_are_not_utf8_come_back_byte_by_byte(state: State, lease: Lea
     assert list(state.load_files(lease.item_id, BAG, odd)) == odd
 
 
-def test_files_come_by_path_with_their_spans(state: State, lease: Lease) -> None:
+def test_files_come_by_path_and_tag_files_with_their_spans(state: State, lease: Lease) -> None:
     sparse = FileEntry(a_file("data/sparse", 9), TarSpan(0, 512, 4, ((0, 2), (7, 2))))
     listed = FileEntry(a_file("data/only-in-a-manifest"), None)
-    state.commit(lease, files=[an_entry(1), sparse, listed])
-    wanted = ["data/sparse", "data/000001.txt", "data/only-in-a-manifest", "data/absent"]
+    tag = FileEntry(a_file("tags/\udcff.txt", 9), TarSpan(5, 517, 9))
+    large = FileEntry(a_file("data/large", 9), TarSpan(5, 517, 9, (), ("ab", "cd")))
+    state.commit(lease, files=[an_entry(1), sparse, listed, tag, large])
+    wanted = [
+        "data/sparse",
+        "data/000001.txt",
+        "data/only-in-a-manifest",
+        "tags/\udcff.txt",
+        "data/large",
+        "data/absent",
+    ]
     found = state.load_files(lease.item_id, BAG, wanted)
-    assert set(found) == set(wanted[:3])
-    assert found["data/sparse"] == sparse
-    assert found["data/000001.txt"] == an_entry(1)
-    assert found["data/only-in-a-manifest"].span is None
+    assert set(found) == set(wanted[:5])
+    assert found["data/sparse"] == FileEntry(sparse.file, None)
+    assert found["data/000001.txt"] == FileEntry(an_entry(1).file, None)
+    assert found["data/only-in-a-manifest"] == listed
+    assert found["tags/\udcff.txt"] == tag
+    assert found["data/large"] == large
     assert state.load_files(lease.item_id, BAG, []) == {}
+    assert state.load_files(lease.item_id, BAG, wanted[3:4], spans=False) == {
+        wanted[3]: FileEntry(tag.file, None)
+    }
+    walked = [entry for batch in state.iter_files(lease.item_id) for entry in batch]
+    assert walked == [an_entry(1), sparse, listed, tag, large]
 
 
 def test_saving_again_changes_the_record_and_not_the_order(state: State, lease: Lease) -> None:
@@ -319,7 +532,7 @@ def test_restart_keeps_only_the_work_results(
     assert state.load_result(item_subject(lease.item_id), "ingest01_prefetch") == result
     assert state.load_object(lease.item_id) is None
     assert state.load_checkpoint(lease.item_id) is None
-    assert state.load_tally(lease.item_id) == {}
+    assert state.load_tally(lease.item_id, "n") == 0
     assert paths(state, lease.item_id) == []
     assert state.count_files(lease.item_id) == 0
     state.check_lease(lease)
@@ -504,3 +717,40 @@ def test_checksums_are_fenced_and_bounded(state: State, redis: valkey.Valkey, le
     with pytest.raises(LeaseLost):
         state.add_checksums(lease, BAG, {"data/a": [checksum()]})
     assert state.load_files(lease.item_id, BAG, ["data/a"])["data/a"].file == a_read_file("data/a")
+
+
+def test_digests_beside_the_records_go_with_the_item(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    tricky = "data/\udcff\n"
+    found = {"data/a": {"sha384": b"\0\xff" * 24}, tricky: {"blake2s": b"x" * 32}}
+    state.commit(lease, files=[a_read_file("data/a")])
+    state.save_digests(lease, found)
+    assert state.load_digests(lease.item_id, ["data/none", tricky, "data/a"]) == found
+    state.save_digests(lease, {"data/a": {"sha224": b"y" * 28}})
+    assert state.load_digests(lease.item_id, ["data/a"]) == {"data/a": {"sha224": b"y" * 28}}
+    assert state.load_digests(lease.item_id, []) == {}
+    assert state.load_files(lease.item_id, BAG, ["data/a"])["data/a"].file == a_read_file("data/a")
+    assert [name for name in redis.hkeys(str(lease.item_id)) if name.startswith(b"file:")] == [
+        b"file:test.edu/bag/data/a"
+    ]
+    state.restart_item(lease)
+    assert state.load_digests(lease.item_id, list(found)) == {}
+
+
+def test_digests_beside_the_records_are_fenced_and_bounded(
+    state: State, redis: valkey.Valkey, lease: Lease
+) -> None:
+    many = {f"data/{n}": {"sha384": bytes(48)} for n in range(1_001)}
+    with pytest.raises(ValueError, match="1000"):
+        state.save_digests(lease, many)
+    many.popitem()
+    state.save_digests(lease, many)
+    assert state.load_digests(lease.item_id, list(many)) == many
+    redis.hset(str(lease.item_id), b"bagline:digests:data/0", b"no msgpack")
+    with pytest.raises(BrokenState, match="digests"):
+        state.load_digests(lease.item_id, ["data/0"])
+    steal(state, redis, lease)
+    with pytest.raises(LeaseLost):
+        state.save_digests(lease, {"data/1": {}})
+    assert state.load_digests(lease.item_id, ["data/1"])["data/1"] == {"sha384": bytes(48)}

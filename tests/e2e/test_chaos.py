@@ -47,7 +47,7 @@ BRISK = {
 """As the line always goes, only with shorter waits."""
 OUR_FAULTS = ("stage_fault", "worker_fault", "Traceback (most recent call last)")
 
-pytestmark = pytest.mark.timeout(ROUND_SECONDS * 2 + MINUTES * 60)
+pytestmark = [pytest.mark.timeout(ROUND_SECONDS * 2 + MINUTES * 60), pytest.mark.long]
 
 
 @pytest.fixture(scope="module", autouse=True)

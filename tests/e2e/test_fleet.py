@@ -17,7 +17,7 @@ from support.fleet import STAGES, Fleet, fleet_running
 from support.line import is_kept
 from support.tools import Server
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.long]
 
 BAGS = 50
 INSTITUTIONS = ("test.edu", "example.edu", "archive.example.org")

@@ -110,6 +110,7 @@ def part(request: pytest.FixtureRequest) -> str:
 SIZES = {WHOLE: 400, QUEUE: 24, STORE: 400, DATABASE: 24}
 
 
+@pytest.mark.long
 def test_a_full_disk_is_said_everywhere_and_all_goes_on_when_it_has_room(
     bagline: Bagline, tmp_path: Path, part: str
 ) -> None:
@@ -167,6 +168,7 @@ def assert_preserved_once(app: App, files: dict[str, bytes]) -> None:
             assert bodies.count(data) == 1, (target.bucket, name)
 
 
+@pytest.mark.long
 def test_a_bag_on_its_way_into_receiving_waits_for_room(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
+import valkey
 
 from bagline.errors import LeaseLost
 from bagline.lines.ingest.line import INGEST_LINE
@@ -129,6 +132,20 @@ def test_an_item_saved_but_never_published_is_found(line: LineUnderTest) -> None
     assert reconciler.look(min_age_seconds=0) == []
     (ended,) = line.run(item)
     assert ended.status == "Success"
+
+
+def test_what_an_earlier_release_left_of_an_ended_item_is_swept(line: LineUnderTest) -> None:
+    client = valkey.Valkey.from_url(line.settings.redis_url.reveal())
+    for number in range(1_000):
+        client.set(f"bagline:{{{9_000_000 + number}}}:object", b"test.edu/bag")
+    reconciler = line.app.reconciler()
+    left = [1_000]
+    while left[-1] and len(left) < 100:
+        reconciler.look()
+        left.append(len(client.keys("bagline:{9*}:object")))
+    client.close()
+    assert left[-1] == 0
+    assert max(before - after for before, after in itertools.pairwise(left)) < 500
 
 
 def test_a_clean_up_that_got_lost_is_found(line: LineUnderTest) -> None:

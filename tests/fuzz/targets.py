@@ -9,8 +9,6 @@ that every finding can be played again.
 from __future__ import annotations
 
 import hashlib
-import io
-import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,14 +28,13 @@ from bagline.errors import BagRejected, Unreachable
 from bagline.model.ingest import Tag
 from bagline.model.wire import encode
 from bagline.problems import KINDS, LISTED_PER_KIND, Problem, has_errors
+from differential.readers import FILE, Entry, by_tarfile, ours
+from differential.table import TARFILE, partings
 from support.bags import chunked
 
 EXPANDED_BYTES = 4 * 1024 * 1024
 SMALL = replace(LIMITS, expanded_bytes=EXPANDED_BYTES, expanded_factor=1, members=20_000)
 """A few bytes may ask for a tebibyte of zeros; a fuzzer would do little else."""
-
-EXTENSIONS = (b"x", b"X", b"L", b"K")
-"""Types of headers that say something about the next member."""
 
 CHUNKS = (1, 7, 511, 512, 513, 4096, 1 << 20)
 ENCODINGS = (
@@ -114,81 +111,26 @@ def _lies_within(file: ScannedFile, data: bytes) -> None:
 
 
 def _agrees_with_tarfile(data: bytes, scan: BagScan, files: list[ScannedFile]) -> None:
-    """Where tarfile reads the whole tar, it finds the same plain files at the same places."""
-    theirs = _by_tarfile(data)
-    if theirs is None:
+    """tarfile finds the same files with bytes, or the table tells why it does not."""
+    theirs = by_tarfile(data)
+    for parting, row in partings(data, TARFILE, ours(data), theirs):
+        assert row is not None, f"tarfile reads {parting.theirs}, and we {parting.ours}"
         return
-    plain: dict[int, ScannedFile] = {}
-    for file in files:  # hard links come after the file whose place they share
-        if not file.span.stretches:
-            plain.setdefault(file.span.data_offset, file)
-    for offset, (name, size) in theirs.items():
-        try:
-            top, path = split_name(name)
-        except UnsafePath:
-            continue
-        if top == (scan.top_directory or "") and path and offset in plain:
-            assert (plain[offset].path, plain[offset].size) == (path, size)
-    wanted = {offset for offset, (name, _) in theirs.items() if _is_in(name, scan.top_directory)}
+    found = {_path_of(entry, scan): entry.size for entry in theirs.entries if entry.kind == FILE}
+    found.pop("", None)
+    own = {file.path: file.size for file in files if not file.is_linked}
+    assert own.keys() == found.keys(), "the scanner and tarfile find different files"
     twice = {"BAG025", "BAG026"} & {problem.code for problem in scan.problems}
-    assert twice or wanted <= set(plain), "tarfile finds a file that the scanner does not"
-    own = {f.span.data_offset for f in files if f.size == f.span.stored_bytes}
-    assert own <= set(theirs), "the scanner finds a file that tarfile does not"
+    assert twice or own == found
 
 
-def _is_in(name: str, top: str | None) -> bool:
+def _path_of(entry: Entry, scan: BagScan) -> str:
+    """Below the bag's directory; "" of what does not lie in it."""
     try:
-        found, path = split_name(name)
+        top, path = split_name(entry.name)
     except UnsafePath:
-        return False
-    return bool(path) and found == top
-
-
-def _by_tarfile(data: bytes) -> dict[int, tuple[str, int]] | None:
-    """Offset of the data → name and size of the regular files; None if tarfile gave up.
-
-    tarfile takes a header that it cannot read for the end of the tar: only an end at
-    zeros, or at the end of the bytes, counts as read. Sparse files are left out.
-    """
-    found: dict[int, tuple[str, int]] = {}
-    try:
-        with tarfile.open(mode="r:", fileobj=io.BytesIO(data), errors="surrogateescape") as tar:
-            for member in tar:
-                if member.isreg() and not member.issparse() and not member.sparse:
-                    found[member.offset_data] = (member.name, member.size)
-                elif member.issparse() or member.sparse:
-                    return None
-                if member.isreg() and any("sparse" in key for key in member.pax_headers):
-                    return None
-                if member.isreg() and member.name.endswith("/"):
-                    return None  # an empty name under a ustar prefix: a directory, say we
-            end = tar.offset
-    except (tarfile.TarError, ValueError, OverflowError, KeyError, IndexError, OSError):
-        return None
-    except (RecursionError, AttributeError, TypeError):  # tarfile's own faults
-        return None
-    is_end = not data[end : end + 512].strip(b"\0")
-    return found if is_end and not _is_read_in_several_ways(data) else None
-
-
-def _is_read_in_several_ways(data: bytes) -> bool:
-    """Where programs disagree, and no program writes it so.
-
-    tarfile reads a GNU long name to the next NUL, beyond its size; of two extended headers
-    for one member it takes the first.
-    """
-    before = b""
-    for at in headers(data):
-        kind = data[at + 156 : at + 157]
-        if kind in b"LK":
-            field = data[at + 124 : at + 136].strip(b"\0 ")
-            size = int(field, 8) if field and not field.strip(b"01234567") else 0
-            if b"\0" not in data[at + 512 : at + 512 + size]:
-                return True
-        if before in EXTENSIONS and kind in EXTENSIONS:
-            return True
-        before = kind
-    return False
+        return ""
+    return path if top and top == scan.top_directory else ""
 
 
 def _is_cut_off(data: bytes, choice: int, chunk: int) -> None:

@@ -120,18 +120,21 @@ def test_a_message_that_comes_back_after_it_was_done_does_nothing(
     line, context = both, StepContext(services=both.services, settings=both.settings)
     records = page["INVENTORY"].records(page["INVENTORY"].first, context)
     about = Subject("institution", line.institution.id)
-    lease = line.services.state.take_lease(about, owner="one", seconds=60)
-    assert lease is not None
+    state = line.services.state
+    taken = state.take(about, owner="one", seconds=60, topic=FIRST)
+    assert taken is not None
 
     class Again:
         attempts, number, topic = 2, line.institution.id, FIRST
 
-    claim = Claim(line.services.state, lease, Again(), record=line.institution)  # type: ignore[arg-type]
-    claim.result = records.load_result(lease)
+    claim = Claim(state, taken, Again(), record=line.institution)  # type: ignore[arg-type]
+    claim.result = records.last_result(claim.taken)
     assert isinstance(records.decide(claim), Run)
     records.begin(claim, None)
     assert records.end(claim, Done(), None).topic == "inventory02_list"
-    claim.result = records.load_result(lease)
+    stored = state.load_result(about, FIRST)
+    assert stored is not None
+    claim.result = stored
     assert isinstance(records.decide(claim), Skip)
     assert claim.result.attempt == 0  # what is asked for anew has patience of its own
     Again.attempts = 1  # a new message

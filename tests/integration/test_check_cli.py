@@ -164,3 +164,20 @@ def test_a_bar_appears_on_a_terminal_when_reading_takes_long(tmp_path: Path) -> 
         assert done.wait(30) == 2
     os.close(ours)
     assert b"MB" in shown
+
+
+def test_a_manifest_behind_its_files_asks_for_a_file_and_not_a_pipe(tmp_path: Path) -> None:
+    """sha384 is calculated where a manifest names it, and that one stands last in the tar."""
+    bag = valid_bag("letters", profile="none").manifest("sha384").wrong_digest("data/photo.tif")
+    path = bag.write(tmp_path)
+    code, document = report(path, "--profile", "none")
+    assert code == 2
+    (problem,) = document["problems"]
+    assert (problem["code"], problem["subject"]) == ("BAG081", "data/photo.tif")
+    done = check("-", "--profile", "none", stdin=path.read_bytes())
+    assert done.returncode == 1
+    assert b"give the file, not a pipe" in done.stderr
+    with path.open("rb") as file:
+        command = [sys.executable, "-c", RUN, "-", "--profile", "none"]
+        done = subprocess.run(command, stdin=file, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (2, b"")

@@ -6,6 +6,7 @@ command's standard input, so that none of them needs a disk.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -58,6 +59,12 @@ def many_tag_files(count: int, body: bytes = b"") -> Pieces:
 def long_names(count: int) -> Pieces:
     for number in range(count):
         yield entry(f"bag/data/{number}/" + "\U0001f4dc" * 8_000)
+
+
+def deep_names(count: int) -> Pieces:
+    """Each file in two hundred directories of its own."""
+    for number in range(count):
+        yield entry(f"bag/data/{number}/" + "d/" * 200 + "x")
 
 
 def global_headers(count: int) -> Pieces:
@@ -128,6 +135,34 @@ def long_unknown_manifests(count: int, files: int) -> Pieces:
     lines = b"".join(b"00  data/u/%d\n" % number for number in range(files))
     for number in range(count):
         yield entry(f"bag/manifest-x{number}.txt", lines * 2)
+
+
+def further_manifests(count: int) -> Pieces:
+    """Of every algorithm that Python has, before the files that they list."""
+    for name in ("sha224", "sha384", "sha3_224", "sha3_256", "sha3_384", "sha3_512"):
+        digest = hashlib.new(name, b"").hexdigest().encode()
+        lines = b"".join(digest + b"  data/f/%d\n" % number for number in range(count))
+        yield entry(f"bag/manifest-{name.replace('_', '')}.txt", lines)
+    for name, make in (("blake2b", hashlib.blake2b), ("blake2s", hashlib.blake2s)):
+        digest = make(b"").hexdigest().encode()
+        lines = b"".join(digest + b"  data/f/%d\n" % number for number in range(count))
+        yield entry(f"bag/manifest-{name}.txt", lines)
+    for number in range(count):
+        yield entry(f"bag/data/f/{number}")
+
+
+def alike(count: int) -> Pieces:
+    for number in range(count):
+        yield entry(f"bag/data/Name{number}")
+    for number in range(count):
+        yield entry(f"bag/data/name{number}")
+
+
+def one_name(count: int) -> Pieces:
+    """Marks above and below in every order: no normal form has them so."""
+    for number in range(count):
+        order = "".join("\u0301" if number >> bit & 1 else "\u0323" for bit in range(17))
+        yield entry(f"bag/data/a{order}")
 
 
 def links(count: int) -> Pieces:
@@ -229,6 +264,11 @@ KINDS: dict[str, tuple[list[Pieces], set[str]]] = {
     "a line folded a million times": ([folded_lines(1_000_000)], {"BAG078"}),
     "200,000 empty tag files": ([many_tag_files(200_000)], {"BAG095"}),
     "names of 32 KB that wait": ([long_names(3_000)], set()),
+    "millions of folders": ([deep_names(12_000)], set()),
+    "a fetch.txt of a million lines": (
+        [iter([entry("bag/fetch.txt", b"".join(b"x:y - data/%d\n" % n for n in range(10**6)))])],
+        {"BAG089"},
+    ),
     "global headers, each another": ([global_headers(1_500)], set()),
     "sparse files of many stretches": ([sparse_files(60, 50_000)], {"BAG095"}),
     "missing files with long names": ([long_missing_lines(300)], {"BAG007"}),
@@ -239,6 +279,8 @@ KINDS: dict[str, tuple[list[Pieces], set[str]]] = {
         [long_unknown_manifests(30, 60_000)],
         {"BAG064", "BAG070"},
     ),
+    "names that differ in case": ([alike(150_000)], {"BAG080", "BAG101"}),
+    "names of marks in every order": ([one_name(100_000)], {"BAG080", "BAG101"}),
     "symlinks with long names": ([links(20_000)], set()),
     "many top directories with long names": ([strays(3_000)], set()),
 }
@@ -253,6 +295,13 @@ def test_memory_does_not_follow_from_what_stands_in_a_bag(kind: str) -> None:
     allowed = cost.allowed + (3_000 * 33_000 if "names" in kind or "directories" in kind else 0)
     print(f"{kind}: {cost.memory / MIB:.0f} MiB")
     assert cost.memory <= allowed, f"{cost.memory / MIB:.0f} of {allowed / MIB:.0f} MiB"
+
+
+def test_digests_of_further_algorithms_take_no_memory() -> None:
+    bagit = iter([entry("bag/bagit.txt", BAGIT)])
+    cost = cost_of([bagit, further_manifests(60_000)], "--profile", "none")
+    assert (cost.code, cost.report["problems"]) == (0, [])
+    assert cost.memory <= cost.allowed, f"{cost.memory / MIB:.0f} MiB"
 
 
 PROFILES = {

@@ -141,7 +141,7 @@ def test_documents_keys_and_metadata_after_each_stage(
         expected.exact["<topic>"] = step.topic
         expected.matches(golden("work-result"), result, f"{step.name}: work result")
         kinds = {field.partition(b":")[0] for field in found}
-        assert kinds == {b"object", b"file", b"workresult"}
+        assert kinds == {b"object", b"file", b"workresult", b"bagline"}
         assert redis.ttl(str(item.id)) == -1
         check_staging(line, item, bag, found, is_staged="staging-uploader" in seen(step.name, line))
     with line.working(only=("cleanup",)):

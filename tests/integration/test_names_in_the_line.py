@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import unquote_plus
 
 import pytest
+from structlog.testing import capture_logs
 
 from bagline.errors import Draining
 from bagline.lines.ingest.job import IngestJob
@@ -12,10 +14,10 @@ from bagline.lines.ingest.prefetch import PreFetch
 from bagline.model.registry import GenericFile
 from bagline.model.subject import item_subject
 from bagline.model.workitem import WorkItem
-from bagline.services.objects.base import ObjectInfo
+from bagline.services.objects.base import Body, ObjectInfo, Target
 from bagline.worker.progress import Progress
 from bagline.worker.stage import Done
-from support.bags import BagBuilder
+from support.bags import BagBuilder, valid_bag
 from support.line import LineUnderTest, is_kept
 
 LONG = "/".join(f"directory-{n:02}-{'x' * 80}" for n in range(12)) + "/file.txt"
@@ -107,7 +109,11 @@ def test_files_of_every_name_are_preserved_and_say_their_names(line: LineUnderTe
             if said is None:
                 omitted.add(path)
     assert omitted == {f"data/{LONGER}"}
-    assert line.services.registry.problems(item.id) == []
+    found = line.services.registry.problems(item.id)
+    assert [(p.code, p.subject) for p in found] == [
+        ("BAG101", "data/case.txt"),
+        ("BAG101", "data/CASE.TXT"),
+    ]
     assert line.redis_keys() == []
 
 
@@ -178,6 +184,33 @@ def test_control_characters_are_refused_by_the_profile_in_words(line: LineUnderT
         assert line.keys(bucket) == []
 
 
+@pytest.mark.parametrize("name", ["UPPER.TAR", "UPPER.b01.of02.Tar"])
+def test_a_tar_named_in_capitals_becomes_an_object_of_its_stem(
+    name: str, line: LineUnderTest, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(valid_bag("UPPER").tar())
+    item = line.app.ingest(tmp_path / name, line.institution.identifier)
+    (ended,) = line.run(item)
+    assert ended.status == "Success"
+    assert ended.name.endswith(".tar")
+    assert ended.object_identifier == f"{line.institution.identifier}/UPPER"
+    assert line.services.registry.problems(item.id) == []
+
+
+def test_a_tar_put_into_the_bucket_in_capitals_is_told_of_and_left(line: LineUnderTest) -> None:
+    bucket = line.institution.receiving_bucket
+    for key in ("LEFT.TAR", "LEFT.tar"):
+        line.services.objects.put(Body(Target(bucket, key), valid_bag("LEFT").tar()))
+    reader = line.app.bucket_reader()
+    with capture_logs() as said:
+        assert [item.name for item in reader.poll()] == ["LEFT.tar"]
+        assert reader.poll() == []
+    told = [entry["key"] for entry in said if entry["event"] == "not_a_tar_by_name"]
+    assert told == ["'LEFT.TAR'"]
+    assert "LEFT.TAR" in line.keys(bucket)
+    line.services.objects.delete(bucket, "LEFT.TAR")
+
+
 def test_a_name_that_is_not_utf8_is_kept_as_its_bytes(line: LineUnderTest) -> None:
     raw = b"data/caf\xe9.txt".decode("utf-8", "surrogateescape")
     bag = BagBuilder("latin").payload(raw.removeprefix("data/"), b"x")
@@ -189,6 +222,15 @@ def test_a_name_that_is_not_utf8_is_kept_as_its_bytes(line: LineUnderTest) -> No
         assert line.services.objects.read(bucket, file.uuid) == b"x"
         info = line.services.objects.head(bucket, file.uuid)
         assert info.metadata["bagpath-encoded"] == "data%2Fcaf%E9.txt"
+
+
+def test_two_names_of_one_identifier_are_refused_before_bytes_move(line: LineUnderTest) -> None:
+    bag = BagBuilder("twins").payload("caf\udce9", b"raw").payload("caf\\xe9", b"letters")
+    (item,) = line.run(line.deposit("twins.tar", bag.tar("gnu")))
+    assert (item.status, item.stage) == ("Failed", "Validate")
+    codes = [p.code for p in line.services.registry.problems(item.id)]
+    assert sorted(codes) == ["BAG024", "BAG105"]
+    assert line.keys(line.settings.buckets.staging) == []
 
 
 def test_a_name_that_leaves_the_bag_writes_nothing_anywhere(line: LineUnderTest) -> None:
@@ -220,7 +262,7 @@ def test_manifests_and_directories_of_hostile_names_are_kept_with_warnings(
     (item,) = line.run(line.deposit("plain.tar", bag.tar("gnu")))
     assert item.status == "Success", item.note
     codes = {p.code for p in line.services.registry.problems(item.id)}
-    assert codes == {"BAG024", "BAG029", "BAG031"}
+    assert codes == {"BAG024", "BAG029", "BAG031", "BAG104"}
     sizes = [
         line.services.objects.head(line.preservation_buckets()[0], key).size
         for key in line.keys(line.preservation_buckets()[0])
@@ -232,7 +274,7 @@ def test_a_manifest_with_a_control_character_in_its_name_is_refused(line: LineUn
     bag = BagBuilder("bell").payload("a.txt").tag_file("manifest-a\x07b.txt", b"x")
     (item,) = line.run(line.deposit("bell.tar", bag.tar()))
     assert item.status == "Failed"
-    assert {p.code for p in line.services.registry.problems(item.id)} == {"BAG082"}
+    assert {p.code for p in line.services.registry.problems(item.id)} == {"BAG082", "BAG104"}
 
 
 def test_a_bag_of_raw_names_goes_on_from_its_checkpoint(line: LineUnderTest) -> None:

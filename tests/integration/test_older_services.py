@@ -10,7 +10,7 @@ import pytest
 import valkey
 
 from bagline.errors import BagRejected
-from bagline.lines.ingest.staging.spans import walk_headers
+from bagline.lines.ingest.received_tar import walk_headers
 from bagline.model.subject import item_subject
 from bagline.model.workitem import WorkItem
 from support.bags import END, BagBuilder, extension, header, padded, pax
@@ -34,8 +34,8 @@ def as_an_older_service_left_it(line: LineUnderTest, item: WorkItem) -> None:
     with line.working(only=BEFORE_STAGING):
         line.until(lambda: line.item(item.id).stage == "Copy To Staging", "staging", item=item.id)
     client = valkey.Valkey.from_url(line.settings.redis_url.reveal())
-    for key in client.scan_iter(f"bagline:{{{item.id}}}:*"):
-        client.delete(key)
+    for field, _ in client.hscan_iter(str(item.id), match="bagline:*"):
+        client.hdel(str(item.id), field)
     client.close()
 
 

@@ -42,14 +42,14 @@ SEEN = {
     "no Storage-Option": valid_bag().without_tag("aptrust-info.txt", "Storage-Option"),
     "an empty Storage-Option": valid_bag().tag("aptrust-info.txt", "Storage-Option", " "),
     "a manifest of another algorithm lists a missing file": valid_bag()
-    .manifest("md5", "sha3256")
-    .manifest_line("manifest-sha3256.txt", b"ab" * 32 + b"  data/gone"),
+    .manifest("md5", "whirlpool")
+    .manifest_line("manifest-whirlpool.txt", b"ab" * 32 + b"  data/gone"),
     "a tag manifest of another algorithm lists a missing file": valid_bag()
-    .tag_manifest("md5", "sha3256")
-    .manifest_line("tagmanifest-sha3256.txt", b"ab" * 32 + b"  gone.txt"),
+    .tag_manifest("md5", "whirlpool")
+    .manifest_line("tagmanifest-whirlpool.txt", b"ab" * 32 + b"  gone.txt"),
     "a file twice in a manifest of another algorithm": valid_bag()
-    .manifest("md5", "sha3256")
-    .manifest_line("manifest-sha3256.txt", b"ab" * 32 + b"  data/empty"),
+    .manifest("md5", "whirlpool")
+    .manifest_line("manifest-whirlpool.txt", b"ab" * 32 + b"  data/empty"),
     "an aptrust-info.txt too long for its tags": valid_bag().tag_file(
         "aptrust-info.txt", b"Title: x\n" * 600_000
     ),
@@ -96,12 +96,62 @@ SEEN = {
         "manifest-md5.txt", lines(16, [*range(1_200), *range(1_199, 0, -1), 7, 7])
     ),
     "more files twice in a manifest of another algorithm than are listed": many_files()
-    .manifest("md5", "sha3256")
-    .manifest_line("manifest-sha3256.txt", lines(32, range(1_200))),
+    .manifest("md5", "whirlpool")
+    .manifest_line("manifest-whirlpool.txt", lines(32, range(1_200))),
     "a manifest of another algorithm in two spellings": valid_bag()
     .manifest("md5")
-    .tag_file("manifest-sha3256.txt", b"ab" * 32 + b"  data/empty\n" + b"ab" * 32 + b"  data/x\n")
-    .tag_file("manifest-SHA3256.txt", b"cd" * 32 + b"  data/empty\n" + b"ab" * 32 + b"  data/x\n"),
+    .tag_file("manifest-whirlpool.txt", b"ab" * 32 + b"  data/empty\n" + b"ab" * 32 + b"  data/x\n")
+    .tag_file(
+        "manifest-WHIRLPOOL.txt", b"cd" * 32 + b"  data/empty\n" + b"ab" * 32 + b"  data/x\n"
+    ),
+    "a manifest of a further algorithm, behind its files": valid_bag(profile="none")
+    .manifest("sha384", "blake2b256")
+    .wrong_digest("data/photo.tif", "blake2b256")
+    .manifest_line("manifest-sha384.txt", b"ab" * 48 + b"  data/gone"),
+    "a tag manifest of a further algorithm": valid_bag(profile="none")
+    .tag_file("mets.xml", b"<mets/>")
+    .tag_manifest("sha3256")
+    .wrong_digest("mets.xml")
+    .wrong_digest("manifest-md5.txt", "sha3256"),
+    "a further algorithm beside links": valid_bag(profile="none")
+    .hard_link("data/again", "data/photo.tif")
+    .manifest("sha384")
+    .wrong_digest("data/again"),
+    "a manifest of a further algorithm that is a hard link": valid_bag(profile="none")
+    .tag_file("notes.txt", b"ab" * 48 + b"  data/gone\n")
+    .hard_link("manifest-sha384.txt", "notes.txt"),
+    "a manifest of a further algorithm in two spellings": valid_bag(profile="none")
+    .manifest("md5", "sha384")
+    .tag_file("manifest-SHA384.txt", b"ab" * 48 + b"  data/empty\n"),
+    "more algorithms that nobody has than are looked at": valid_bag()
+    .manifest("md5", *(f"nobody{n}" for n in range(7)))
+    .unlisted("data/empty"),
+    "further algorithms under a profile that allows them not": valid_bag().manifest(
+        "md5", "sha384"
+    ),
+    "names alike, more than are listed": reduce(
+        lambda bag, n: bag.payload(f"a{n}", b"").payload(f"A{n}", b""), range(1_100), valid_bag()
+    ),
+    "names that look like manifests": reduce(
+        lambda bag, name: bag.tag_file(f"{name}.txt", b"0 data/empty\n"),
+        ("manifest-", "manifest-sha512/256", "tagmanifest-caf\udce9", "manifest_sha1"),
+        valid_bag().tag_file("x.txt", b"0 data/empty\n").hard_link("manifest-..txt", "x.txt"),
+    ),
+    "files alike with directories, more than are listed, some of the same name": reduce(
+        lambda bag, n: bag.payload(f"{n}/a", b"").payload(f"{n}/{'aA'[n % 2]}/x", b""),
+        range(600),
+        reduce(lambda bag, n: bag.payload(f"d{n}/x").payload(f"D{n}"), range(900), valid_bag()),
+    ),
+    "names of one identifier": valid_bag()
+    .payload("caf\udce9/x", b"1")
+    .payload("caf\\xe9/x", b"2")
+    .payload("caf\\xE9/x", b"3"),
+    "names in mixed normal forms": valid_bag()
+    .payload("e\u0301/r\u00e9.txt")
+    .payload("\u00e9/re\u0301.txt")
+    .payload("e\u0301/re\u0301\udcff.txt")
+    .listed_as("data/e\u0301/r\u00e9.txt", "data/\u00e9/r\u00e9.txt")
+    .manifest_line("manifest-md5.txt", b"ab" * 16 + "  data/e\u0301/a\u0323\u0301".encode()),
     "a missing file three times in a manifest": valid_bag().manifest_line(
         "manifest-md5.txt", b"\n".join(d * 16 + b"  data/gone" for d in (b"ab", b"ab", b"cd"))
     ),
@@ -123,7 +173,7 @@ SEEN = {
     ).tag_file("small.txt", b"A: b\nc\n"),
     "an old bag without manifest lines but in another algorithm": valid_bag(profile="none")
     .version("0.95")
-    .manifest("md5", "sha3256")
+    .manifest("md5", "whirlpool")
     .unlisted("data/empty", "md5"),
     "a package-info.txt whose Payload-Oxum differs": valid_bag(profile="none")
     .version("0.95")
@@ -141,6 +191,40 @@ SEEN = {
     "a bag of BTR": valid_bag(profile="btr"),
     "a bag of BTR without its tags": valid_bag(profile="btr").without_tag(
         "bag-info.txt", "Source-Organization"
+    ),
+    "a fetch.txt of bad lines, and of files that manifests do not list": valid_bag().tag_file(
+        "fetch.txt", b"x:y 1 data/gone\nx:y 1 bagit.txt\nx 1 data/a\n" + b"x:y - data/x\n" * 1_500
+    ),
+    "a fetch.txt that one manifest agrees with": valid_bag(profile="none")
+    .tag_file("fetch.txt", b"x:y 1 data/gone\nx:y 1 data/empty\n")
+    .manifest_line("manifest-md5.txt", b"ab" * 16 + b"  data/gone"),
+    "a fetch.txt too long to be kept in memory": valid_bag().tag_file(
+        "fetch.txt", b"".join(b"x:y - data/%d\n" % number for number in range(150_000))
+    ),
+    "a fetch.txt that is a hard link": valid_bag()
+    .tag_file("notes.bin", b"x:y 1 data/gone\n")
+    .hard_link("fetch.txt", "notes.bin"),
+    "a fetch.txt in UTF-16": valid_bag(profile="none")
+    .encoding("UTF-16")
+    .tag_file("fetch.txt", "x:y 1 data/gone\nx 1 data/\u00e9\n".encode("utf-16")),
+    "a fetch.txt twice in the tar": valid_bag()
+    .tag_file("fetch.txt", b"x:y 1 data/gone\n")
+    .member("bag/fetch.txt", b"x:y 1 data/other\n"),
+    "paths that are file and directory": valid_bag()
+    .payload("a", b"1")
+    .payload("e/x", b"2")
+    .payload("a/b", b"3")
+    .payload("e", b"4")
+    .symlink("data/s", "x")
+    .payload("s/y", b"5"),
+    "a file where the tar names a directory, and the other way round": valid_bag()
+    .payload("a", b"1")
+    .member("bag/data/a/", kind=b"5")
+    .member("bag/data/f/", kind=b"5")
+    .member("bag/data/f", b"2")
+    .member("bag/data/g/"),
+    "a hard link with other bytes than its target": valid_bag().member(
+        "bag/data/l", b"other", kind=b"1", link="bag/data/photo.tif"
     ),
     "no files at all": BagBuilder().without_tag_file("bagit.txt").without_tag_file("bag-info.txt"),
 }

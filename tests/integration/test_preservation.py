@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from msgspec import structs
 
 from bagline.app import App
-from bagline.config import S3Settings
 from bagline.lines.ingest.line import INGEST_LINE, IngestLine
 from bagline.lines.ingest.prefetch import PreFetch
-from bagline.model.storage import StorageTarget
 from bagline.services.objects.retrying import RetryingObjects
 from bagline.services.objects.s3 import S3Objects
 from bagline.wiring import build_objects
 from support.bags import BagBuilder
+from support.counting import second_provider
 from support.line import LineUnderTest, is_kept
-from support.proxy import Fault, Proxy, proxy_before
+from support.proxy import Fault, proxy_before
 
 MIB = 1024 * 1024
 PART_BYTES = 5 * MIB
 LARGE = bytes(range(256)) * 4096 * 18
-ELSEWHERE = "Elsewhere"
 
 
 def a_bag() -> BagBuilder:
@@ -85,22 +80,6 @@ def in_small_parts(line: LineUnderTest, url: str) -> RetryingObjects:
 def with_first(stage: type[PreFetch]) -> IngestLine:
     first, *rest = INGEST_LINE
     return IngestLine((replace(first, stage=stage), *rest))
-
-
-@contextmanager
-def second_provider(line: LineUnderTest) -> Iterator[Proxy]:
-    """One of the two buckets is of another provider, behind a proxy."""
-    with proxy_before(line.settings.s3.endpoint) as proxy:
-        s3: S3Settings = structs.replace(line.settings.s3, endpoint=proxy.url)
-        there = build_objects(s3)
-        standard = line.settings.storage_option("Standard")
-        here, other = standard.targets
-        moved = StorageTarget(bucket=other.bucket, provider=ELSEWHERE, host="localhost")
-        line.settings.storage_options = (structs.replace(standard, targets=(here, moved)),)
-        services = replace(line.services, elsewhere={ELSEWHERE: there})
-        line.app = App(line.settings, services)
-        yield proxy
-        there.close()
 
 
 def test_between_providers_the_bytes_are_carried_and_proven(line: LineUnderTest) -> None:

@@ -10,9 +10,11 @@ import structlog
 from structlog.testing import capture_logs
 
 from bagline.errors import Refused
+from bagline.model.registry import Institution
 from bagline.model.workitem import WorkItem
 from bagline.services.objects.base import Body, Target
 from bagline.services.registry.base import WorkItemFilter
+from bagline.worker.metrics import PrometheusMeter
 from support.bags import BagBuilder
 from support.line import LineUnderTest
 
@@ -155,14 +157,53 @@ def test_many_readers_make_one_item(line: LineUnderTest) -> None:
     assert len(open_items(line)) == 1
 
 
-def test_one_missing_receiving_bucket_does_not_hold_up_the_others(line: LineUnderTest) -> None:
-    from bagline.model.registry import Institution
-
-    line.services.registry.save_institution(
-        Institution(identifier="aaa.edu", name="A", receiving_bucket="no-such-bucket-anywhere")
-    )
+def test_one_unreadable_receiving_bucket_does_not_hold_up_the_others(line: LineUnderTest) -> None:
+    """Missing, or of a name that no client can ask for: told once, counted, passed over."""
+    registry = line.services.registry
+    for number, bucket in enumerate(("not-there-at-all", "no/such name\n", "")):
+        name = f"a{number}.edu"
+        registry.save_institution(Institution(identifier=name, name=name, receiving_bucket=bucket))
     upload(line, A)
-    assert [item.name for item in taken(line)] == ["x.tar"]
+    meter = PrometheusMeter()
+    reader = line.app.bucket_reader(meter)
+    with capture_logs() as logs:
+        (item,) = reader.poll()
+        assert reader.poll() == []
+    assert item.name == "x.tar"
+    told = [entry["bucket"] for entry in logs if entry["event"] == "receiving_bucket_unlisted"]
+    assert told == ["'not-there-at-all'", "'no/such name\\n'"]
+    assert meter.registry.get_sample_value("bagline_receiving_buckets_unread") == 2
+    line.services.objects.ensure_bucket("not-there-at-all")
+    with capture_logs() as logs:
+        reader.poll()
+    assert [entry["event"] for entry in logs] == ["receiving_bucket_listed_again"]
+    assert meter.registry.get_sample_value("bagline_receiving_buckets_unread") == 1
+    other = registry.institution("a1.edu")
+    assert other is not None
+    other.receiving_bucket = ""
+    registry.save_institution(other)
+    reader.poll()
+    assert meter.registry.get_sample_value("bagline_receiving_buckets_unread") == 0
+
+
+def test_a_bag_that_the_registry_will_not_take_does_not_hold_up_the_others(
+    line: LineUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(line, A, "a.tar")
+    upload(line, A, "b.tar")
+    taking = line.services.registry.open_work_item
+
+    def open_work_item(item: WorkItem) -> WorkItem:
+        if item.name == "a.tar":
+            raise Refused("400: name")
+        return taking(item)
+
+    monkeypatch.setattr(line.services.registry, "open_work_item", open_work_item)
+    reader = line.app.bucket_reader()
+    with capture_logs() as logs:
+        assert [item.name for item in reader.poll()] == ["b.tar"]
+        reader.poll()
+    assert [entry["key"] for entry in logs if entry["event"] == "bag_not_taken"] == ["'a.tar'"]
 
 
 def test_ingest_waits_for_an_older_version_that_is_being_stored(

@@ -148,7 +148,7 @@ def test_a_worker_does_all_that_the_line_does(house: House, worker: HttpRegistry
     file.size = 6
     assert worker.update_file(file).size == 6
     assert set(worker.files([file.identifier])) == {file.identifier}
-    worker.create_event(an_event(file, 101))
+    worker.create_events([an_event(file, 101)])
     assert worker.events(file_id=file.id)
     worker.save_report(item.id, {"files": 1})
     item.intellectual_object_id = kept.id

@@ -249,7 +249,13 @@ class BagBuilder:
 
 
 def digest_of(algorithm: str, data: bytes) -> str:
-    """Hex digest; of an algorithm that hashlib lacks, something of its length."""
+    """Hex digest, by the names of RFC 8493 (2.4); of an algorithm that hashlib lacks, 64 digits."""
+    for kind, make in (("blake2b", hashlib.blake2b), ("blake2s", hashlib.blake2s)):
+        bits = algorithm.removeprefix(kind)
+        if algorithm.startswith(kind) and bits.isdigit():
+            return make(data, digest_size=int(bits) // 8).hexdigest()
+    if len(algorithm) == len("sha3256") and algorithm.startswith("sha3"):
+        algorithm = f"sha3_{algorithm[4:]}"
     try:
         return hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
     except ValueError:

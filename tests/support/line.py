@@ -150,7 +150,7 @@ def line_over(
     **work: object,
 ) -> Iterator[LineUnderTest]:
     """The same over buckets of that name, and what lies in the folder."""
-    redis_url = _fresh_database(engines)
+    redis_url = fresh_database(engines)
     targets = tuple(
         StorageTarget(bucket=f"{name}-preservation-{place}", provider="Local", host="localhost")
         for place in ("va", "or")
@@ -216,7 +216,7 @@ def _watch_for_faults() -> list[dict[str, object]]:
     return faults
 
 
-def _fresh_database(engines: EngineAddresses) -> str:
+def fresh_database(engines: EngineAddresses) -> str:
     url = f"{engines.redis_url.rstrip('/')}/{next(_databases)}"
     client = valkey.Valkey.from_url(url)
     client.flushdb()

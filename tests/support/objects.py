@@ -32,6 +32,10 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def md5(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()
+
+
 def put(objects: Objects, bucket: str, key: str, data: bytes) -> ObjectInfo:
     objects.put(Body(Target(bucket, key), data))
     return objects.head(bucket, key)
@@ -47,8 +51,11 @@ def unfinished(boto: Any, bucket: str) -> list[str]:
 
 
 def copy_of(source: ObjectInfo, target: Target, start: int, length: int, **more: Any) -> RangeCopy:
+    """With both digests of its bytes; with none but those given where one is."""
     data = BLOB[start : start + length]
-    facts: dict[str, Any] = {"sha256": sha256(data), "etag": source.etag}
+    facts: dict[str, Any] = {"etag": source.etag}
+    if "sha256" not in more:
+        facts |= {"sha256": sha256(data), "md5": md5(data)}
     return RangeCopy(source.bucket, source.key, start=start, length=length, target=target,
                      **(facts | more))  # fmt: skip
 

@@ -80,10 +80,11 @@ class Postgres(Server):
         """As the setting `database_url` takes it."""
         return f"postgresql+psycopg://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
 
-    def create(self, database: str) -> str:
-        """A fresh database; its URL."""
+    def create(self, database: str, *, language: str = "") -> str:
+        """A fresh database, that sorts texts as the language does; its URL."""
+        icu = f" TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE '{language}'"
         with self._connect() as connection:
-            connection.execute(f'CREATE DATABASE "{database}"'.encode())
+            connection.execute(f'CREATE DATABASE "{database}"{icu if language else ""}'.encode())
         return self.url(database)
 
     def _connect(self) -> psycopg.Connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 CHUNK = 64 * 1024
 CONNECTIONS = 10_000
 IDLE_SECONDS = 60.0
+METHODS = frozenset({"GET", "PUT", "HEAD", "POST", "DELETE"})
 
 SLOW_DOWN = (
     b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 60\r\n"
@@ -24,7 +26,7 @@ SLOW_DOWN = (
 @dataclass
 class Fault:
     """What happens to an answer after `after` of its bytes: it is cut, or hangs, or is
-    `instead` of the server's. Only a request whose first line has `on` in it meets it;
+    `instead` of the server's. Only a request whose head has `on` in it meets it;
     `first` is called before that request goes on."""
 
     after: int = 0
@@ -37,13 +39,17 @@ class Fault:
 @dataclass
 class Proxy:
     """`faults` are met one by one by the requests that come next. `swaps` are words that
-    every answer has replaced by others of the same length. `lines` are the request lines."""
+    every answer has replaced by others of the same length. `lines` are the request lines,
+    `kinds` counts requests by method, with COPY for a PUT whose bytes are another object's;
+    `carried` counts the bytes of both directions."""
 
     target: tuple[str, int]
     url: str = ""
     faults: list[Fault] = field(default_factory=list)
     swaps: list[tuple[bytes, bytes]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    carried: int = 0
     is_down: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: set[socket.socket] = field(default_factory=set)
@@ -54,15 +60,24 @@ class Proxy:
         return len(self.lines)
 
     def _next_fault(self, request: bytes) -> Fault | None:
-        line = request.partition(b"\r\n")[0].decode("latin-1")
+        head = request.partition(b"\r\n\r\n")[0].decode("latin-1")
+        line = head.partition("\r\n")[0]
+        method = line.partition(" ")[0]
         with self._lock:
             self.lines.append(line)
-            fault = next((fault for fault in self.faults if fault.on in line), None)
+            if method in METHODS:  # not where a body goes on after a "100 Continue"
+                is_copy = method == "PUT" and "\r\nx-amz-copy-source:" in head.lower()
+                self.kinds["COPY" if is_copy else method] += 1
+            fault = next((fault for fault in self.faults if fault.on in head), None)
             if fault is not None:
                 self.faults.remove(fault)
         if fault is not None:
             fault.first()
         return fault
+
+    def _count(self, data: bytes) -> None:
+        with self._lock:
+            self.carried += len(data)
 
     def serve(self, listener: socket.socket) -> None:
         for _ in range(CONNECTIONS):
@@ -129,6 +144,7 @@ class _Exchange:
                     if self.fault and self.fault.instead:
                         self.client.sendall(self.fault.instead)
                         break
+                self.proxy._count(data)
                 self.server.sendall(data)
         with contextlib.suppress(OSError):
             self.server.shutdown(socket.SHUT_RDWR)
@@ -141,6 +157,7 @@ class _Exchange:
             if self.fault:
                 data = data[: max(0, self.fault.after - self.answered)]
             self.answered += len(data)
+            self.proxy._count(data)
             self.client.sendall(data)
             if self.fault and self.answered >= self.fault.after:
                 if self.fault.hang:

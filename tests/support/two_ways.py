@@ -17,7 +17,7 @@ from bagline.model.workitem import STATUS_STARTED, WorkItem
 from bagline.problems import Problem
 from bagline.services.objects.base import Body, Target
 from bagline.worker.progress import Progress
-from bagline.worker.stage import Cancel, Halt, Reject, Retry, Stage
+from bagline.worker.stage import Cancel, Done, Halt, Reject, Retry, Stage
 from support.bags import chunked
 from support.line import LineUnderTest
 
@@ -104,6 +104,9 @@ def _run(
             outcome = stage.run(job)
         except BagRejected as fault:
             return list(fault.problems)
+        state.commit(lease, **job.left)
+        if isinstance(outcome, Done):
+            line.services.registry.save_problems(item.id, outcome.warnings or ())
         assert not isinstance(outcome, Retry | Cancel | Halt), outcome
         return list(outcome.problems) if isinstance(outcome, Reject) else None
     finally:

@@ -55,7 +55,7 @@ def test_a_shell_completes_names() -> None:
         },
         check=False,
     )
-    assert ended.stdout.split() == ["requeue", "registry"]
+    assert ended.stdout.split() == ["restore", "requeue", "registry"]
 
 
 def test_check_imports_no_client_of_a_service() -> None:

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from bagline.config import Settings, load_settings
-from bagline.lines.ingest.line import INGEST_LINE
+from bagline.wiring import LINES
 from bagline.worker.run import ROLES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 MADE: dict[str, str] = runpy.run_path(str(DEPLOY / "make_fleet.py"))["files"]()
-WORKERS = {step.name for step in INGEST_LINE} | set(ROLES)
+WORKERS = {step.name for step in LINES.steps()} | set(ROLES)
 
 
 @pytest.mark.parametrize("path", MADE)
@@ -42,7 +42,7 @@ def test_every_stage_is_a_deployment_and_scales_by_its_own_queue() -> None:
     }
     assert {
         name: metric["selector"]["matchLabels"]["topic"] for name, metric in scaled.items()
-    } == {f"bagline-{step.name}": step.topic for step in INGEST_LINE}
+    } == {f"bagline-{step.name}": step.topic for step in LINES.steps()}
     assert {metric["name"] for metric in scaled.values()} == {"bagline_queue_depth"}
 
 

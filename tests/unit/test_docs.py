@@ -195,6 +195,10 @@ def test_settings_on_a_page_exist_and_have_that_default(page: Path) -> None:
             assert cells[1] == shown(DEFAULTS[name]), name
 
 
+GIVEN = {"queue.kind": "nsq", "verify.read_back": "1/7", "thaw.tier": "Bulk"}
+"""Of settings that take a few words only, another than the default."""
+
+
 def test_environment_names_are_those_that_are_read(tmp_path: Path) -> None:
     named = 0
     for cells in rows(REFERENCE):
@@ -204,7 +208,7 @@ def test_environment_names_are_those_that_are_read(tmp_path: Path) -> None:
         variable = cells[3].strip("`")
         assert variable == "BAGLINE_" + name.upper().replace(".", "_")
         value = {bool: "true", int: "7", float: "7"}.get(type(DEFAULTS[name]), "seven")
-        value = {"queue.kind": "nsq", "verify.read_back": "1/7"}.get(name, value)
+        value = GIVEN.get(name, value)
         read: Any = load_settings(data_dir=tmp_path, environ={variable: value})
         for part in name.split("."):
             read = getattr(read, part)

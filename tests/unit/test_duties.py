@@ -259,7 +259,7 @@ def test_the_duties_of_this_project_are_these() -> None:
     """A new one is added here when somebody has thought of what its fault means."""
     assert {duty for path in MODULES for duty in duty_names(path)} == {
         "engine-supervisor", "worker-watch", "heartbeat", "lookout", "signals", "parent",
-        "stopper", "listener", "nsq", "reaper", "worker", "roll-call", "disk-watch",
+        "stopper", "listener", "nsq", "reaper", "worker", "roll-call", "disk-watch", "pronom-idle",
         "RECONCILER", "BUCKET_READER", "f'{step.name}-{n}'",
     }  # fmt: skip
 

@@ -11,8 +11,8 @@ import pytest
 from bagline.app import READER_SECONDS
 from bagline.bagit.hashing import BATCH_FILE_BYTES
 from bagline.config import WorkSettings
-from bagline.formats import pronom
-from bagline.lines.ingest import format_identifier
+from bagline.formats import deep_signatures, pronom
+from bagline.lines.ingest import format_identifier, received_tar
 from bagline.lines.ingest.prefetch import metadata
 from bagline.lines.ingest.staging import spans
 from bagline.services.objects import base, reading, retrying, verifying, writing
@@ -42,7 +42,7 @@ def values(*modules: object) -> Iterable[float]:
 
 CODE = {
     *values(format_identifier, metadata, spans, base, reading, verifying, writing, pronom),
-    *values(retrying),
+    *values(retrying, received_tar, deep_signatures),
     *(getattr(WorkSettings(), name) for name in WorkSettings.__struct_fields__),
     *(delay for policy in (BRIEF, PATIENT) for delay in (policy.first_delay, policy.longest_delay)),
     PROGRESS_SECONDS,

@@ -33,6 +33,7 @@ DOORS = {
     "logs.py",
     "problems.py",
     "secret.py",
+    "settings_file.py",
     "units.py",
     "wiring.py",
 }

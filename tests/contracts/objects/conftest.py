@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -15,28 +14,18 @@ from bagline.services.objects.retrying import RetryingObjects
 from support.engines import fresh_name
 from support.objects import s3
 from support.proxy import Proxy, proxy_before
-from support.versitygw import ACCESS_KEY, SECRET_KEY, versitygw_running
-
-SERVERS = ("seaweedfs", "versitygw")
+from support.stores import COPIES_PROVEN_BY, engines_with
 
 
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(scope="module", params=COPIES_PROVEN_BY)
 def engines(
     request: pytest.FixtureRequest,
     engines: EngineAddresses,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[EngineAddresses]:
     """The session's engines, with the S3 server that is asked in them."""
-    if request.param == "seaweedfs":
-        yield engines
-        return
-    with versitygw_running(tmp_path_factory.mktemp("versitygw")) as server:
-        yield replace(
-            engines,
-            s3_endpoint=server.endpoint,
-            s3_access_key=ACCESS_KEY,
-            s3_secret_key=SECRET_KEY,
-        )
+    with engines_with(request.param, engines, tmp_path_factory.mktemp(request.param)) as found:
+        yield found
 
 
 IMPLEMENTATIONS: dict[str, Callable[[EngineAddresses], Objects]] = {

@@ -12,12 +12,9 @@ from bagline.model.times import is_set
 from bagline.services.objects.base import Body, Objects, ProofMethod, Target
 from support.engines import fresh_name
 from support.objects import keys, put, unfinished
+from support.stores import COPIES_PROVEN_BY
 
 pytestmark = pytest.mark.engines
-
-
-COPIES_PROVEN_BY = {"seaweedfs": ProofMethod.STORE_SHA256, "versitygw": None}
-"""docs/operating/stores.md says why."""
 
 
 def test_what_the_store_can_prove_is_found_once_and_leaves_nothing(
@@ -25,7 +22,9 @@ def test_what_the_store_can_prove_is_found_once_and_leaves_nothing(
 ) -> None:
     found = objects.abilities(bucket)
     assert found.put_proof is ProofMethod.STORE_SHA256
-    assert found.range_copy_proof is COPIES_PROVEN_BY[request.node.callspec.params["engines"]]
+    proof = COPIES_PROVEN_BY[request.node.callspec.params["engines"]]
+    assert found.range_copy_proof is proof
+    assert found.copies_ask_sha256 is (proof is ProofMethod.STORE_SHA256)
     assert found.head_tells_sha256
     assert objects.abilities(bucket) is found
     assert keys(objects, bucket, "bagline-probe/") == []
@@ -65,6 +64,7 @@ def test_delete_only_the_version_that_was_meant(objects: Objects, bucket: str, k
     assert keys(objects, bucket, key) == []
 
 
+@pytest.mark.parametrize("engines", ["seaweedfs", "versitygw"], indirect=True)
 def test_unfinished_uploads_are_swept_by_prefix(objects: Objects, bucket: str, boto: Any) -> None:
     prefix = fresh_name("sweep")
     for name in (f"{prefix}/12/a", f"{prefix}/12/b", f"{prefix}/12/a", f"{prefix}/120/c"):
@@ -73,6 +73,17 @@ def test_unfinished_uploads_are_swept_by_prefix(objects: Objects, bucket: str, b
     assert objects.abort_uploads(bucket, f"{prefix}/12/") == 0
     assert unfinished(boto, bucket) == [f"{prefix}/120/c"]
     assert objects.abort_uploads(bucket, prefix) == 1
+
+
+def test_unfinished_uploads_are_swept_by_key(objects: Objects, bucket: str, boto: Any) -> None:
+    """MinIO finds them so alone; those of others it ends by itself when they are a day old."""
+    key = fresh_name("sweep/by key")
+    for name in (key, key, f"{key}.other"):
+        boto.create_multipart_upload(Bucket=bucket, Key=name)
+    objects.abort_uploads(bucket, key)
+    assert key not in unfinished(boto, bucket)
+    objects.abort_uploads(bucket, f"{key}.other")
+    assert unfinished(boto, bucket) == []
 
 
 def test_buckets_are_made_once(objects: Objects) -> None:

@@ -110,4 +110,4 @@ def test_a_silent_body_is_unreachable(
         began = time.monotonic()
         with pytest.raises(Unreachable):
             ask()
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 15.0  # the usual silence is 30 s

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from bagline.embedded import EngineAddresses
 from bagline.errors import Gone, ProofFailed, Replaced
 from bagline.services.objects.base import Objects, Relay, RelayPart, Target
-from support.objects import BLOB, put, sha256
+from support.objects import BLOB, put, s3, sha256
+from support.proxy import Proxy, proxy_before
 
 pytestmark = pytest.mark.engines
 
@@ -51,6 +53,30 @@ def test_relayed_windows_come_out_in_order_each_when_it_is_proven(
     assert list(objects.relay_many([])) == []
 
 
+def test_a_window_is_read_once_for_all_the_stores_that_its_parts_go_to(
+    engines: EngineAddresses, objects: Objects, bucket: str, key: str, proxy: Proxy
+) -> None:
+    put(objects, bucket, key, BLOB[:1000])
+    there = s3(engines, endpoint=proxy.url)
+    targets = [Target(bucket, f"{key}-{n}") for n in range(4)]
+    parts = [
+        RelayPart(0, 1000, target, sha256(BLOB[:1000]), store)
+        for target, store in zip(targets, (None, objects, there, there), strict=True)
+    ]
+    with proxy_before(engines.s3_endpoint) as reading:
+        here = s3(engines, endpoint=reading.url)
+        (proofs,) = here.relay_many([Relay(bucket, key, "", 0, 1000, parts)])
+        here.abilities(bucket)
+        got = [line for line in reading.lines if line.startswith(f"GET /{bucket}/some")]
+        put_here = [line for line in reading.lines if line.startswith(f"PUT /{bucket}/some")]
+        here.close()
+    assert [proof.key for proof in proofs] == [target.key for target in targets]
+    assert (len(got), len(put_here)) == (1, 1)
+    assert sum(line.startswith(f"PUT /{bucket}/some") for line in proxy.lines) == 2
+    assert [objects.read(bucket, target.key) for target in targets] == [BLOB[:1000]] * 4
+    there.close()
+
+
 def test_a_relay_stops_at_a_fault_and_nothing_runs_on(
     objects: Objects, bucket: str, key: str
 ) -> None:
@@ -80,7 +106,7 @@ def test_a_relay_takes_no_more_than_its_budget(objects: Objects, bucket: str, ke
             taken += 1
             yield relay
 
-    answers = objects.relay_many(counted(), windows=8, budget_bytes=1300)
+    answers = objects.relay_many(counted(), windows=8, budget=lambda: 1300)
     next(answers)
     assert taken == 3  # two of 600 bytes fit; the third was looked at
     answers.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -73,11 +74,34 @@ def test_a_copy_in_an_archive_class_is_the_stores_word(
         ProofMethod.STORE_SHA256,
         ProofMethod.STORE_MD5,
     )
+    before = Counter(proxy.kinds)
+    there.verify(plain_bucket, check)
+    assert proxy.kinds - before == Counter(HEAD=1)  # that bucket's others are not tried to be read
     untold = replace(check, sha256=sha256(BLOB[:size]), part_sha256=())
     proxy.swaps.append((b"X-Amz-Checksum-Sha256", b"X-Amz-Checksum-Unknow"))
     assert there.verify(plain_bucket, untold).how is ProofMethod.STORE_SIZE
     with pytest.raises(ProofFailed):
         there.verify(plain_bucket, replace(check, size=size + 1))
+
+
+@pytest.mark.parametrize("size", [70_000, 12 * MIB])
+def test_what_is_read_is_asked_for_by_gets_alone(
+    engines: EngineAddresses, plain_bucket: str, key: str, proxy: Proxy, size: int
+) -> None:
+    """Of a large object also where the first of them breaks off: the next goes on from there."""
+    there = s3(engines, endpoint=proxy.url)
+    there.put_stream(
+        Target(plain_bucket, key), iter([BLOB[:size]]), size=size, sha256=sha256(BLOB[:size])
+    )
+    check = Check(key, size, sha256(BLOB[:size]), must_read=True)
+    before = Counter(proxy.kinds)
+    assert there.verify(plain_bucket, check).how is ProofMethod.READ_BACK
+    assert proxy.kinds - before == Counter(GET=-(-size // (8 * MIB)))
+    if size > MIB:
+        before = Counter(proxy.kinds)
+        proxy.faults = [Fault(after=3 * MIB, on="GET")]
+        assert there.verify(plain_bucket, check).how is ProofMethod.READ_BACK
+        assert proxy.kinds - before == Counter(GET=1 + -(-(size - 2 * MIB) // (8 * MIB)))
 
 
 def test_a_copy_whose_archive_only_the_read_tells_of_is_the_stores_word(

@@ -138,6 +138,26 @@ def test_what_a_manifest_may_not_list(manifest: str, path: str, reason: str) -> 
     assert reason in problem.message
 
 
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"# made by hand", "begins with `#`, and manifests have no comments: take it out"),
+        (b"  #made", "begins with `#`, and manifests have no comments: take it out"),
+        (b"; md5 sums", "begins with `;`, and manifests have no comments: take it out"),
+        (b"\\" + MD5.encode() + b"  data/a\\nb", "write the name with `\\` as it is and `%0A`"),
+        (b"MD5 (data/a) = " + MD5.encode(), "the digest comes first, then the path"),
+        (b"SHA2-256(data/a (1))= " + MD5.encode(), "the digest comes first, then the path"),
+    ],
+)
+def test_a_line_in_another_tools_form_is_called_what_it_is(raw: bytes, said: str) -> None:
+    entries, parser = parsed(raw + b"\n" + line("data/b"))
+    assert [entry.raw_path for entry in entries] == ["data/b"]
+    (problem,) = parser.problems
+    assert said in problem.message
+    assert "Line 1 " in problem.message
+    assert problem.severity == problems.ERROR
+
+
 @pytest.mark.parametrize("digest", ["abc", MD5 + "00", "z" * 32, "#", "0" * 31 + "ß"])
 def test_a_digest_of_the_wrong_length_or_kind(digest: str) -> None:
     entries, parser = parsed(line("data/a", digest) + line("data/b"))

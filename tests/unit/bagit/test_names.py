@@ -12,7 +12,7 @@ from bagline.bagit.paths import Role, UnsafePath, role_of, split_name
 from bagline.bagit.scan import BagScan, ScannedFile
 from bagline.errors import BagRejected
 from bagline.problems import Problem, shown
-from support.bags import END, chunked, header, valid_bag
+from support.bags import END, chunked, header, pax, valid_bag
 
 ODD_NAMES = [
     "data/narrow\u202fspace",
@@ -119,6 +119,16 @@ def test_a_name_that_leaves_the_bag_is_a_problem_and_no_file(name: str) -> None:
     [problem] = scan.problems
     assert problem.code == problems.UNSAFE_PATH.code
     assert shown(name) in problem.message
+
+
+def test_a_nul_in_a_name_is_a_problem_and_no_file() -> None:
+    """PAX carries one; no file system and no database of text does."""
+    odd = pax(path=b"bag/data/a\0b") + header(b"bag/data/x")
+    scan, files = scanned(header(b"bag/data/b") + odd + END)
+    assert list(files) == ["data/b"]
+    [problem] = scan.problems
+    assert problem.code == problems.UNSAFE_PATH.code
+    assert "NUL" in problem.message
 
 
 def test_an_entry_without_a_name() -> None:

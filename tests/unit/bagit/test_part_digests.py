@@ -33,14 +33,13 @@ def scanned(part_bytes: int) -> dict[str, ScannedFile]:
     return {file.path: file for file in scan.files()}
 
 
-def test_a_file_above_the_part_size_has_the_digest_of_each_part() -> None:
+def test_a_file_above_the_part_size_has_the_digests_of_each_part() -> None:
     files = scanned(PART_BYTES)
-    expected = tuple(
-        hashlib.sha256(LARGE[at : at + PART_BYTES]).hexdigest()
-        for at in range(0, len(LARGE), PART_BYTES)
-    )
-    assert len(expected) == 3
-    assert files["data/large.bin"].span.part_sha256 == expected
+    span = files["data/large.bin"].span
+    parts = [LARGE[at : at + PART_BYTES] for at in range(0, len(LARGE), PART_BYTES)]
+    assert len(parts) == 3
+    assert span.part_sha256 == tuple(hashlib.sha256(part).hexdigest() for part in parts)
+    assert span.part_md5 == tuple(hashlib.md5(part).hexdigest() for part in parts)
     assert files["data/large.bin"].digests["sha256"] == hashlib.sha256(LARGE).hexdigest()
 
 
@@ -50,6 +49,6 @@ def test_a_hard_link_has_its_targets_parts() -> None:
 
 
 def test_files_up_to_the_part_size_have_none() -> None:
-    assert scanned(PART_BYTES)["data/small.bin"].span.part_sha256 == ()
-    assert scanned(len(LARGE))["data/large.bin"].span.part_sha256 == ()
-    assert scanned(0)["data/large.bin"].span.part_sha256 == ()
+    for part_bytes, name in ((PART_BYTES, "small"), (len(LARGE), "large"), (0, "large")):
+        span = scanned(part_bytes)[f"data/{name}.bin"].span
+        assert (span.part_sha256, span.part_md5) == ((), ())

@@ -37,6 +37,12 @@ LIMITED: dict[str, Callable[[], list[Problem]]] = {
 SAID: dict[str, Callable[[], list[Problem]]] = {
     "BAG093": lambda: [problems.BAG_DELETED.about("bag.tar")],
     "BAG094": lambda: [problems.BAG_NAME_UNUSABLE.about("a\x07.tar", reason="a bell is in it")],
+    "BAG107": lambda: [problems.NO_GOOD_COPY.about("data/a", copies="a: there is none")],
+    "BAG108": lambda: [problems.BAD_COPY.about("data/a", copies="a: there is none")],
+    "BAG109": lambda: [problems.NOT_REWRITTEN.about("bag-info.txt", reason="it has no colon")],
+    "BAG110": lambda: [problems.NO_DIGEST_KEPT.about("data/a")],
+    "BAG111": lambda: [problems.THAW_REFUSED.about("data/a", reason="the store refuses")],
+    "BAG106": lambda: [problems.NOT_WRITABLE.about("data/a", reason="no manifest can name it")],
 }
 
 

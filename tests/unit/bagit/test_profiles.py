@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from bagline.bagit.path_names import PathNames
 from bagline.bagit.profiles import (
     DEFAULT_PROFILE_IDENTIFIER,
     Profile,
     assumed_tags,
     effective_identifier,
-    is_among,
     is_known,
     load_profile,
+    parse_profile,
     profile_for,
     profile_identifier,
     storage_option,
@@ -220,11 +221,11 @@ def test_a_tar_has_several_names(tmp_path: Path, named: str) -> None:
 
 
 def test_only_asterisks_are_special_in_names_of_files() -> None:
-    assert is_among("notes[1].txt", ["notes[1].txt"])
-    assert not is_among("notes1.txt", ["notes[1].txt"])
-    assert not is_among("notesX.txt", ["notes?.txt"])
-    assert is_among("a/b/c.xml", ["a/*.xml"])
-    assert not is_among("a/b/c.xml.gz", ["a/*.xml"])
+    assert "notes[1].txt" in PathNames(["notes[1].txt"])
+    assert "notes1.txt" not in PathNames(["notes[1].txt"])
+    assert "notesX.txt" not in PathNames(["notes?.txt"])
+    assert "a/b/c.xml" in PathNames(["a/*.xml"])
+    assert "a/b/c.xml.gz" not in PathNames(["a/*.xml"])
 
 
 def test_each_label_is_looked_at_in_any_case() -> None:
@@ -238,3 +239,45 @@ def test_each_label_is_looked_at_in_any_case() -> None:
     assert named((label, "https://example.org/x"), (label, BTR_IDENTIFIER)) == BTR_IDENTIFIER
     assert named((label, " "), (label, "https://example.org/x")) == "https://example.org/x"
     assert named() == ""
+
+
+@pytest.mark.parametrize("written", ["SHA3-256", "sha3_256", "sha3256"])
+def test_algorithms_are_written_in_many_ways(written: str) -> None:
+    info = {"BagIt-Profile-Identifier": "x"}
+    document = {"BagIt-Profile-Info": info, "Manifests-Required": [written]}
+    profile = parse_profile("x", json.dumps(document).encode())
+    assert profile.manifests_required == ("sha3256",)
+
+
+def test_a_pattern_costs_its_paths_length_and_no_more() -> None:
+    """Many asterisks and a long name: a backtracking matcher would not end."""
+    names = PathNames(["data/" + "*a" * 200 + "b", "*x*", "a*a"])
+    assert "data/" + "a" * 4_000 not in names
+    assert "data/" + "a" * 4_000 + "b" in names
+    assert "qxq" in names
+    assert "a" not in names
+    assert "aa" in names
+    with pytest.raises(ValueError, match="asterisks"):
+        PathNames(f"{number}*" for number in range(1_001))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"Manifests-Required": None}, "Manifests-Required is nothing"),
+        ({"Accept-BagIt-Version": None}, "Accept-BagIt-Version is nothing"),
+        ({"Bag-Info": {"A": {"values": None}}}, "Bag-Info/A/values is nothing"),
+        ({"Bag-Info": {"A": {"recommended": "x"}}}, "Bag-Info/A/recommended is a text"),
+        ({"Bag-Info": {"A": {"description": 5}}}, "Bag-Info/A/description is a number"),
+        ({"Tag-Files-Required": ["\ud800"]}, "surrogates not allowed"),
+    ],
+)
+def test_what_is_no_value_of_its_key_is_told(change: dict[str, object], told: str) -> None:
+    info = {"BagIt-Profile-Info": {"BagIt-Profile-Identifier": "https://example.org/p.json"}}
+    with pytest.raises(Misconfigured, match=told):
+        parse_profile("p", json.dumps(info | change).encode())
+
+
+def test_a_key_that_stands_twice_is_told() -> None:
+    with pytest.raises(Misconfigured, match="'Bag-Info' stands twice"):
+        parse_profile("p", b'{"Bag-Info": {}, "Bag-Info": {}}')

@@ -111,6 +111,47 @@ def test_a_bagit_txt_with_something_wrong(raw: bytes, code: str) -> None:
     assert code in [problem.code for problem in parse_bagit_txt(raw).problems]
 
 
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (BAGIT + b"Title: x\n", "it has more lines than these two"),
+        (b"\n".join(BAGIT.splitlines()[::-1]), "its lines stand the other way round"),
+        (BAGIT + b"\n", "it has a blank line"),
+        (b"\n" + BAGIT, "it has a blank line"),
+        (BAGIT.replace(b": U", b" : U"), "a line has blanks where none belong"),
+        (BAGIT.replace(b": U", b":U"), "a line has blanks where none belong"),
+        (BAGIT.replace(b"8\n", b"8 \n"), "a line has blanks where none belong"),
+        (BAGIT.replace(b"BagIt", b"Bagit"), "its labels are written in upper and lower case"),
+    ],
+)
+def test_a_bagit_txt_of_another_form_rejects_from_1_0_on(raw: bytes, said: str) -> None:
+    (problem,) = parse_bagit_txt(raw).problems
+    assert (problem.code, problem.severity) == (problems.BAGIT_TXT_MALFORMED.code, problems.ERROR)
+    assert said in problem.message
+    (problem,) = parse_bagit_txt(raw.replace(b"1.0", b"0.97")).problems
+    assert (problem.severity, said in problem.message) == (problems.WARNING, True)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_a_bagit_txt_of_its_form_may_end_its_lines_in_three_ways(end: bytes) -> None:
+    raw = BAGIT.replace(b"\n", end)
+    assert parse_bagit_txt(raw).problems == []
+    assert parse_bagit_txt(raw.removesuffix(end)).problems == []
+
+
+@pytest.mark.parametrize(
+    "label", ["Contact-Name", "payload-oxum", "Title", "BagIt-Profile-Identifier"]
+)
+def test_an_indented_label_is_kept_with_the_line_before_and_told(label: str) -> None:
+    tags, (problem,) = parse_tags(f"A: 1\n  {label}: 2\nB: 3\n".encode(), "bag-info.txt")
+    assert [(tag.tag_name, tag.value) for tag in tags] == [("A", f"1 {label}: 2"), ("B", "3")]
+    assert (problem.code, problem.severity) == (problems.BAD_TAG_LINE.code, problems.WARNING)
+    assert (
+        f"Line 2 of bag-info.txt is no tag: it is indented, though it looks like the tag {label}"
+        in (problem.message)
+    )
+
+
 def test_versions_compare_by_number() -> None:
     assert version_number("0.97") < version_number("1.0") < version_number("1.10")
     assert version_number("x") == (0, 0)

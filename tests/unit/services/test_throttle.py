@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from bagline.errors import Gone, SlowDown, Unreachable
+from bagline.services.objects.fan import Fan
+from bagline.services.objects.places import asking_for
 from bagline.services.objects.throttle import Throttle
 
 
@@ -104,3 +107,29 @@ def test_a_place_is_waited_for_and_given_on() -> None:
     assert inside.acquire(timeout=5)
     for thread in threads:
         thread.join(timeout=5)
+
+
+def test_a_bag_of_many_requests_leaves_one_of_few_its_share() -> None:
+    throttle = Throttle(most=1, least=1)
+    fan = Fan("bags")
+    order: list[str] = []
+    leave = threading.Event()
+
+    def request(bag: str) -> None:
+        with throttle.place():
+            order.append(bag)
+            leave.wait(10)
+
+    with asking_for("a large bag"):
+        many = [fan.submit(request, "large") for _ in range(40)]
+    with asking_for("a small bag"):
+        few = [fan.submit(request, "small") for _ in range(3)]
+    deadline = time.monotonic() + 10
+    while throttle.waiting < 42 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    leave.set()
+    for future in many + few:
+        future.result(10)
+    fan.close()
+    assert len(order) == 43
+    assert order[:8].count("small") == 3

@@ -9,8 +9,16 @@ import pytest
 
 from bagline.errors import Misconfigured
 from bagline.lines.ingest.line import INGEST_LINE
+from bagline.model.workitem import ACTION_THAW
 from bagline.standin.environment import duration, older_settings, with_file
-from bagline.standin.executables import AFTER_INGEST, EXECUTABLES, older_line
+from bagline.standin.executables import (
+    AFTER_INGEST,
+    AFTER_RESTORATION,
+    EXECUTABLES,
+    older_line,
+    older_lines,
+)
+from bagline.wiring import LINES
 
 OLDER = {
     "APT_ENV": "test",
@@ -127,7 +135,7 @@ def test_durations_that_are_none(text: str) -> None:
 
 
 def test_every_stage_has_its_executable() -> None:
-    assert set(EXECUTABLES.values()) == {step.name for step in INGEST_LINE} | {"bucket-reader"}
+    assert set(EXECUTABLES.values()) == {step.name for step in LINES.steps()} | {"bucket-reader"}
     scripts = {entry.name: entry.value for entry in entry_points(group="console_scripts")}
     assert {scripts.get(name) for name in EXECUTABLES} == {"bagline.standin.executables:run"}
 
@@ -138,3 +146,9 @@ def test_patience_and_the_end_to_end_hook() -> None:
     assert line.cleanup.tell_when_done == AFTER_INGEST
     assert [step.tell_when_done for step in line][:-1] == [("", "")] * (len(list(line)) - 1)
     assert [step.retry for step in older_line()] == [step.retry for step in INGEST_LINE]
+    for restoration in list(older_lines(5, end_to_end=True))[1:]:
+        told = () if restoration.action == ACTION_THAW else AFTER_RESTORATION
+        assert restoration.topics_to_tell(restoration.first, None) == told
+        assert restoration.first.retry.attempts == 5
+    for restoration in list(older_lines())[1:]:
+        assert restoration.topics_to_tell(restoration.first, None) == ()

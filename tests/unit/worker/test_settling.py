@@ -9,7 +9,7 @@ from bagline.model.workitem import WorkItem
 from bagline.problems import Problem
 from bagline.worker.line import RetryPolicy
 from bagline.worker.settlement import hand_back, settle
-from bagline.worker.stage import Cancel, Done, Halt, Reject, Retry
+from bagline.worker.stage import Cancel, Done, Halt, Later, Reject, Retry
 
 PREFETCH = INGEST_LINE.first
 CLEANUP = INGEST_LINE.cleanup
@@ -41,6 +41,16 @@ def test_done_at_the_last_stage_is_success() -> None:
     assert settlement.topic == ""
     assert (item.status, item.retry) == ("Success", False)
     assert item.outcome == "Ingest complete"
+
+
+def test_what_takes_long_waits_without_patience() -> None:
+    for attempt in (1, 1000):
+        item = an_item()
+        outcome = Later(14_400.0, "3 of 5 files are back.")
+        settlement = settle(item, PREFETCH, INGEST_LINE, outcome, attempt)
+        assert (settlement.again, settlement.delay) == (True, 14_400.0)
+        assert (item.stage, item.status, item.retry) == ("Receive", "Pending", True)
+        assert (item.node, item.pid, item.note) == ("", 0, "3 of 5 files are back.")
 
 
 def test_a_passing_fault_waits_longer_each_time() -> None:

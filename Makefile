@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help install tools demo test check lint bench fuzz lock docs clean
+.PHONY: help install tools demo test long check lint bench fuzz lock docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,11 +20,12 @@ $(STAMP): requirements.lock pyproject.toml
 	  { echo "Bagline needs Python 3.11 or later; $(PYTHON) is older. Try: make PYTHON=python3.12 …"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "Python cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "Installing what is pinned in requirements.lock into $(VENV): about a minute."
 	$(PIP) install --quiet --require-hashes -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
-tools:           ## nsqd, nsqlookupd and versitygw into .tools, for the tests that want them
+tools:           ## nsqd, nsqlookupd, versitygw and MinIO into .tools, for the tests that want them
 	@PATH="$$PATH:/usr/local/go/bin"; \
 	command -v go >/dev/null || { \
 	  echo "make tools needs Go 1.25 or later, and there is none on PATH: https://go.dev/doc/install"; exit 1; }; \
@@ -36,8 +37,11 @@ tools:           ## nsqd, nsqlookupd and versitygw into .tools, for the tests th
 demo: $(STAMP)   ## make a bag, ingest it, then a damaged copy of it
 	$(BIN)/python demo/run.py
 
-test: $(STAMP)   ## all tests, with real engines on loopback
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(STAMP)   ## all tests but the long ones, with real engines on loopback
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
+
+long: $(STAMP)   ## the long ones: every pairing with the older line, full disks, a fleet, chaos
+	$(BIN)/python -m pytest -n 2 -m long
 
 check: lint      ## lint, types, import direction, unit tests: seconds, no servers
 	$(BIN)/python -m pytest -q -n 2 tests/unit

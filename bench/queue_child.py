@@ -100,7 +100,7 @@ def main(data_dir: str) -> None:
             "held": Watch.held,
             "began": Watch.began,
             "ended": Watch.ended,
-            "threads": len(steps),
+            "threads": len(steps) * app.settings.work.items_at_once,
             "registry_calls": sum(registry.calls.values()),
             "round_trips": RoundTrips.count,
             "cpu": 1_000 * time.process_time(),
@@ -109,7 +109,14 @@ def main(data_dir: str) -> None:
 
 
 def work(app: App, steps: list[Step], stop: threading.Event) -> None:
-    worker = TimedWorker(app.lines, steps, app.services, app.settings, owner=this_process())
+    worker = TimedWorker(
+        app.lines,
+        steps,
+        app.services,
+        app.settings,
+        owner=this_process(),
+        threads_each=app.settings.work.items_at_once,
+    )
     thread = threading.Thread(target=worker.run)
     thread.start()
     stop.wait()

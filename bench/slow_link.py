@@ -2,22 +2,26 @@
 
 What comes in leaves half a round trip later, in each direction; as much at once as comes in, so
 that only the time is lost and not the bandwidth. A new connection waits one round trip, as a
-handshake does. Prints its port; for each line on its standard input, the bytes it has carried.
+handshake does. Prints its port; for each line on its standard input, what it has carried: bytes,
+and HTTP requests by kind (the method; COPY for a PUT whose bytes are another object's).
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 HELD_BYTES = 16 * 1024 * 1024
 """Of one direction of one connection; then nothing more is taken in."""
+METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
 CLOCK_SECONDS = 0.0005
 """What is due so soon goes out at once."""
 
@@ -31,11 +35,19 @@ class Link:
 
     def carried(self) -> int:
         """Bytes in both directions since it began."""
+        return int(self._told()["bytes"])
+
+    def requests(self) -> Counter[str]:
+        """By kind, since it began."""
+        return Counter(self._told()["requests"])
+
+    def _told(self) -> dict[str, Any]:
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return int(self.process.stdout.readline())
+        told: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return told
 
 
 @contextmanager
@@ -66,11 +78,14 @@ class _End(asyncio.Protocol):
         self._held_bytes = 0
         self._transport: asyncio.Transport | None = None
         self.other: _End | None = None
+        self._is_clients = False
+        self._was_answered = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         if self.other is None:
+            self._is_clients = True
             transport.pause_reading()
             self._link.loop.create_task(self._reach())
 
@@ -89,6 +104,13 @@ class _End(asyncio.Protocol):
         self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if not self._is_clients:
+            if self.other:
+                self.other._was_answered = True
+        elif self._was_answered:  # what comes after an answer is the next request
+            self._was_answered = False
+            if kind := _kind(data):
+                self._link.requests[kind] += 1
         self._hold(data)
         if self._held_bytes > HELD_BYTES and self._transport:
             self._transport.pause_reading()
@@ -134,18 +156,28 @@ class _End(asyncio.Protocol):
             self._link.loop.call_at(self._held[0][0], self._leave)
 
 
+def _kind(request: bytes) -> str:
+    """ "" for a body that was waited with (Expect: 100-continue)."""
+    head = request.partition(b"\r\n\r\n")[0].lower()
+    method = head.partition(b" ")[0].decode("ascii", "replace").upper()
+    if method == "PUT" and b"\r\nx-amz-copy-source:" in head:
+        return "COPY"
+    return method if method in METHODS else ""
+
+
 class _Link:
     def __init__(self, host: str, port: int, round_trip: float) -> None:
         self.target = (host, port)
         self.round_trip = round_trip
         self.loop = asyncio.get_running_loop()
         self.bytes = 0
+        self.requests: Counter[str] = Counter()
 
     async def run(self) -> None:
         server = await self.loop.create_server(lambda: _End(self), "127.0.0.1", 0)
         print(server.sockets[0].getsockname()[1], flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
-            print(self.bytes, flush=True)
+            print(json.dumps({"bytes": self.bytes, "requests": self.requests}), flush=True)
 
 
 async def _main(host: str, port: int, round_trip: float) -> None:

@@ -7,12 +7,14 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import urllib3
 
@@ -49,8 +51,9 @@ def a_bag(path: Path, files: dict[str, bytes]) -> Path:
 class Machine:
     """`bagline up` with a health port, and what it shows."""
 
-    def __init__(self, bagline: Bagline, config: Path, port: int, up: int) -> None:
+    def __init__(self, bagline: Bagline, config: Path, port: int, up: int, database: Path) -> None:
         self.bagline, self.config, self.port, self.up = bagline, config, port, up
+        self.database = database
 
     def run(self, *argv: object) -> str:
         ended = self.bagline.run(*argv, "--config", self.config, seconds=200)
@@ -68,15 +71,26 @@ class Machine:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """No worker does anything meanwhile."""
+        """No worker does anything meanwhile, and none holds the Registry's database."""
         workers = workers_of(self.up)
-        for worker in workers:
-            os.kill(worker.pid, signal.SIGSTOP)
+        for _ in range(50):
+            tell(workers, signal.SIGSTOP)
+            if self._can_write():
+                break
+            tell(workers, signal.SIGCONT)
+            time.sleep(0.2)
         try:
             yield
         finally:
-            for worker in workers:
-                os.kill(worker.pid, signal.SIGCONT)
+            tell(workers, signal.SIGCONT)
+
+    def _can_write(self) -> bool:
+        with closing(sqlite3.connect(self.database, timeout=0.5)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            return True
 
     @contextmanager
     def app(self) -> Iterator[App]:
@@ -84,6 +98,11 @@ class Machine:
         with App.open_running(settings) as app:
             assert app is not None
             yield app
+
+
+def tell(workers: list[psutil.Process], what: signal.Signals) -> None:
+    for worker in workers:
+        os.kill(worker.pid, what)
 
 
 @contextmanager
@@ -94,7 +113,8 @@ def machine(bagline: Bagline, *, database: Path | None = None) -> Iterator[Machi
     config.write_text(f"{named}[health]\nport = {port}\n")
     argv = ("up", "--institution", "test.edu", "--processes", "1", "--config", config)
     with bagline.running(*argv) as up:
-        found = Machine(bagline, config, port, up.pid)
+        kept = database or bagline.data_dir / "registry.db"
+        found = Machine(bagline, config, port, up.pid, kept)
         until(lambda: bagline.run("doctor", "--config", config).returncode == 0, "all to be well")
         yield found
         bagline.run("down", "--config", config)
@@ -120,10 +140,11 @@ def test_a_full_disk_is_said_everywhere_and_all_goes_on_when_it_has_room(
     with small_disk(place, SIZES[part]) as disk, machine(bagline, database=database) as here:
         bag = a_bag(tmp_path / "patient.tar", files)
         with here.paused():
-            waiting = threading.Thread(target=lambda: ended.append(here.run("ingest", bag)))
             ended: list[str] = []
+            waiting = threading.Thread(target=lambda: ended.append(here.run("ingest", bag)))
             waiting.start()
-            item = until(lambda: the_item(here), "the item")
+            item = until(lambda: the_item(here) or ended, f"the item, or an end: {here.said}")
+            assert isinstance(item, WorkItem), ended
             disk.fill()
         surfaces = {
             "up": lambda: here.said,

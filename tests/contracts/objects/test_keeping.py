@@ -80,8 +80,9 @@ def test_unfinished_uploads_are_swept_by_key(objects: Objects, bucket: str, boto
     key = fresh_name("sweep/by key")
     for name in (key, key, f"{key}.other"):
         boto.create_multipart_upload(Bucket=bucket, Key=name)
-    objects.abort_uploads(bucket, key)
+    objects.abort_uploads(bucket, key, is_key=True)
     assert key not in unfinished(boto, bucket)
+    assert objects.abort_uploads(bucket, f"{key}.oth", is_key=True) == 0
     objects.abort_uploads(bucket, f"{key}.other")
     assert unfinished(boto, bucket) == []
 

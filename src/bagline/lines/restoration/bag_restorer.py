@@ -122,7 +122,7 @@ class BagRestoration:
     def _target(self, layout: Layout) -> Target:
         job = self._job
         token = f"{job.item.id}-{layout.list_digest}"
-        bucket, key = job.institution.restore_bucket, f"{job.object.identifier}.tar"
+        bucket, key = job.institution.restore_bucket, _key_of(job)
         if job.settings.is_embedded:
             self._store.ensure_bucket(bucket)
         return Target(bucket, key, "application/x-tar", {MARK: token})
@@ -197,10 +197,15 @@ class BagRestoration:
                 "left_out": list(layout.left_out),
             },
         )
+        job.end_uploads(target.key)
         job.services.state.delete_item(job.lease)
         job.is_restored = True
         url = f"{RESTORED_AT}/{target.bucket}/{target.key}"
         return Done(f"Object {job.object.identifier} restored to {url}.", warnings=self._problems)
+
+
+def _key_of(job: RestoreJob) -> str:
+    return f"{job.object.identifier}.tar"
 
 
 def _is_of(plan: Plan, layout: Layout) -> bool:
@@ -228,4 +233,6 @@ def _take_away(job: RestoreJob) -> None:
         target = Target(plan.bucket, plan.key, metadata={MARK: plan.token})
         with suppress(Refused):
             job.services.objects.abort_upload(Upload(target, plan.upload))
+    if job.object.identifier:
+        job.end_uploads(_key_of(job))
     job.services.state.delete_item(job.lease)

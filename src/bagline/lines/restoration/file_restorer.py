@@ -21,10 +21,11 @@ class FileRestorer(Stage[RestoreJob]):
     name: ClassVar[str] = "file restoration"
 
     def run(self, job: RestoreJob) -> Outcome:
+        identifier = job.item.generic_file_identifier
         if job.is_discard:
+            job.end_uploads(identifier)
             job.services.state.delete_item(job.lease)
             return Done()
-        identifier = job.item.generic_file_identifier
         known = job.services.registry.files([identifier], with_events=False).get(identifier)
         if known is None or known.state != STATE_ACTIVE:
             return Halt(f"the Registry has no active file {identifier}: nothing can be restored")
@@ -49,6 +50,7 @@ class FileRestorer(Stage[RestoreJob]):
                 "bytes": file.size,
             },
         )
+        job.end_uploads(identifier)
         job.services.state.delete_item(job.lease)
         job.is_restored = True
         return Done(

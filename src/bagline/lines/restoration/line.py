@@ -81,6 +81,7 @@ class RestorationLine(ItemLine):
         identifier = item.object_identifier or object_identifier(institution.identifier, item.name)
         found = registry.intellectual_object(identifier)
         if job.is_discard:
+            job.object = found or job.object
             return None
         if found is None or found.state != STATE_ACTIVE:
             return Halt(f"the Registry has no active object {identifier}: nothing can be restored")

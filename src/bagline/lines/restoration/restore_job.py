@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
+from bagline.errors import Refused
 from bagline.lines.restoration.kept_object import KeptObject
 from bagline.model.registry import Institution, IntellectualObject
 from bagline.model.workitem import STATUS_CANCELLED, STATUS_FAILED, WorkItem
@@ -15,7 +17,8 @@ RESTORED_AT = "https://s3.amazonaws.com"
 
 @dataclass(kw_only=True)
 class RestoreJob(Job):
-    """`institution` and `object` are there when the stage runs on an item that is not ended."""
+    """`institution` and `object` are there when the stage runs on an item that is not ended; on
+    one that is, if the Registry still has them."""
 
     record: WorkItem
     institution: Institution = Institution()  # noqa: RUF009 (never changed)
@@ -43,6 +46,14 @@ class RestoreJob(Job):
         if advance.tally or advance.result is not None:
             self.services.state.commit(self.lease, tally=advance.tally, result=advance.result)
             self.reach.saved(advance)
+
+    def end_uploads(self, key: str) -> None:
+        """Uploads to that key that nobody goes on with: a worker may die, or lose its lease, when
+        it has begun one and not kept its id. A store that does not let us look keeps them."""
+        if self.institution.restore_bucket:
+            with suppress(Refused):
+                objects = self.services.objects
+                objects.abort_uploads(self.institution.restore_bucket, key, is_key=True)
 
     def load(self) -> bytes | None:
         """The checkpoint."""

@@ -345,9 +345,9 @@ class Objects(ABC):
         """Remove many; absent ones are fine. Returns how many were asked for."""
 
     @abstractmethod
-    def abort_uploads(self, bucket: str, prefix: str) -> int:
-        """Abort every unfinished multipart upload that the store lists under the prefix; returns
-        how many. Some list those of one whole key alone."""
+    def abort_uploads(self, bucket: str, prefix: str, *, is_key: bool = False) -> int:
+        """Abort every unfinished multipart upload that the store lists under the prefix, or of
+        that one key; returns how many. Some list those of one whole key alone."""
 
     @abstractmethod
     def begin_upload(self, target: Target) -> Upload:

@@ -85,8 +85,10 @@ class ForwardingObjects(BulkObjects):
     def delete_many(self, bucket: str, keys: Iterable[str]) -> int:
         return self._ask("delete_many", partial(self._inner.delete_many, bucket, [*keys]))
 
-    def abort_uploads(self, bucket: str, prefix: str) -> int:
-        return self._ask("abort_uploads", partial(self._inner.abort_uploads, bucket, prefix))
+    def abort_uploads(self, bucket: str, prefix: str, *, is_key: bool = False) -> int:
+        return self._ask(
+            "abort_uploads", partial(self._inner.abort_uploads, bucket, prefix, is_key=is_key)
+        )
 
     def begin_upload(self, target: Target) -> Upload:
         return self._ask("begin_upload", partial(self._inner.begin_upload, target))

@@ -75,7 +75,7 @@ class Keeper:
             count += len(some)
         return count
 
-    def abort_uploads(self, bucket: str, prefix: str) -> int:
+    def abort_uploads(self, bucket: str, prefix: str, *, is_key: bool = False) -> int:
         """List, abort, list again: truncated pages need not say where they go on."""
         aborted: set[tuple[str, str]] = set()
         for _ in range(SWEEPS):
@@ -84,7 +84,7 @@ class Keeper:
             found = [
                 (upload["Key"], upload["UploadId"])
                 for upload in page.get("Uploads", [])
-                if upload["Key"].startswith(prefix)
+                if upload["Key"] == prefix or (not is_key and upload["Key"].startswith(prefix))
             ]
             fresh = [upload for upload in found if upload not in aborted]
             if not fresh:

@@ -124,8 +124,8 @@ class S3Objects(BulkObjects):
     def delete_many(self, bucket: str, keys: Iterable[str]) -> int:
         return self._keeper.delete_many(bucket, keys)
 
-    def abort_uploads(self, bucket: str, prefix: str) -> int:
-        return self._keeper.abort_uploads(bucket, prefix)
+    def abort_uploads(self, bucket: str, prefix: str, *, is_key: bool = False) -> int:
+        return self._keeper.abort_uploads(bucket, prefix, is_key=is_key)
 
     def begin_upload(self, target: Target) -> Upload:
         return self._uploader.begin(target)

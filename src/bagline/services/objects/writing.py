@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import obstore
 
@@ -29,8 +29,12 @@ STREAMS_IN_FLIGHT = 2
 
 PutProof = Callable[[str], ProofMethod]
 """How the store proves a put; asked with a bucket in which it may be tried."""
-Abort = Callable[[str, str], int]
-"""Aborts the unfinished uploads of a bucket whose keys begin so."""
+
+
+class Abort(Protocol):
+    """Ends unfinished uploads of a bucket: `Objects.abort_uploads`."""
+
+    def __call__(self, bucket: str, prefix: str, *, is_key: bool) -> int: ...
 
 
 class Writer:
@@ -128,7 +132,7 @@ class Writer:
         """The client aborts the upload by itself, but not after its last part has ended: a
         store may then have the upload again. Whoever begins anew sweeps what this leaves."""
         with contextlib.suppress(BaglineError):
-            self._abort_uploads(target.bucket, target.key)
+            self._abort_uploads(target.bucket, target.key, is_key=True)
 
 
 class _Checked:

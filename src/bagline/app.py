@@ -177,16 +177,18 @@ class App:
         stop: threading.Event,
         *,
         threads_each: int | None = None,
+        others: Sequence[Duty] = (),
     ) -> bool:
-        """Be a worker process: the steps and `ROLES` until `stop`, with health and metrics where
-        the settings name a port. Whether everything drained in time."""
+        """Be a worker process: the steps, `ROLES` and other duties until `stop`, with health and
+        metrics where the settings name a port. Whether everything drained in time."""
         topics = [step.topic for step in steps]
         every = [step.topic for step in self.lines.steps()]
         health = Health(self.settings, self.services, topics, every, self.shortage)
         worker = None
         if steps:
             worker = self.worker(steps, threads_each=threads_each, meter=health.meter)
-        return serve(worker, [self.role(name, stop, health.meter) for name in roles], health, stop)
+        duties = [self.role(name, stop, health.meter) for name in roles]
+        return serve(worker, [*duties, *others], health, stop)
 
     def role(self, name: str, stop: threading.Event, meter: Meter | None = None) -> Duty:
         """What is done every few seconds until `stop`: one of `ROLES`."""

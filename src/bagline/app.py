@@ -21,6 +21,7 @@ from bagline.lines.ingest.line import INGEST_LINE, IngestLine
 from bagline.lines.restoration.by_hand import HandRestoration
 from bagline.lines.restoration.kept_object import KeptObject
 from bagline.lines.restoration.requesting import requested, restorable
+from bagline.lines.restoration.spot_testing import SpotTester
 from bagline.model.ingest import tar_key
 from bagline.model.registry import Institution
 from bagline.model.workitem import ACTION_INGEST, STATUS_SUSPENDED, TOPICS_AFTER_INGEST, WorkItem
@@ -42,7 +43,15 @@ from bagline.worker.owner import this_process
 from bagline.worker.processes import WorkerProcesses
 from bagline.worker.progress import Progress
 from bagline.worker.reconciler import Reconciler
-from bagline.worker.run import BUCKET_READER, RECONCILER, Health, reconciling, running_line, serve
+from bagline.worker.run import (
+    BUCKET_READER,
+    RECONCILER,
+    SPOT_TESTER,
+    Health,
+    reconciling,
+    running_line,
+    serve,
+)
 from bagline.worker.threads import Worker
 
 INSTITUTION_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){0,38}[a-z0-9]")
@@ -194,6 +203,8 @@ class App:
         """What is done every few seconds until `stop`: one of `ROLES`."""
         if name == RECONCILER:
             return reconciling(self.reconciler(), self.settings, stop)
+        if name == SPOT_TESTER:
+            return Duty(SPOT_TESTER, self.spot_tester(stop).watch, stop=stop)
         seconds = self.settings.work.poll_seconds
         return Duty(
             BUCKET_READER, self.bucket_reader(meter).poll, stop=stop, every=seconds, at_once=True
@@ -205,6 +216,10 @@ class App:
         reconciler. Raises WorkersRunElsewhere."""
         with running_line(self.settings, self.reconciler(), self.shortage, workers):
             yield workers
+
+    def spot_tester(self, stop: threading.Event | None = None) -> SpotTester:
+        """Restores objects to nowhere; until `stop`, if one is given."""
+        return SpotTester(self.services, self.settings, stop=stop or threading.Event())
 
     def _check_room_for_copies(self, file_bytes: int) -> None:
         """Of a bag that lies in receiving already: the files in staging and both copies."""

@@ -28,7 +28,8 @@ log = structlog.get_logger(__name__)
 
 BUCKET_READER = "bucket-reader"
 RECONCILER = "reconciler"
-ROLES = (BUCKET_READER, RECONCILER)
+SPOT_TESTER = "spot-tester"
+ROLES = (BUCKET_READER, RECONCILER, SPOT_TESTER)
 """What a process may do beside the steps of a line."""
 
 ROLE_SECONDS = 1.0

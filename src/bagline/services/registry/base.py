@@ -18,6 +18,7 @@ from bagline.model.registry import GenericFile, Institution, IntellectualObject
 from bagline.model.workitem import ACTION_INGEST, WorkItem
 from bagline.problems import Problem
 from bagline.services.registry.open_changes import changing
+from bagline.services.registry.spot_tests import SpotTests
 
 
 class Missing(Exception):
@@ -141,6 +142,12 @@ class Registry(ABC):
         before the first byte changes. Not safe to repeat: what a lost answer created stands
         against the repeat.
         """
+
+    @property
+    def spot_tests(self) -> SpotTests | None:
+        """Whose turn it is to be restored to nowhere, and what came of it; None where only the
+        Registry's database tells that, and this is not it."""
+        return None
 
     def changing_ingest(self, institution_id: int, name: str) -> WorkItem | None:
         """The ingest of the bag that may have changed preserved bytes, and has not recorded

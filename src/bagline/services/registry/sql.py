@@ -41,6 +41,7 @@ from bagline.services.registry.item_rows import (
 from bagline.services.registry.object_rows import load_form, load_object, save_form
 from bagline.services.registry.open_changes import first_against, of_bag, why
 from bagline.services.registry.rows import record_of, row_of
+from bagline.services.registry.spot_rows import SqlSpotTests
 
 FILES_PER_CALL = 1000
 Saved = TypeVar("Saved", Institution, WorkItem, IntellectualObject)
@@ -53,6 +54,7 @@ class SqlRegistry(Registry):
         self._database = database
         self._clock = clock
         self._files = FileRows(clock)
+        self._spot_tests = SqlSpotTests(database)
 
     # -- institutions
     def institutions(self) -> list[Institution]:
@@ -206,6 +208,10 @@ class SqlRegistry(Registry):
     def bag_form(self, object_id: int) -> BagForm | None:
         with self._database.reading() as connection:
             return load_form(connection, object_id)
+
+    @property
+    def spot_tests(self) -> SqlSpotTests:
+        return self._spot_tests
 
     # -- files
     def files(

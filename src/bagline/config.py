@@ -27,9 +27,23 @@ from bagline.units import MIB
 GIB = 1024 * MIB
 
 QUEUE_KINDS = ("redis", "nsq")
+FIXITY_REPAIRS = ("ask", "auto")
+FIXITY_EVENTS = ("all", "changes")
 THAW_TIERS = ("Standard", "Bulk", "Expedited")
 SECTIONS = frozenset(
-    {"s3", "buckets", "health", "profiles", "queue", "registry", "server", "thaw", "verify", "work"}
+    {
+        "s3",
+        "buckets",
+        "fixity",
+        "health",
+        "profiles",
+        "queue",
+        "registry",
+        "server",
+        "thaw",
+        "verify",
+        "work",
+    }
 )
 """Sections whose settings an environment variable may name."""
 READ_ALL, READ_ONE_COPY = "all", "one_copy"
@@ -199,6 +213,27 @@ class VerifySettings(Struct, kw_only=True, forbid_unknown_fields=True):
         return 1 if self.read_back == READ_ALL else int(self.read_back.removeprefix("1/"))
 
 
+class FixitySettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """How every preserved copy is read again and compared with its digest."""
+
+    days: int = 90
+    """Within so many every copy is proven at least once."""
+    repair: str = "ask"
+    """`auto`: a bad copy is put right from a good one at once; `ask`: an operator says
+    `bagline fixity repair`."""
+    events: str = "changes"
+    """`all`: a PREMIS event for every look at a copy; `changes`: only where a copy is bad, or
+    sound again."""
+    bytes_a_day: int = 0
+    """No more is read in a day; 0: as much as `fixity.days` needs."""
+    bytes_a_second: float = 0.0
+    """No faster; 0: as fast as the stores give."""
+    look_hours: float = 1.0
+    """Between runs of what is due."""
+    archives: bool = False
+    """Whether copies of storage options such as Glacier are looked at, too."""
+
+
 class ThawSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """How objects are brought back from archive classes, such as Glacier."""
 
@@ -252,6 +287,7 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     health: HealthSettings = field(default_factory=HealthSettings)
     work: WorkSettings = field(default_factory=WorkSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
+    fixity: FixitySettings = field(default_factory=FixitySettings)
     thaw: ThawSettings = field(default_factory=ThawSettings)
     profiles: ProfileSettings = field(default_factory=ProfileSettings)
     storage_options: tuple[StorageOption, ...] = DEFAULT_OPTIONS
@@ -326,6 +362,7 @@ def _check(settings: Settings) -> None:
             value = getattr(section, item.name)
             if not isinstance(value, bool | str) and value <= 0:
                 raise Misconfigured(f"{name}.{item.name} is {value}: it must be more than 0")
+    _check_fixity(settings.fixity)
     if settings.queue.kind not in QUEUE_KINDS:
         raise Misconfigured(f"queue.kind is {settings.queue.kind!r}: it must be redis or nsq")
     read_back = settings.verify.read_back
@@ -349,6 +386,17 @@ def _check(settings: Settings) -> None:
         raise Misconfigured(
             f"the data directory {settings.data_dir} is a file: name another with --data-dir"
         )
+
+
+def _check_fixity(fixity: FixitySettings) -> None:
+    if fixity.days <= 0 or fixity.look_hours <= 0:
+        raise Misconfigured("fixity.days and fixity.look_hours must be more than 0")
+    if fixity.bytes_a_day < 0 or fixity.bytes_a_second < 0:
+        raise Misconfigured("fixity.bytes_a_day and fixity.bytes_a_second must not be less than 0")
+    if fixity.repair not in FIXITY_REPAIRS:
+        raise Misconfigured(f"fixity.repair is {fixity.repair!r}: it must be ask or auto")
+    if fixity.events not in FIXITY_EVENTS:
+        raise Misconfigured(f"fixity.events is {fixity.events!r}: it must be all or changes")
 
 
 def _check_secret_files(settings: Settings) -> None:

@@ -17,6 +17,7 @@ from bagline.model.premis import PremisEvent
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
 from bagline.model.workitem import ACTION_INGEST, WorkItem
 from bagline.problems import Problem
+from bagline.services.registry.copies import Copies
 from bagline.services.registry.open_changes import changing
 
 
@@ -141,6 +142,12 @@ class Registry(ABC):
         before the first byte changes. Not safe to repeat: what a lost answer created stands
         against the repeat.
         """
+
+    @property
+    def copies(self) -> Copies | None:
+        """When each copy was looked at, and what was found; None where only the Registry's
+        database tells that, and this is not it."""
+        return None
 
     def changing_ingest(self, institution_id: int, name: str) -> WorkItem | None:
         """The ingest of the bag that may have changed preserved bytes, and has not recorded

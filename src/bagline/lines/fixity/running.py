@@ -1,0 +1,289 @@
+"""A run of fixity: the copies that have waited longest, place by place, within a budget.
+
+What is left when it ends, dies or is stopped is simply still the oldest: the next run goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from bagline.errors import BaglineError, Draining, Refused, Unreachable
+from bagline.lines.fixity.checking import CopyChecker
+from bagline.lines.fixity.kept_copies import KeptCopies
+from bagline.lines.fixity.repairing import CopyRepair, LeftAlone, Unrepairable
+from bagline.model.event_wording import OLDER
+from bagline.model.fixity import ARCHIVED, BAD, PROVEN, CopyCheck, FixityRun, KeptCopy
+from bagline.model.named_uuids import named_uuid
+from bagline.model.premis import PremisEvent, our_agent
+from bagline.model.storage import StorageTarget
+from bagline.model.times import Timestamp, from_datetime, to_datetime
+from bagline.services.registry.copies import CopyFilter
+from bagline.units import MIB
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 500
+"""Copies that are taken, and saved, in one step."""
+AT_ONCE_BYTES = 256 * MIB
+"""Of these so many bytes are looked at before what was found is saved; one copy at least."""
+REQUEST_BYTES = 256 * 1024
+"""What a request costs, as so many bytes: reading small objects goes by their number."""
+MARGIN = 0.9
+"""Of `fixity.days`: in so much of them every copy's turn comes, so that an outage of days makes
+none overdue."""
+LEASE = timedelta(minutes=30)
+"""Copies that a run took and neither saved nor gave back are free again after so long: those of a
+run that died, and those of which nothing can be said while their object is changed."""
+LOOKED_AGAIN = timedelta(days=1)
+"""What was found bad is looked at again after so long."""
+SILENT_SECONDS = 30.0
+MOST_SILENCES = 3
+"""So often in a row a store may not answer before a run leaves its place to the next one."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a run may take: 0 is any number. `bytes_a_second` of all places together."""
+
+    cost: int = 0
+    """Bytes, and REQUEST_BYTES for each copy."""
+    copies: int = 0
+    bytes_a_second: float = 0.0
+
+
+@dataclass
+class FixityRunner:
+    kept: KeptCopies
+    stop: threading.Event = field(default_factory=threading.Event)
+    sleep: Callable[[float], object] = time.sleep
+
+    def run(self, wanted: CopyFilter = CopyFilter(), budget: Allowance = Allowance()) -> FixityRun:  # noqa: B008 (frozen)
+        """Look at copies until the budget is spent, or no copy is left that waits. Returns what
+        came of it, as it is recorded. Raises Unreachable where the Registry does not answer."""
+        book = self.kept.book
+        record = book.save_run(FixityRun(began_at=self.kept.clock()))
+        work = _Work(self, record, wanted, budget)
+        places = self.places()
+        with ThreadPoolExecutor(max(1, len(places)), thread_name_prefix="fixity") as pool:
+            futures = [pool.submit(work.place, name, target) for name, target in places.items()]
+        record.ended_at = self.kept.clock()
+        book.save_run(record)
+        for future in futures:
+            future.result()
+        return record
+
+    def places(self) -> dict[str, StorageTarget]:
+        """Those of this installation that are read from, with the names that records of all ages
+        give them."""
+        archives = self.kept.settings.fixity.archives
+        found: dict[str, StorageTarget] = {}
+        for option in self.kept.settings.storage_options:
+            if not archives and option.name.startswith("Glacier"):
+                continue
+            for target in option.targets:
+                for name in (target.url(""), f"https://{target.host}/{target.bucket}/"):
+                    found[name.removesuffix("/")] = target
+        return found
+
+    def due(self) -> Allowance:
+        """What a run may take now so that all copies have their turn in time, and every day is
+        like the other; more where some are overdue. Goes through all copies."""
+        settings, book, now = self.kept.settings.fixity, self.kept.book, self.kept.clock()
+        names = self.places()
+        totals = [total for total in book.totals() if total.place in names]
+        whole = sum(total.bytes + total.copies * REQUEST_BYTES for total in totals)
+        share = -(-whole // max(1, int(settings.days * MARGIN)))
+        spent = sum(
+            run.bytes + run.requests * REQUEST_BYTES
+            for run in book.runs(since=earlier(now, timedelta(days=1)))
+        )
+        copies, size = book.overdue(earlier(now, timedelta(days=settings.days)))
+        cost = max(share - spent, size + copies * REQUEST_BYTES)
+        if settings.bytes_a_day:
+            cost = min(cost, settings.bytes_a_day - spent)
+        return Allowance(cost=max(cost, 0), bytes_a_second=settings.bytes_a_second)
+
+
+@dataclass
+class _Work:
+    """One run, in threads: one a place. What it counts is under a lock."""
+
+    runner: FixityRunner
+    record: FixityRun
+    wanted: CopyFilter
+    budget: Allowance
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.kept = self.runner.kept
+        self.checker = CopyChecker(self.kept, self._pause_point)
+        self.repairer = CopyRepair(self.kept, self.checker)
+
+    def _pause_point(self) -> None:
+        if self.runner.stop.is_set():
+            raise Draining("fixity was asked to stop")
+
+    def place(self, name: str, target: StorageTarget) -> None:
+        silences = 0
+        while not self.runner.stop.is_set() and self._has_budget():
+            copies = self._take(name)
+            if not copies:
+                return
+            try:
+                self._look(target, copies)
+            except Draining:
+                return
+            except (Unreachable, Refused) as fault:
+                silences += 1
+                log.warning("fixity_store_silent", place=name, reason=str(fault))
+                if silences >= MOST_SILENCES:
+                    return
+                self.runner.sleep(SILENT_SECONDS)
+            else:
+                silences = 0
+
+    def _take(self, name: str) -> list[KeptCopy]:
+        now = self.kept.clock()
+        limit = AT_ONCE
+        with self.lock:
+            if self.budget.copies:
+                limit = min(limit, self.budget.copies - self.record.asked)
+        return self.kept.book.take(
+            name,
+            self.wanted,
+            limit=limit,
+            now=now,
+            asked_before=earlier(now, LOOKED_AGAIN),
+            until=later(now, LEASE),
+        )
+
+    def _look(self, target: StorageTarget, copies: Sequence[KeptCopy]) -> None:
+        left = list(copies)
+        try:
+            while left and self._has_budget():
+                some = _first(left, AT_ONCE_BYTES)
+                self._save(some, self.checker.look_at(target, some))
+                left = left[len(some) :]
+                self._pause_point()
+        finally:
+            if left:
+                self.kept.book.give_back(left)
+
+    def _save(self, asked: Sequence[KeptCopy], found: Sequence[CopyCheck]) -> None:
+        events = [event for check in found if (event := self._event(check)) is not None]
+        self.kept.book.save(found, events)
+        unsaid = {copy.id for copy in asked} - {check.copy.id for check in found}
+        outcomes = [check.outcome for check in found]
+        bad = [check for check in found if check.outcome in BAD]
+        with self.lock:
+            record = self.record
+            record.asked += len(asked)
+            record.requests += len(asked)
+            record.bytes += sum(check.copy.size for check in found if check.outcome != ARCHIVED)
+            record.proven += outcomes.count(PROVEN)
+            record.bad += len(bad)
+            record.passed_over += len(unsaid) + outcomes.count(ARCHIVED)
+            self.kept.book.save_run(record)
+        for check in bad:
+            self._bad(check)
+        self._keep_to_rate()
+
+    def _bad(self, check: CopyCheck) -> None:
+        copy = check.copy
+        log.error(
+            "copy_bad", url=copy.url, file=copy.identifier, what=check.outcome, reason=check.detail
+        )
+        if self.kept.settings.fixity.repair != "auto":
+            return
+        try:
+            mended, event = self.repairer.repair(copy)
+        except LeftAlone as later_:
+            log.warning("copy_left_alone", url=copy.url, reason=str(later_))
+        except Unrepairable as lost:
+            log.critical("copy_unrepairable", url=copy.url, file=copy.identifier, reason=str(lost))
+        except Draining:
+            raise
+        except BaglineError as fault:
+            log.error("copy_not_repaired", url=copy.url, reason=str(fault))
+        else:
+            self.kept.book.save([mended], [event])
+            log.warning("copy_repaired", url=copy.url, file=copy.identifier)
+            with self.lock:
+                self.record.repaired += 1
+
+    def _event(self, check: CopyCheck) -> PremisEvent | None:
+        """What the Registry's list of events gets: of all looks, or of those that found something
+        else than the one before."""
+        was_bad = check.copy.outcome in BAD
+        if check.outcome == ARCHIVED:
+            return None
+        if check.outcome == PROVEN and not was_bad and self.kept.settings.fixity.events != "all":
+            return None
+        return fixity_event(check, is_older=self.kept.settings.work.older_event_wording)
+
+    def _has_budget(self) -> bool:
+        with self.lock:
+            record, budget = self.record, self.budget
+            if budget.copies and record.asked >= budget.copies:
+                return False
+            spent = record.bytes + record.requests * REQUEST_BYTES
+            return not budget.cost or spent < budget.cost
+
+    def _keep_to_rate(self) -> None:
+        rate = self.budget.bytes_a_second
+        if rate:
+            with self.lock:
+                ahead = self.record.bytes / rate - (time.monotonic() - self.began)
+            if ahead > 0:
+                self.runner.sleep(ahead)
+
+
+def fixity_event(check: CopyCheck, *, is_older: bool = False) -> PremisEvent:
+    """The event of one look (contract J1, J4): `Failed`, not `Failure`, is what the Registry's
+    alerts look for. `outcome_information` names the copy."""
+    copy, is_proven = check.copy, check.outcome == PROVEN
+    tool = OLDER.digest_tool("sha256") if is_older else None
+    said = "Fixity matches" if is_proven else f"{check.outcome}: {check.detail}"
+    return PremisEvent(
+        identifier=named_uuid("fixity check", copy.url, check.asked_at),
+        event_type="fixity check",
+        date_time=check.asked_at,
+        detail="Fixity check against registered hash",
+        object=tool.object if tool else "Bagline fixity, SHA-256 of OpenSSL",
+        agent=tool.agent if tool else our_agent(),
+        outcome="Success" if is_proven else "Failed",
+        outcome_detail=f"sha256:{copy.digests.get('sha256', '')}",
+        outcome_information=f"{copy.url}: {said}",
+        institution_id=copy.institution_id,
+        intellectual_object_id=copy.object_id,
+        generic_file_id=copy.file_id,
+        generic_file_identifier=copy.identifier,
+    )
+
+
+def earlier(moment: Timestamp, by: timedelta) -> Timestamp:
+    return from_datetime(to_datetime(moment) - by)
+
+
+def later(moment: Timestamp, by: timedelta) -> Timestamp:
+    return from_datetime(to_datetime(moment) + by)
+
+
+def _first(copies: Sequence[KeptCopy], most_bytes: int) -> list[KeptCopy]:
+    """As many as hold so many bytes; one at least."""
+    some: list[KeptCopy] = []
+    size = 0
+    for copy in copies:
+        if some and size + copy.size > most_bytes:
+            break
+        some.append(copy)
+        size += copy.size
+    return some

@@ -14,6 +14,7 @@ import yaml
 
 from bagline.wiring import LINES
 from bagline.worker.line import Step
+from bagline.worker.run import ROLES
 
 HERE = Path(__file__).parent
 IMAGE = "bagline:latest"
@@ -23,7 +24,10 @@ GRACE_SECONDS = 20
 
 ALONE = "bucket-reader"
 """Two of it at once could make two items of one bag."""
+OWN_DATABASE = ("spot-tester", "fixity")
+"""What they keep stands in the Registry's database, which no API of the Registry tells."""
 MOVES_BYTES = (
+    *OWN_DATABASE,
     "pre-fetch",
     "staging-uploader",
     "preservation-uploader",
@@ -53,7 +57,7 @@ DATABASE = "postgresql+psycopg://bagline:${POSTGRES_PASSWORD:?}@postgres:5432/re
 
 def compose() -> dict[str, Any]:
     """Everything on one Docker host; `docker compose up --scale pre-fetch=4`."""
-    workers = [step.name for step in LINES.steps()] + ["bucket-reader", "reconciler"]
+    workers = [step.name for step in LINES.steps()] + list(ROLES)
     services: dict[str, Any] = {
         "s3": {
             "image": "chrislusf/seaweedfs:4.48",
@@ -96,7 +100,7 @@ def compose() -> dict[str, Any]:
         services[name] = {
             "image": IMAGE,
             "command": ["worker", name],
-            "environment": COMPOSE_ENVIRONMENT,
+            "environment": _environment(name),
             "depends_on": ["s3", "redis", "nsqd", "registry"],
             "restart": "unless-stopped",
             "stop_grace_period": f"{GRACE_SECONDS}s",
@@ -105,12 +109,19 @@ def compose() -> dict[str, Any]:
         ("s3", "redis", "nsq", "postgres"))}  # fmt: skip
 
 
+def _environment(name: str) -> dict[str, str]:
+    if name not in OWN_DATABASE:
+        return COMPOSE_ENVIRONMENT
+    others = {n: v for n, v in COMPOSE_ENVIRONMENT.items() if "_REGISTRY_" not in n}
+    return others | {"BAGLINE_DATABASE_URL": DATABASE}
+
+
 def stages() -> list[dict[str, Any]]:
-    """One Deployment a stage, each scaled by its own queue; bucket reader and reconciler once."""
+    """One Deployment a stage, each scaled by its own queue; the roles once."""
     found: list[dict[str, Any]] = []
     for step in LINES.steps():
         found += [_deployment(step.name, moves_bytes=step.name in MOVES_BYTES), _autoscaler(step)]
-    return [*found, _deployment("bucket-reader"), _deployment("reconciler")]
+    return [*found, *(_deployment(role, moves_bytes=role in MOVES_BYTES) for role in ROLES)]
 
 
 def _deployment(name: str, *, moves_bytes: bool = False) -> dict[str, Any]:
@@ -142,6 +153,12 @@ def _deployment(name: str, *, moves_bytes: bool = False) -> dict[str, Any]:
             {"name": "data", "mountPath": "/var/lib/bagline"},
         ],
     }
+    if name in OWN_DATABASE:
+        secret = {"secretKeyRef": {"name": "bagline-registry", "key": "database_url"}}
+        container["env"] = [
+            {"name": "BAGLINE_REGISTRY_URL", "value": ""},
+            {"name": "BAGLINE_DATABASE_URL", "valueFrom": secret},
+        ]
     pod = {
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "automountServiceAccountToken": False,

@@ -1,4 +1,4 @@
-"""Makes the tables of docs/operating/settings.md from config.py: `make docs`.
+"""Makes the tables of docs/operating/settings.md from config.py and sections.py: `make docs`.
 
 The page's prose stays; each table is made anew from the fields of one section: name, default,
 unit, environment variable, and the field's docstring.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/operating/settings.md"
-CONFIG = ROOT / "src/bagline/config.py"
+CONFIG = [ROOT / f"src/bagline/{name}.py" for name in ("config", "sections")]
 HEADER = "| Setting | Default | Unit | Environment | Meaning |\n|---|---|---|---|---|\n"
 TABLE = re.compile(r"\| Setting \| Default .*?\n\n", re.DOTALL)
 SECTION = re.compile(r"## [^\n]*?(?:`\[(\w+)\]`)?\n")
@@ -46,7 +46,7 @@ def page() -> str:
 
 def sections() -> dict[str, ast.ClassDef]:
     """The class of each section; that of the settings themselves under ""."""
-    body = ast.parse(CONFIG.read_text("utf-8")).body
+    body = [node for path in CONFIG for node in ast.parse(path.read_text("utf-8")).body]
     classes = {node.name: node for node in body if isinstance(node, ast.ClassDef)}
     found = {"": classes["Settings"]}
     for node in classes["Settings"].body:

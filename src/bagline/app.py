@@ -16,11 +16,14 @@ from bagline.config import Settings, load_settings
 from bagline.duty import Duty
 from bagline.embedded import Engines, check_room, running_engines
 from bagline.errors import Misconfigured, Refused, Unreachable
+from bagline.lines.fixity.kept_copies import KeptCopies
+from bagline.lines.fixity.running import FixityRunner
 from bagline.lines.ingest.bucket_reader import BucketReader
 from bagline.lines.ingest.line import INGEST_LINE, IngestLine
 from bagline.lines.restoration.by_hand import HandRestoration
 from bagline.lines.restoration.kept_object import KeptObject
 from bagline.lines.restoration.requesting import requested, restorable
+from bagline.lines.restoration.spot_testing import SpotTester
 from bagline.model.ingest import tar_key
 from bagline.model.registry import Institution
 from bagline.model.workitem import ACTION_INGEST, STATUS_SUSPENDED, TOPICS_AFTER_INGEST, WorkItem
@@ -42,7 +45,16 @@ from bagline.worker.owner import this_process
 from bagline.worker.processes import WorkerProcesses
 from bagline.worker.progress import Progress
 from bagline.worker.reconciler import Reconciler
-from bagline.worker.run import BUCKET_READER, RECONCILER, Health, reconciling, running_line, serve
+from bagline.worker.run import (
+    BUCKET_READER,
+    FIXITY,
+    RECONCILER,
+    SPOT_TESTER,
+    Health,
+    reconciling,
+    running_line,
+    serve,
+)
 from bagline.worker.threads import Worker
 
 INSTITUTION_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){0,38}[a-z0-9]")
@@ -177,21 +189,28 @@ class App:
         stop: threading.Event,
         *,
         threads_each: int | None = None,
+        others: Sequence[Duty] = (),
     ) -> bool:
-        """Be a worker process: the steps and `ROLES` until `stop`, with health and metrics where
-        the settings name a port. Whether everything drained in time."""
+        """Be a worker process: the steps, `ROLES` and other duties until `stop`, with health and
+        metrics where the settings name a port. Whether everything drained in time."""
         topics = [step.topic for step in steps]
         every = [step.topic for step in self.lines.steps()]
         health = Health(self.settings, self.services, topics, every, self.shortage)
         worker = None
         if steps:
             worker = self.worker(steps, threads_each=threads_each, meter=health.meter)
-        return serve(worker, [self.role(name, stop, health.meter) for name in roles], health, stop)
+        duties = [self.role(name, stop, health.meter) for name in roles]
+        return serve(worker, [*duties, *others], health, stop)
 
     def role(self, name: str, stop: threading.Event, meter: Meter | None = None) -> Duty:
         """What is done every few seconds until `stop`: one of `ROLES`."""
         if name == RECONCILER:
             return reconciling(self.reconciler(), self.settings, stop)
+        both = (self.services, self.settings)
+        if name == FIXITY:
+            return Duty(FIXITY, FixityRunner(KeptCopies(*both), stop).watch, stop=stop)
+        if name == SPOT_TESTER:
+            return Duty(SPOT_TESTER, SpotTester(*both, stop=stop).watch, stop=stop)
         seconds = self.settings.work.poll_seconds
         return Duty(
             BUCKET_READER, self.bucket_reader(meter).poll, stop=stop, every=seconds, at_once=True

@@ -11,11 +11,11 @@ from msgspec import structs
 
 from bagline.lines.fixity.kept_copies import KeptCopies
 from bagline.lines.fixity.running import Allowance, FixityRunner, earlier, later
-from bagline.model.fixity import MISSING, PROVEN, WRONG, FixityRun, KeptCopy
+from bagline.model.copy_checks import MISSING, PROVEN, WRONG, FixityRun, KeptCopy
 from bagline.model.times import NEVER, Timestamp, is_set, now
 from bagline.model.workitem import STAGE_STORE, STATUS_STARTED, STATUS_SUCCESS, WorkItem
 from bagline.services.objects.base import Body, Target
-from bagline.services.registry.copies import CopyFilter
+from bagline.services.registry.copy_book import CopyFilter
 from support.bags import BagBuilder
 from support.line import LineUnderTest
 

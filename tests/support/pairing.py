@@ -65,7 +65,7 @@ class MixedLine:
     ) -> None:
         self.line = line
         self.registry = registry
-        self._world = world
+        self.world = world
         self._redis = redis
         self._published: list[tuple[str, int]] = []
         world.publish = lambda topic, number: self._published.append((topic, number))
@@ -91,13 +91,11 @@ class MixedLine:
             assert time.monotonic() < deadline, f"{name}: {item.stage}, {item.status}: {item.note}"
             if item.stage in stages and item.status not in FINISHED and not item.node:
                 trail.handed_over[f"before {item.stage}"] = self._working_state(item_id)
-                outcome = handle(self._world, item.stage, stages[item.stage], item_id)
+                outcome = handle(self.world, item.stage, stages[item.stage], item_id)
                 assert outcome in ("done", "failed"), (item.stage, outcome, self.line.item(item_id))
                 if outcome == "done" and item.stage != "Cleanup":
                     trail.handed_over[f"after {item.stage}"] = self._working_state(item_id)
-                for topic, number in self._published:
-                    self.line.services.queue.publish(topic, number)
-                self._published.clear()
+                self.deliver()
             else:
                 time.sleep(0.01)
         trail.status, trail.stage, trail.note = item.status, item.stage, item.note
@@ -110,9 +108,15 @@ class MixedLine:
         """An ended item may still be cleaned up, where the clean-up is ours."""
         return "cleanup" in older or not self.line.services.state.has_item(item_id)
 
+    def deliver(self) -> None:
+        """What older workers published goes on the queue."""
+        for topic, number in self._published:
+            self.line.services.queue.publish(topic, number)
+        self._published.clear()
+
     def run_older(self, step: str, item_id: int) -> str:
         """One delivery to the older line's worker, whose own messages go nowhere."""
-        outcome = handle(self._world, STAGES[step][0], STAGES[step][1], item_id)
+        outcome = handle(self.world, STAGES[step][0], STAGES[step][1], item_id)
         self._published.clear()
         return outcome
 
@@ -136,7 +140,7 @@ class MixedLine:
         staged = {}
         for key in self.line.staged(item_id):
             name = key.partition("/")[2]
-            head = self._world.s3.head_object(Bucket=self._world.staging, Key=key)
+            head = self.world.s3.head_object(Bucket=self.world.staging, Key=key)
             told = (head["ContentLength"], head["Metadata"], head["ContentType"])
             staged[uuids.get(name, f"{name}, by name")] = told
         return {"records": {name: plain(record) for name, record in records.items()}} | {
@@ -144,7 +148,7 @@ class MixedLine:
         }
 
     def _rows(self, identifier: str) -> Document:
-        ask = self._world.registry
+        ask = self.world.registry
         found = ask.shown("objects", identifier)
         if found is None:
             return {}
@@ -161,11 +165,11 @@ class MixedLine:
     def _preserved(self, rows: Document) -> Document:
         """Copies by file and URL."""
         found = {}
-        places = {p.url(""): p for option in self._world.places.values() for p in option}
+        places = {p.url(""): p for option in self.world.places.values() for p in option}
         for identifier, file in rows.get("files", {}).items():
             for copy in file["storage_records"]:
                 place = places[copy["url"].removesuffix(file["uuid"])]
-                head = self._world.s3.head_object(Bucket=place.bucket, Key=file["uuid"])
+                head = self.world.s3.head_object(Bucket=place.bucket, Key=file["uuid"])
                 told = (head["ContentLength"], head["Metadata"], head["ContentType"], head["ETag"])
                 found[f"{identifier} {plain(place.bucket)}"] = told
         return found
@@ -240,7 +244,7 @@ def mixed_line(engines: EngineAddresses, folder: Path) -> Iterator[MixedLine]:
             services.objects.ensure_bucket(bucket)
         world = World(
             redis=valkey.Valkey.from_url(redis_url),
-            s3=_bare_s3(engines),
+            s3=bare_s3(settings.s3),
             registry=RegistryClient(older.url, ADMIN, admin_key),
             staging=settings.buckets.staging,
             places=places_of(settings),
@@ -265,12 +269,12 @@ def _options(name: str) -> tuple[StorageOption, ...]:
     )
 
 
-def _bare_s3(engines: EngineAddresses) -> Any:
+def bare_s3(settings: S3Settings) -> Any:
     return boto3.client(
         "s3",
-        endpoint_url=engines.s3_endpoint,
-        aws_access_key_id=engines.s3_access_key,
-        aws_secret_access_key=engines.s3_secret_key,
+        endpoint_url=settings.endpoint,
+        aws_access_key_id=settings.access_key.reveal(),
+        aws_secret_access_key=settings.secret_key.reveal(),
         region_name="us-east-1",
         config=botocore.config.Config(s3={"addressing_style": "path"}),
     )

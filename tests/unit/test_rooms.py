@@ -28,6 +28,7 @@ DOORS = {
     "__main__.py",
     "app.py",
     "config.py",
+    "sections.py",
     "duty.py",
     "errors.py",
     "logs.py",

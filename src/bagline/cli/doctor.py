@@ -34,6 +34,7 @@ from bagline.problems import shown
 from bagline.services.objects.base import Abilities, Objects
 from bagline.services.registry.base import Registry
 from bagline.services.registry.database import sqlite_path
+from bagline.services.registry.spot_tests import FAILED, VERDICTS, SpotTest
 from bagline.wiring import shortage_of
 from bagline.worker.processes import line_runner
 from bagline.worker.roll_call import last_roll_call, missing
@@ -127,6 +128,7 @@ def _look(app: App) -> Iterator[Finding]:
     yield _tried("staging store", lambda: _abilities(app, settings.buckets.staging))
     yield _preservation_buckets(app)
     yield _other_buckets(app)
+    yield _tried("spot tests", lambda: _spot_tests(services.registry), _spot_remedies)
 
 
 def _state(app: App) -> dict[str, str]:
@@ -138,6 +140,27 @@ def _state(app: App) -> dict[str, str]:
 def _registry(registry: Registry) -> dict[str, str]:
     facts = dict(registry.ping())
     return facts | {"written": "yes" if registry.try_write() else "not tried"}
+
+
+def _spot_tests(registry: Registry) -> dict[str, str]:
+    """The newest verdict of each institution."""
+    if registry.spot_tests is None:
+        return {"kept": "in the Registry's database"}
+    newest: dict[int, SpotTest] = {}
+    for test in registry.spot_tests.newest(limit=1_000):
+        if test.outcome in VERDICTS:
+            newest.setdefault(test.institution_id, test)
+    failed = [test for test in newest.values() if test.outcome == FAILED]
+    facts = {"institutions tested": str(len(newest)), "failed": str(len(failed))}
+    return facts | {f"failed {test.id}": test.object_identifier for test in failed}
+
+
+def _spot_remedies(facts: dict[str, str]) -> list[str]:
+    return [
+        f"{shown(identifier)} could not be restored whole: bagline spot status says why"
+        for name, identifier in facts.items()
+        if name.startswith("failed ")
+    ]
 
 
 def _other_buckets(app: App) -> Finding:

@@ -17,24 +17,29 @@ from typing import TypeVar
 
 from bagline.app import App
 from bagline.cli.common import complain
+from bagline.duty import Duty
 from bagline.errors import BaglineError, Misconfigured
 from bagline.lines.ingest.line import INGEST_LINE, IngestLine, IngestStep
 from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION, THAWING, Thawing
 from bagline.logs import configure_logs
-from bagline.standin.environment import older_settings, with_file
+from bagline.standin.environment import duration, older_settings, with_file
+from bagline.standin.queueing import RequestQueuer
 from bagline.worker.line import Lines, Step
 from bagline.worker.run import BUCKET_READER
 from bagline.worker.stopping import stop_on_signals
 
+QUEUER = "request-queuer"
 EXECUTABLES = {step.executable: step.name for step in INGEST_LINE.rows if step.executable}
 EXECUTABLES["ingest_bucket_reader"] = BUCKET_READER
 EXECUTABLES |= {
     "bag_restorer": OBJECT_RESTORATION.first.name,
     "file_restorer": FILE_RESTORATION.first.name,
     "glacier_restorer": THAWING.first.name,
+    "apt_queue": QUEUER,
 }
 """The older executable → Bagline's name of the worker."""
 
+QUEUE_SECONDS = 20.0
 AnyStep = TypeVar("AnyStep", bound=Step)
 
 WORKERS = 2
@@ -64,7 +69,8 @@ def work(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     prefix = name.upper()
     threads = asked.workers or _number(environ, f"{prefix}_WORKERS") or WORKERS
     attempts = asked.max_attempts or _number(environ, f"{prefix}_MAX_ATTEMPTS")
-    lines = older_lines(attempts, end_to_end=environ.get("APT_E2E", "").lower() == "true")
+    is_end_to_end = environ.get("APT_E2E", "").lower() == "true"
+    lines = older_lines(attempts, end_to_end=is_end_to_end)
     stop = stop_on_signals()
     with App.open(older_settings(environ), lines) as app:
         if worker == BUCKET_READER:
@@ -72,6 +78,14 @@ def work(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
                 app.bucket_reader().poll()
                 return 0
             has_ended = app.serve([], [BUCKET_READER], stop)
+        elif worker == QUEUER:
+            queuer = RequestQueuer(app.services.registry, app.services.queue, is_end_to_end)
+            if asked.run_once:
+                queuer.look()
+                return 0
+            seconds = duration(environ.get("APT_QUEUE_INTERVAL") or f"{QUEUE_SECONDS}s")
+            duty = Duty(QUEUER, queuer.look, stop=stop, every=seconds, at_once=True)
+            has_ended = app.serve([], [], stop, others=[duty])
         else:
             step = lines.by_name(worker)
             assert step is not None
@@ -126,7 +140,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "-run-once",
         "--run-once",
         action="store_true",
-        help="bucket reader only: look once, and end",
+        help="bucket reader and apt_queue: look once, and end",
     )
     return parser
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 from msgspec import structs
@@ -18,6 +19,7 @@ from bagline.model.workitem import (
     STATUS_PENDING,
     STATUS_STARTED,
     STATUS_SUCCESS,
+    STATUS_SUSPENDED,
     WorkItem,
 )
 from bagline.problems import Problem
@@ -118,10 +120,16 @@ class ItemRecords(Records[WorkItem]):
     def is_discard(self, item: WorkItem) -> bool:
         """Whether this is the clean-up after a rejection or a cancellation."""
         is_ended = item.status in (STATUS_FAILED, STATUS_CANCELLED)
-        return self._step is self._line.cleanup and is_ended
+        return self._step is self._line.cleanup and is_ended and self._is_ours(item)
+
+    def _is_ours(self, item: WorkItem) -> bool:
+        """Whether it travels this line: a topic may be given the id of any item."""
+        return item.action == self._line.action
 
     def skip_reason(self, item: WorkItem) -> str:
         """Why the item does not belong to this step; "" when it does (contract A, mended)."""
+        if not self._is_ours(item):
+            return f"the item's action is {item.action}"
         if self.is_discard(item):
             return ""
         if item.status not in ALIVE or not item.retry:
@@ -227,15 +235,15 @@ class ItemRecords(Records[WorkItem]):
         if not saved:
             # A person cancelled it meanwhile: what follows is the clean-up.
             return self._here(after_verdict(self._line))
-        if item.status == STATUS_SUCCESS:
-            told = tuple(self._line.topics_to_tell(self._step, job))
-            settlement = Settlement(settlement.topic, settlement.again, settlement.delay, told)
+        if item.status in (STATUS_SUCCESS, STATUS_FAILED, STATUS_SUSPENDED):
+            told = tuple(self._line.topics_to_tell(self._step, item, job))
+            settlement = replace(settlement, tell=told)
         return self._here(settlement)
 
     def _here(self, settlement: Settlement) -> Settlement:
         """Where it goes on at this very step, this very delivery brings it: an id waits once."""
         is_here = settlement.topic == self._step.topic
-        return Settlement(again=True) if is_here else settlement
+        return Settlement(again=True, tell=settlement.tell) if is_here else settlement
 
     def _problems_of(self, outcome: Outcome) -> list[Problem] | None:
         """Those that the Registry keeps of the item from now on; None: as they are."""

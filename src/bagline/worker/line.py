@@ -175,8 +175,9 @@ class Line(ABC):
         """What an error is that the machine has no rule for: ours, if the line says nothing."""
         return Halt(str(fault))
 
-    def topics_to_tell(self, step: Step, job: Any) -> Sequence[str]:  # noqa: ARG002
-        """Topics that hear of an item that is done with the step, and with the line."""
+    def topics_to_tell(self, step: Step, record: Any, job: Any) -> Sequence[str]:  # noqa: ARG002
+        """Topics that hear of what is done with the step, and with the line; of an item also where
+        it ended otherwise, or waits for an operator (`job` is None where no stage ran)."""
         return ()
 
     def must_go_forward(self, item: WorkItem, registry: Registry) -> bool:  # noqa: ARG002

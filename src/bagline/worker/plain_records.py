@@ -86,8 +86,11 @@ class PlainRecords(Records[Record]):
                 claim.result.attempt = 0  # the next message is another request
                 claim.state.save_result(claim.lease, self.topic, claim.result)
                 after = self._line.after(self._step)
-                told = tuple(self._line.topics_to_tell(self._step, job)) if after is None else ()
-                return Settlement(topic=after.topic if after else "", tell=told)
+                if after is not None:
+                    return Settlement(topic=after.topic)
+                return Settlement(
+                    tell=tuple(self._line.topics_to_tell(self._step, claim.record, job))
+                )
             case Later(delay, _):
                 claim.result.attempt = 0
                 claim.state.save_result(claim.lease, self.topic, claim.result)

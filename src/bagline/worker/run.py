@@ -28,7 +28,9 @@ log = structlog.get_logger(__name__)
 
 BUCKET_READER = "bucket-reader"
 RECONCILER = "reconciler"
-ROLES = (BUCKET_READER, RECONCILER)
+SPOT_TESTER = "spot-tester"
+FIXITY = "fixity"
+ROLES = (BUCKET_READER, RECONCILER, SPOT_TESTER, FIXITY)
 """What a process may do beside the steps of a line."""
 
 ROLE_SECONDS = 1.0

@@ -164,7 +164,7 @@ class RegistryClient:
 
     def ask(self, method: str, path: str, body: Any = None, **query: object) -> Document:
         """Raises RegistryFault."""
-        address = self._base + path + (f"?{urlencode(query)}" if query else "")
+        address = self._base + path + (f"?{urlencode(query, doseq=True)}" if query else "")
         raw = None if body is None else json.dumps(body).encode()
         answer = self._pool.request(method, address, body=raw, headers=self._headers)
         if answer.status not in (200, 201):

@@ -9,12 +9,13 @@ import pytest
 
 from bagline.errors import Misconfigured
 from bagline.lines.ingest.line import INGEST_LINE
-from bagline.model.workitem import ACTION_THAW
+from bagline.model.workitem import ACTION_THAW, WorkItem
 from bagline.standin.environment import duration, older_settings, with_file
 from bagline.standin.executables import (
     AFTER_INGEST,
     AFTER_RESTORATION,
     EXECUTABLES,
+    QUEUER,
     older_line,
     older_lines,
 )
@@ -135,7 +136,10 @@ def test_durations_that_are_none(text: str) -> None:
 
 
 def test_every_stage_has_its_executable() -> None:
-    assert set(EXECUTABLES.values()) == {step.name for step in LINES.steps()} | {"bucket-reader"}
+    assert set(EXECUTABLES.values()) == {step.name for step in LINES.steps()} | {
+        "bucket-reader",
+        QUEUER,
+    }
     scripts = {entry.name: entry.value for entry in entry_points(group="console_scripts")}
     assert {scripts.get(name) for name in EXECUTABLES} == {"bagline.standin.executables:run"}
 
@@ -148,7 +152,7 @@ def test_patience_and_the_end_to_end_hook() -> None:
     assert [step.retry for step in older_line()] == [step.retry for step in INGEST_LINE]
     for restoration in list(older_lines(5, end_to_end=True))[1:]:
         told = () if restoration.action == ACTION_THAW else AFTER_RESTORATION
-        assert restoration.topics_to_tell(restoration.first, None) == told
+        assert restoration.topics_to_tell(restoration.first, WorkItem(), None) == told
         assert restoration.first.retry.attempts == 5
     for restoration in list(older_lines())[1:]:
-        assert restoration.topics_to_tell(restoration.first, None) == ()
+        assert restoration.topics_to_tell(restoration.first, WorkItem(), None) == ()

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from bagline.config import Settings
 from bagline.errors import Refused
-from bagline.model.fixity import KeptCopy
+from bagline.model.copy_checks import KeptCopy
 from bagline.model.ingest import tar_key
 from bagline.model.storage import StorageTarget
 from bagline.model.times import Clock, now
 from bagline.model.workitem import ACTION_DELETE
 from bagline.services.bundle import Services
 from bagline.services.objects.base import Objects
-from bagline.services.registry.copies import Copies
+from bagline.services.registry.copy_book import Copies
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bagline.errors import BaglineError, Gone, ProofFailed, Replaced, Unreadable
-from bagline.lines.fixity.checking import CopyChecker
+from bagline.lines.fixity.copy_checking import CopyChecker
 from bagline.lines.fixity.kept_copies import KeptCopies
-from bagline.model.fixity import BAD, PROVEN, CopyCheck, KeptCopy
+from bagline.model.copy_checks import BAD, PROVEN, CopyCheck, KeptCopy
 from bagline.model.named_uuids import named_uuid
 from bagline.model.premis import PremisEvent, our_agent
 from bagline.model.storage import StorageTarget

@@ -15,16 +15,16 @@ from datetime import timedelta
 import structlog
 
 from bagline.errors import BaglineError, Draining, Refused, Unreachable
-from bagline.lines.fixity.checking import CopyChecker
+from bagline.lines.fixity.copy_checking import CopyChecker
 from bagline.lines.fixity.kept_copies import KeptCopies
 from bagline.lines.fixity.repairing import CopyRepair, LeftAlone, Unrepairable
+from bagline.model.copy_checks import ARCHIVED, BAD, PROVEN, CopyCheck, FixityRun, KeptCopy
 from bagline.model.event_wording import OLDER
-from bagline.model.fixity import ARCHIVED, BAD, PROVEN, CopyCheck, FixityRun, KeptCopy
 from bagline.model.named_uuids import named_uuid
 from bagline.model.premis import PremisEvent, our_agent
 from bagline.model.storage import StorageTarget
-from bagline.model.times import Timestamp, from_datetime, to_datetime
-from bagline.services.registry.copies import CopyFilter
+from bagline.model.times import NEVER, Timestamp, from_datetime, is_set, to_datetime
+from bagline.services.registry.copy_book import CopyFilter
 from bagline.units import MIB
 
 log = structlog.get_logger(__name__)
@@ -43,6 +43,8 @@ LEASE = timedelta(minutes=30)
 run that died, and those of which nothing can be said while their object is changed."""
 LOOKED_AGAIN = timedelta(days=1)
 """What was found bad is looked at again after so long."""
+COUNTED_FOR = timedelta(hours=20)
+"""All copies are counted anew after so long."""
 SILENT_SECONDS = 30.0
 MOST_SILENCES = 3
 """So often in a row a store may not answer before a run leaves its place to the next one."""
@@ -63,6 +65,21 @@ class FixityRunner:
     kept: KeptCopies
     stop: threading.Event = field(default_factory=threading.Event)
     sleep: Callable[[float], object] = time.sleep
+    _whole: int = 0
+    _counted_at: Timestamp = NEVER
+
+    def watch(self) -> None:
+        """A run of what is due every so often, until it is to stop. Raises what the Registry
+        raises, and Refused where it keeps no copies."""
+        _ = self.kept.book
+        while not self.stop.wait(self.kept.settings.fixity.look_hours * 3600):
+            allowance = self.due()
+            if allowance.cost:
+                self.run(budget=allowance)
+
+    def repairer(self) -> CopyRepair:
+        """Puts single copies right."""
+        return CopyRepair(self.kept, CopyChecker(self.kept))
 
     def run(self, wanted: CopyFilter = CopyFilter(), budget: Allowance = Allowance()) -> FixityRun:  # noqa: B008 (frozen)
         """Look at copies until the budget is spent, or no copy is left that waits. Returns what
@@ -96,9 +113,13 @@ class FixityRunner:
         """What a run may take now so that all copies have their turn in time, and every day is
         like the other; more where some are overdue. Goes through all copies."""
         settings, book, now = self.kept.settings.fixity, self.kept.book, self.kept.clock()
-        names = self.places()
-        totals = [total for total in book.totals() if total.place in names]
-        whole = sum(total.bytes + total.copies * REQUEST_BYTES for total in totals)
+        if is_set(self._counted_at) and self._counted_at > earlier(now, COUNTED_FOR):
+            whole = self._whole
+        else:
+            names = self.places()
+            totals = [total for total in book.totals() if total.place in names]
+            whole = sum(total.bytes + total.copies * REQUEST_BYTES for total in totals)
+            self._whole, self._counted_at = whole, now
         share = -(-whole // max(1, int(settings.days * MARGIN)))
         spent = sum(
             run.bytes + run.requests * REQUEST_BYTES

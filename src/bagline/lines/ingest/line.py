@@ -119,9 +119,13 @@ class IngestLine(ItemLine):
         assert isinstance(step, IngestStep)
         return admission.outcome_of(item, fault, reads_received=step.reads_received)
 
-    def topics_to_tell(self, step: Step, job: IngestJob) -> Sequence[str]:
-        if not isinstance(step, IngestStep) or job.bag is None:
+    def topics_to_tell(self, step: Step, record: WorkItem, job: IngestJob | None) -> Sequence[str]:
+        """Of bags that arrived."""
+        is_in = record.status == w.STATUS_SUCCESS and job is not None and job.bag is not None
+        if not is_in or not isinstance(step, IngestStep):
             return ()
+        assert job is not None
+        assert job.bag is not None
         return (step.tell_when_done[job.bag.is_reingest],)
 
     def must_go_forward(self, item: WorkItem, registry: Registry) -> bool:

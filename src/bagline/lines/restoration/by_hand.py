@@ -10,11 +10,13 @@ import os
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol, cast
 
+from bagline.bagit.check import CheckReport, check_bag
+from bagline.bagit.profiles import ProfileAt
 from bagline.bagit.writing import Layout
 from bagline.errors import Gone, Misconfigured, NoRoom, Unreachable
 from bagline.lines.restoration.held_copies import HeldCopies, WrongCopy
@@ -53,12 +55,13 @@ class HandRestoration:
         layout, tar, copies = self._laid_out()
         _check_room(path.absolute().parent, layout.size)
         part = path.with_name(path.name + PART)
-        with part.open("wb") as out:
-            _written(out, tar, self._moved)
-            out.flush()
-            os.fsync(out.fileno())
-        check_unchanged(self.kept, layout)
-        part.replace(path)
+        with _gone_unless_whole(part):
+            with part.open("wb") as out:
+                _written(out, tar, self._moved)
+                out.flush()
+                os.fsync(out.fileno())
+            check_unchanged(self.kept, layout)
+            part.replace(path)
         self.problems += copies.problems()
         return layout
 
@@ -94,7 +97,7 @@ class HandRestoration:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
             try:
-                with closing(tar.chunks(0)) as chunks:
+                with _gone_unless_whole(part), closing(tar.chunks(0)) as chunks:
                     source = _Readable(chunks, self._moved)
                     with tarfile.open(fileobj=cast("IO[bytes]", source), mode="r|") as archive:
                         archive.extractall(part, filter="data")
@@ -107,6 +110,32 @@ class HandRestoration:
         part.rmdir()
         self.problems += copies.problems()
         return layout
+
+    def to_nowhere(self, profile_at: ProfileAt = lambda _: None) -> CheckReport:
+        """The whole bag made, judged as `check` judges it, and let go. Where a copy proves wrong
+        it is begun anew, with the next one."""
+        layout, tar, copies = self._laid_out()
+        while True:
+            try:
+                with closing(tar.chunks(0)) as chunks:
+                    report = check_bag(
+                        self._passing(chunks),
+                        layout.size,
+                        bag_name=layout.bag.name,
+                        profile_at=profile_at,
+                    )
+                break
+            except WrongCopy:  # known as bad now
+                self.kept.progress.at(files=0, bytes=0)
+        check_unchanged(self.kept, layout)
+        self.problems += copies.problems()
+        return report
+
+    def _passing(self, chunks: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
+        for _, data in chunks:
+            self.kept.pause_point()
+            self._moved(len(data))
+            yield data
 
     def files(self, paths: Sequence[str], folder: Path) -> int:
         """Some files, at their paths in the bag; returns their bytes. Raises Gone for a path that
@@ -138,7 +167,7 @@ class HandRestoration:
         place.parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                with part.open("wb") as out:
+                with _gone_unless_whole(part), part.open("wb") as out:
                     some = (
                         copies.streamed(file) if file.size > LARGE_BYTES else copies.whole([file])
                     )
@@ -160,6 +189,19 @@ class HandRestoration:
 
     def _moved(self, size: int) -> None:
         self.kept.progress.add(bytes=size)
+
+
+@contextmanager
+def _gone_unless_whole(part: Path) -> Iterator[None]:
+    """What is not whole, takes room, and nobody can go on with."""
+    try:
+        yield
+    except BaseException:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+        raise
 
 
 def _written(out: IO[bytes], tar: TarBytes, moved: Callable[[int], None]) -> None:

@@ -34,6 +34,13 @@ CALCULATED_FILES = 50_000
 """Of so many files the digests that the Registry lacks are remembered."""
 
 
+FROZEN = "it lies in an archive: have it thawed first (bagline restore OBJECT -o s3://)"
+
+
+class _Frozen(Exception):
+    """It lies in an archive, and was not brought back."""
+
+
 class WrongCopy(Exception):
     """The bytes that were given of `file` are wrong, which its last one showed, or no more of them
     come. Another copy is the best now: whoever took the bytes begins the file again."""
@@ -65,12 +72,17 @@ class HeldCopies:
     copies are bad that no list of them is kept."""
     untold: int = 0
     """Bad copies that are not among `bad`."""
+    frozen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """URLs by identifier: copies that lie in an archive. Nothing is wrong with them."""
+    lost: set[str] = field(default_factory=set)
+    """Identifiers of which it was said that no copy is left."""
 
     # -- which
 
     def copies(self, file: KeptFile) -> list[tuple[StorageTarget, str]]:
         """Bucket and URL of each copy that is not known as bad, the best first."""
         known = {url for url, _ in self.bad.get(file.identifier, ())}
+        known |= set(self.frozen.get(file.identifier, ()))
         found = [
             (target, url)
             for url in file.urls
@@ -85,7 +97,9 @@ class HeldCopies:
 
     def no_good_copy(self, file: KeptFile) -> BagRejected:
         """What to raise where none is left."""
+        self.lost.add(file.identifier)
         told = [f"{url}: {why}" for url, why in self.bad.get(file.identifier, ())]
+        told += [f"{url}: {FROZEN}" for url in self.frozen.get(file.identifier, ())]
         told += [
             f"{url}: in no bucket of this installation"
             for url in file.urls
@@ -101,6 +115,7 @@ class HeldCopies:
         told = [
             BAD_COPY.about(identifier, copies="; ".join(f"{url}: {why}" for url, why in copies))
             for identifier, copies in self.bad.items()
+            if identifier not in self.lost  # that is said otherwise
         ]
         if self.untold:
             told.append(BAD_COPY.about(f"{self.untold} more files", copies="not listed"))
@@ -147,6 +162,8 @@ class HeldCopies:
                 body = self._read(file, target)
             except (Gone, Replaced, Unreadable) as lost:
                 self._mark(file, url, str(lost))
+            except _Frozen:
+                self.frozen[file.identifier].append(url)
             except (Unreachable, Refused) as passing:
                 fault = passing
                 self.silent.add(target)
@@ -156,11 +173,13 @@ class HeldCopies:
         raise fault or self.no_good_copy(file)
 
     def _read(self, file: KeptFile, target: StorageTarget) -> bytes:
-        """Raises Replaced for a copy of another size, however large it is."""
+        """Raises Replaced for a copy of another size, however large it is, and _Frozen."""
         store = self.kept.services.store_of(target)
         found = store.head(target.bucket, file.uuid)
         if found.size != file.size:
             raise Replaced(f"it has {found.size} bytes, not {file.size}")
+        if found.is_archived:
+            raise _Frozen
         return store.read(target.bucket, file.uuid, length=file.size, etag=found.etag)
 
     def streamed(self, file: KeptFile) -> Iterator[bytes]:
@@ -179,7 +198,7 @@ class HeldCopies:
                     self._mark(file, url, f"it has {found.size} bytes, not {file.size}")
                     continue
                 if found.is_archived:
-                    self._mark(file, url, "it lies in an archive, and was not brought back")
+                    self.frozen[file.identifier].append(url)
                     continue
                 chunks = store.stream(target.bucket, file.uuid, length=file.size, etag=found.etag)
                 for chunk in self._proven(file, target, url, chunks):

@@ -43,7 +43,7 @@ class RestorationLine(ItemLine):
     job = RestoreJob
 
     def __init__(self, steps: Sequence[Step], *, tells: Sequence[str] = ()) -> None:
-        """`tells`: topics that hear of an item that is restored."""
+        """`tells`: topics that hear of an item that is restored, or cannot be."""
         super().__init__(steps)
         self._tells = tells
 
@@ -92,7 +92,12 @@ class RestorationLine(ItemLine):
         job.object = found
         return None
 
-    def topics_to_tell(self, step: Step, job: RestoreJob) -> Sequence[str]:  # noqa: ARG002
+    def topics_to_tell(
+        self,
+        step: Step,  # noqa: ARG002
+        record: WorkItem,  # noqa: ARG002
+        job: RestoreJob | None,  # noqa: ARG002
+    ) -> Sequence[str]:
         return self._tells
 
     def mark_ended(self, item: WorkItem, job: RestoreJob) -> None:

@@ -17,8 +17,9 @@ from bagline.model.premis import PremisEvent
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
 from bagline.model.workitem import ACTION_INGEST, WorkItem
 from bagline.problems import Problem
-from bagline.services.registry.copies import Copies
+from bagline.services.registry.copy_book import Copies
 from bagline.services.registry.open_changes import changing
+from bagline.services.registry.spot_tests import SpotTests
 
 
 class Missing(Exception):
@@ -147,6 +148,12 @@ class Registry(ABC):
     def copies(self) -> Copies | None:
         """When each copy was looked at, and what was found; None where only the Registry's
         database tells that, and this is not it."""
+        return None
+
+    @property
+    def spot_tests(self) -> SpotTests | None:
+        """Whose turn it is to be restored to nowhere, and what came of it; None where only the
+        Registry's database tells that, and this is not it."""
         return None
 
     def changing_ingest(self, institution_id: int, name: str) -> WorkItem | None:

@@ -1,4 +1,4 @@
-"""Rows of copies: taken to be looked at, and what was found (`copies.Copies`)."""
+"""Rows of copies: taken to be looked at, and what was found (`copy_book.Copies`)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement, Connection, Select, case, func, insert, or
 from sqlalchemy.engine import Row
 
 from bagline.model import times
-from bagline.model.fixity import BAD, PROVEN, CopyCheck, FixityRun, KeptCopy, PlaceTotals
+from bagline.model.copy_checks import BAD, PROVEN, CopyCheck, FixityRun, KeptCopy, PlaceTotals
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import STATE_ACTIVE, Checksum
 from bagline.services.registry import tables as t
-from bagline.services.registry.copies import Copies, CopyFilter
+from bagline.services.registry.copy_book import Copies, CopyFilter
 from bagline.services.registry.database import Database
 from bagline.services.registry.file_rows import FileRows
 from bagline.services.registry.rows import record_of, records_of, row_of

@@ -42,6 +42,7 @@ from bagline.services.registry.item_rows import (
 from bagline.services.registry.object_rows import load_form, load_object, save_form
 from bagline.services.registry.open_changes import first_against, of_bag, why
 from bagline.services.registry.rows import record_of, row_of
+from bagline.services.registry.spot_rows import SqlSpotTests
 
 FILES_PER_CALL = 1000
 Saved = TypeVar("Saved", Institution, WorkItem, IntellectualObject)
@@ -55,6 +56,7 @@ class SqlRegistry(Registry):
         self._clock = clock
         self._files = FileRows(clock)
         self._copies = SqlCopies(database, clock=clock)
+        self._spot_tests = SqlSpotTests(database)
 
     # -- institutions
     def institutions(self) -> list[Institution]:
@@ -212,6 +214,10 @@ class SqlRegistry(Registry):
     @property
     def copies(self) -> SqlCopies:
         return self._copies
+
+    @property
+    def spot_tests(self) -> SqlSpotTests:
+        return self._spot_tests
 
     # -- files
     def files(

@@ -262,6 +262,21 @@ premis_events = Table(
     _time("updated_at"),
 )
 
+spot_tests = Table(
+    "spot_tests",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("institution_id", Id, ForeignKey("institutions.id"), nullable=False, index=True),
+    Column("object_identifier", Text, nullable=False, default=""),
+    _time("began_at"),
+    _time("ended_at"),
+    _time("held_until"),
+    _text("outcome", 20),
+    Column("files", BigInteger, nullable=False, default=0),
+    Column("bytes", BigInteger, nullable=False, default=0),
+    Column("problems", JSON, nullable=False),
+)
+
 api_users = Table(
     "api_users",
     metadata,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from bagline.bagit.digests import new_hash
 from bagline.errors import Gone, ProofFailed, Unreadable
 from bagline.lines.fixity.kept_copies import KeptCopies
-from bagline.model.fixity import (
+from bagline.model.copy_checks import (
     ARCHIVED,
     MISSING,
     PROVEN,

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bagline.model.fixity import CopyCheck, FixityRun, KeptCopy, PlaceTotals
+from bagline.model.copy_checks import CopyCheck, FixityRun, KeptCopy, PlaceTotals
 from bagline.model.premis import PremisEvent
 from bagline.model.times import NEVER, Timestamp
 

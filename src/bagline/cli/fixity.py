@@ -46,7 +46,8 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
     with App.open(settings_for(data_dir, config)) as app:
         book = _kept(app).book
         days = app.settings.fixity.days
-        overdue, size = book.overdue(earlier(now(), timedelta(days=days)))
+        late = book.overdue(earlier(now(), timedelta(days=days))).values()
+        overdue, size = sum(copies for copies, _ in late), sum(size for _, size in late)
         totals, bad, runs = book.totals(), book.bad(limit=100), book.runs(limit=5)
     if json:
         told = {
@@ -93,7 +94,7 @@ def plan(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = No
     with App.open(settings_for(data_dir, config)) as app:
         runner = FixityRunner(_kept(app))
         totals, read = _kept(app).book.totals(), runner.places()
-        share = runner.due().cost
+        share = runner.due().whole
     rows = {
         place: (sum(t.copies for t in some), sum(t.bytes for t in some), place in read)
         for place, some in _by_place(totals).items()
@@ -136,7 +137,7 @@ def run(
         is_whole = everything or bool(institution or option or limit)
         rate = app.settings.fixity.bytes_a_second
         allowance = Allowance(copies=limit, bytes_a_second=rate) if is_whole else runner.due()
-        if not is_whole and not allowance.cost:
+        if not is_whole and not allowance.whole:
             err.print("Nothing is due. `--all` looks at every copy.")
             return
         record = runner.run(wanted, allowance)

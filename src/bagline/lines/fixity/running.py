@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -32,7 +33,7 @@ log = structlog.get_logger(__name__)
 AT_ONCE = 500
 """Copies that are taken, and saved, in one step."""
 AT_ONCE_BYTES = 256 * MIB
-"""Of these so many bytes are looked at before what was found is saved; one copy at least."""
+"""What these may cost that are looked at before what was found is saved; one copy at least."""
 REQUEST_BYTES = 256 * 1024
 """What a request costs, as so many bytes: reading small objects goes by their number."""
 MARGIN = 0.9
@@ -52,12 +53,17 @@ MOST_SILENCES = 3
 
 @dataclass(frozen=True)
 class Allowance:
-    """What a run may take: 0 is any number. `bytes_a_second` of all places together."""
+    """What a run may take. `copies`, `bytes_a_second` (of all places together): 0 is any number."""
 
-    cost: int = 0
-    """Bytes, and REQUEST_BYTES for each copy."""
+    cost: Mapping[str, int] | None = None
+    """By place, so that none waits for another: bytes, and REQUEST_BYTES for each copy. None: any
+    number."""
     copies: int = 0
     bytes_a_second: float = 0.0
+
+    @property
+    def whole(self) -> int:
+        return sum((self.cost or {}).values())
 
 
 @dataclass
@@ -65,7 +71,7 @@ class FixityRunner:
     kept: KeptCopies
     stop: threading.Event = field(default_factory=threading.Event)
     sleep: Callable[[float], object] = time.sleep
-    _whole: int = 0
+    _whole: dict[str, int] = field(default_factory=dict)
     _counted_at: Timestamp = NEVER
 
     def watch(self) -> None:
@@ -74,7 +80,7 @@ class FixityRunner:
         _ = self.kept.book
         while not self.stop.wait(self.kept.settings.fixity.look_hours * 3600):
             allowance = self.due()
-            if allowance.cost:
+            if allowance.whole:
                 self.run(budget=allowance)
 
     def repairer(self) -> CopyRepair:
@@ -111,25 +117,36 @@ class FixityRunner:
 
     def due(self) -> Allowance:
         """What a run may take now so that all copies have their turn in time, and every day is
-        like the other; more where some are overdue. Goes through all copies."""
+        like the other; more where some are overdue. Once a day it goes through all copies."""
         settings, book, now = self.kept.settings.fixity, self.kept.book, self.kept.clock()
-        if is_set(self._counted_at) and self._counted_at > earlier(now, COUNTED_FOR):
-            whole = self._whole
-        else:
-            names = self.places()
-            totals = [total for total in book.totals() if total.place in names]
-            whole = sum(total.bytes + total.copies * REQUEST_BYTES for total in totals)
-            self._whole, self._counted_at = whole, now
-        share = -(-whole // max(1, int(settings.days * MARGIN)))
+        whole = self._counted(now)
         spent = sum(
             run.bytes + run.requests * REQUEST_BYTES
             for run in book.runs(since=earlier(now, timedelta(days=1)))
         )
-        copies, size = book.overdue(earlier(now, timedelta(days=settings.days)))
-        cost = max(share - spent, size + copies * REQUEST_BYTES)
-        if settings.bytes_a_day:
-            cost = min(cost, settings.bytes_a_day - spent)
-        return Allowance(cost=max(cost, 0), bytes_a_second=settings.bytes_a_second)
+        days = max(1, int(settings.days * MARGIN))
+        late = book.overdue(earlier(now, timedelta(days=settings.days)))
+        total = max(1, sum(whole.values()))
+        cost = {}
+        for place, all_of_it in whole.items():
+            copies, size = late.get(place, (0, 0))
+            share = -(-all_of_it // days) - spent * all_of_it // total
+            cost[place] = max(share, size + copies * REQUEST_BYTES, 0)
+        wanted = sum(cost.values())
+        if settings.bytes_a_day and wanted > (left := max(settings.bytes_a_day - spent, 0)):
+            cost = {place: some * left // wanted for place, some in cost.items()}
+        return Allowance(cost=cost, bytes_a_second=settings.bytes_a_second)
+
+    def _counted(self, now: Timestamp) -> dict[str, int]:
+        """What a look at every copy costs, by place."""
+        if not is_set(self._counted_at) or self._counted_at <= earlier(now, COUNTED_FOR):
+            names = self.places()
+            self._whole = defaultdict(int)
+            for total in self.kept.book.totals():
+                if total.place in names:
+                    self._whole[total.place] += total.bytes + total.copies * REQUEST_BYTES
+            self._counted_at = now
+        return self._whole
 
 
 @dataclass
@@ -141,6 +158,8 @@ class _Work:
     wanted: CopyFilter
     budget: Allowance
     lock: threading.Lock = field(default_factory=threading.Lock)
+    spent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """By place."""
     began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -154,12 +173,12 @@ class _Work:
 
     def place(self, name: str, target: StorageTarget) -> None:
         silences = 0
-        while not self.runner.stop.is_set() and self._has_budget():
+        while not self.runner.stop.is_set() and self._has_budget(name):
             copies = self._take(name)
             if not copies:
                 return
             try:
-                self._look(target, copies)
+                self._look(name, target, copies)
             except Draining:
                 return
             except (Unreachable, Refused) as fault:
@@ -186,12 +205,14 @@ class _Work:
             until=later(now, LEASE),
         )
 
-    def _look(self, target: StorageTarget, copies: Sequence[KeptCopy]) -> None:
+    def _look(self, name: str, target: StorageTarget, copies: Sequence[KeptCopy]) -> None:
         left = list(copies)
         try:
-            while left and self._has_budget():
-                some = _first(left, AT_ONCE_BYTES)
+            while left and self._has_budget(name):
+                some = _first(left, min(AT_ONCE_BYTES, self._left_of_budget(name)))
                 self._save(some, self.checker.look_at(target, some))
+                with self.lock:
+                    self.spent[name] += sum(copy.size + REQUEST_BYTES for copy in some)
                 left = left[len(some) :]
                 self._pause_point()
         finally:
@@ -200,7 +221,6 @@ class _Work:
 
     def _save(self, asked: Sequence[KeptCopy], found: Sequence[CopyCheck]) -> None:
         events = [event for check in found if (event := self._event(check)) is not None]
-        self.kept.book.save(found, events)
         unsaid = {copy.id for copy in asked} - {check.copy.id for check in found}
         outcomes = [check.outcome for check in found]
         bad = [check for check in found if check.outcome in BAD]
@@ -212,7 +232,7 @@ class _Work:
             record.proven += outcomes.count(PROVEN)
             record.bad += len(bad)
             record.passed_over += len(unsaid) + outcomes.count(ARCHIVED)
-            self.kept.book.save_run(record)
+            self.kept.book.save(found, events, record)
         for check in bad:
             self._bad(check)
         self._keep_to_rate()
@@ -250,13 +270,18 @@ class _Work:
             return None
         return fixity_event(check, is_older=self.kept.settings.work.older_event_wording)
 
-    def _has_budget(self) -> bool:
+    def _left_of_budget(self, name: str) -> int:
+        """As a cost; AT_ONCE_BYTES where there is no bound."""
         with self.lock:
-            record, budget = self.record, self.budget
-            if budget.copies and record.asked >= budget.copies:
+            if self.budget.cost is None:
+                return AT_ONCE_BYTES
+            return self.budget.cost.get(name, 0) - self.spent[name]
+
+    def _has_budget(self, name: str) -> bool:
+        with self.lock:
+            if self.budget.copies and self.record.asked >= self.budget.copies:
                 return False
-            spent = record.bytes + record.requests * REQUEST_BYTES
-            return not budget.cost or spent < budget.cost
+        return self._left_of_budget(name) > 0
 
     def _keep_to_rate(self) -> None:
         rate = self.budget.bytes_a_second
@@ -298,13 +323,13 @@ def later(moment: Timestamp, by: timedelta) -> Timestamp:
     return from_datetime(to_datetime(moment) + by)
 
 
-def _first(copies: Sequence[KeptCopy], most_bytes: int) -> list[KeptCopy]:
-    """As many as hold so many bytes; one at least."""
+def _first(copies: Sequence[KeptCopy], most: int) -> list[KeptCopy]:
+    """As many as cost so much; one at least."""
     some: list[KeptCopy] = []
-    size = 0
+    cost = 0
     for copy in copies:
-        if some and size + copy.size > most_bytes:
+        cost += copy.size + REQUEST_BYTES
+        if some and cost > most:
             break
         some.append(copy)
-        size += copy.size
     return some

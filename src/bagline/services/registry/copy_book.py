@@ -30,8 +30,8 @@ class Copies(ABC):
         """Of all copies. Goes through all of them: for once a day."""
 
     @abstractmethod
-    def overdue(self, before: Timestamp) -> tuple[int, int]:
-        """How many copies nobody proved since then, and their bytes."""
+    def overdue(self, before: Timestamp) -> dict[str, tuple[int, int]]:
+        """How many copies nobody proved since then, and their bytes, by place."""
 
     @abstractmethod
     def take(
@@ -53,9 +53,15 @@ class Copies(ABC):
         """They were not looked at."""
 
     @abstractmethod
-    def save(self, checks: Sequence[CopyCheck], events: Sequence[PremisEvent] = ()) -> None:
-        """What was found, with its events, all or none; the copies may be taken again. A file's
-        `last_fixity_check` becomes that of its copy which is unproven longest. May be repeated.
+    def save(
+        self,
+        checks: Sequence[CopyCheck],
+        events: Sequence[PremisEvent] = (),
+        run: FixityRun | None = None,
+    ) -> None:
+        """What was found, with its events and what the run counts now, all or none; the copies may
+        be taken again. A file's `last_fixity_check` becomes that of its copy which is unproven
+        longest. May be repeated.
         Copies that are gone from the Registry meanwhile are passed over, and so are those of which
         a newer version was recorded."""
 
@@ -73,4 +79,4 @@ class Copies(ABC):
 
     @abstractmethod
     def runs(self, *, since: Timestamp = NEVER, limit: int = 100) -> list[FixityRun]:
-        """Newest first, of those that began at or after `since`."""
+        """Newest first, of those that began after `since`."""

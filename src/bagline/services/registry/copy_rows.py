@@ -64,15 +64,15 @@ class SqlCopies(Copies):
                 for row in connection.execute(query)
             ]
 
-    def overdue(self, before: times.Timestamp) -> tuple[int, int]:
+    def overdue(self, before: times.Timestamp) -> dict[str, tuple[int, int]]:
         query = (
-            select(func.count(), func.coalesce(func.sum(_f.size), 0))
+            select(_c.place, func.count(), func.coalesce(func.sum(_f.size), 0))
             .select_from(t.storage_records.join(t.generic_files))
             .where(_f.state == STATE_ACTIVE, _unproven_since(before))
+            .group_by(_c.place)
         )
         with self._database.reading() as connection:
-            row = connection.execute(query).one()
-        return int(row[0]), int(row[1])
+            return {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(query)}
 
     def take(
         self,
@@ -84,12 +84,20 @@ class SqlCopies(Copies):
         asked_before: times.Timestamp,
         until: times.Timestamp,
     ) -> list[KeptCopy]:
+        with self._database.reading() as connection:  # of most places none waits
+            if not any(
+                connection.scalar(self._free(place, wanted, dated, now, asked_before).limit(1))
+                for dated in (False, True)
+            ):
+                return []
         with self._database.writing() as connection:
             # Those without a date first: databases do not agree on where they stand in an order.
             ids: list[int] = []
             for has_date in (False, True):
-                query = self._free(place, wanted, has_date, now, asked_before).limit(
-                    limit - len(ids)
+                query = (
+                    self._free(place, wanted, has_date, now, asked_before)
+                    .limit(limit - len(ids))
+                    .with_for_update(skip_locked=True, of=t.storage_records)
                 )
                 if len(ids) < limit:
                     ids += connection.scalars(query)
@@ -118,7 +126,6 @@ class SqlCopies(Copies):
                 or_(_c.asked_at.is_(None), _c.asked_at <= asked_before),
             )
             .order_by(_c.proven_at, _c.id)
-            .with_for_update(skip_locked=True, of=t.storage_records)
         )
         if has_date and times.is_set(wanted.proven_before):
             query = query.where(_c.proven_at <= wanted.proven_before)
@@ -135,8 +142,16 @@ class SqlCopies(Copies):
                 free = update(t.storage_records).where(_c.id.in_(ids)).values(taken_until=None)
                 connection.execute(free)
 
-    def save(self, checks: Sequence[CopyCheck], events: Sequence[PremisEvent] = ()) -> None:
+    def save(
+        self,
+        checks: Sequence[CopyCheck],
+        events: Sequence[PremisEvent] = (),
+        run: FixityRun | None = None,
+    ) -> None:
         with self._database.writing() as connection:
+            if run is not None:
+                row = row_of(run, t.fixity_runs)
+                connection.execute(update(t.fixity_runs).where(_r.id == row.pop("id")).values(row))
             for check in checks:
                 values: dict[str, Any] = {
                     "asked_at": check.asked_at,
@@ -228,7 +243,7 @@ class SqlCopies(Copies):
     def runs(self, *, since: times.Timestamp = times.NEVER, limit: int = 100) -> list[FixityRun]:
         query = select(t.fixity_runs).order_by(_r.began_at.desc(), _r.id.desc()).limit(limit)
         if times.is_set(since):
-            query = query.where(_r.began_at >= since)
+            query = query.where(_r.began_at > since)
         with self._database.reading() as connection:
             return [record_of(row, FixityRun) for row in connection.execute(query)]
 

@@ -24,10 +24,10 @@ GRACE_SECONDS = 20
 
 ALONE = "bucket-reader"
 """Two of it at once could make two items of one bag."""
-OWN_DATABASE = "spot-tester"
-"""What it keeps stands in the Registry's database, which no API of the Registry tells."""
+OWN_DATABASE = ("spot-tester", "fixity")
+"""What they keep stands in the Registry's database, which no API of the Registry tells."""
 MOVES_BYTES = (
-    "spot-tester",
+    *OWN_DATABASE,
     "pre-fetch",
     "staging-uploader",
     "preservation-uploader",
@@ -110,7 +110,7 @@ def compose() -> dict[str, Any]:
 
 
 def _environment(name: str) -> dict[str, str]:
-    if name != OWN_DATABASE:
+    if name not in OWN_DATABASE:
         return COMPOSE_ENVIRONMENT
     others = {n: v for n, v in COMPOSE_ENVIRONMENT.items() if "_REGISTRY_" not in n}
     return others | {"BAGLINE_DATABASE_URL": DATABASE}
@@ -153,7 +153,7 @@ def _deployment(name: str, *, moves_bytes: bool = False) -> dict[str, Any]:
             {"name": "data", "mountPath": "/var/lib/bagline"},
         ],
     }
-    if name == OWN_DATABASE:
+    if name in OWN_DATABASE:
         secret = {"secretKeyRef": {"name": "bagline-registry", "key": "database_url"}}
         container["env"] = [
             {"name": "BAGLINE_REGISTRY_URL", "value": ""},

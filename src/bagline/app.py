@@ -16,6 +16,8 @@ from bagline.config import Settings, load_settings
 from bagline.duty import Duty
 from bagline.embedded import Engines, check_room, running_engines
 from bagline.errors import Misconfigured, Refused, Unreachable
+from bagline.lines.fixity.kept_copies import KeptCopies
+from bagline.lines.fixity.running import FixityRunner
 from bagline.lines.ingest.bucket_reader import BucketReader
 from bagline.lines.ingest.line import INGEST_LINE, IngestLine
 from bagline.lines.restoration.by_hand import HandRestoration
@@ -45,6 +47,7 @@ from bagline.worker.progress import Progress
 from bagline.worker.reconciler import Reconciler
 from bagline.worker.run import (
     BUCKET_READER,
+    FIXITY,
     RECONCILER,
     SPOT_TESTER,
     Health,
@@ -203,8 +206,11 @@ class App:
         """What is done every few seconds until `stop`: one of `ROLES`."""
         if name == RECONCILER:
             return reconciling(self.reconciler(), self.settings, stop)
+        both = (self.services, self.settings)
+        if name == FIXITY:
+            return Duty(FIXITY, FixityRunner(KeptCopies(*both), stop).watch, stop=stop)
         if name == SPOT_TESTER:
-            return Duty(SPOT_TESTER, self.spot_tester(stop).watch, stop=stop)
+            return Duty(SPOT_TESTER, SpotTester(*both, stop=stop).watch, stop=stop)
         seconds = self.settings.work.poll_seconds
         return Duty(
             BUCKET_READER, self.bucket_reader(meter).poll, stop=stop, every=seconds, at_once=True
@@ -216,10 +222,6 @@ class App:
         reconciler. Raises WorkersRunElsewhere."""
         with running_line(self.settings, self.reconciler(), self.shortage, workers):
             yield workers
-
-    def spot_tester(self, stop: threading.Event | None = None) -> SpotTester:
-        """Restores objects to nowhere; until `stop`, if one is given."""
-        return SpotTester(self.services, self.settings, stop=stop or threading.Event())
 
     def _check_room_for_copies(self, file_bytes: int) -> None:
         """Of a bag that lies in receiving already: the files in staging and both copies."""

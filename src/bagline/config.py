@@ -24,6 +24,7 @@ from bagline.secret import check_private
 from bagline.sections import READ_ALL as READ_ALL
 from bagline.sections import READ_ONE_COPY as READ_ONE_COPY
 from bagline.sections import BucketSettings as BucketSettings
+from bagline.sections import FixitySettings as FixitySettings
 from bagline.sections import HealthSettings as HealthSettings
 from bagline.sections import ProfileSettings as ProfileSettings
 from bagline.sections import QueueSettings as QueueSettings
@@ -40,10 +41,23 @@ from bagline.units import MIB
 GIB = 1024 * MIB
 
 QUEUE_KINDS = ("redis", "nsq")
+FIXITY_REPAIRS = ("ask", "auto")
+FIXITY_EVENTS = ("all", "changes")
 THAW_TIERS = ("Standard", "Bulk", "Expedited")
 SECTIONS = frozenset(
     (
-        *("s3", "buckets", "health", "profiles", "queue", "registry", "server", "spot", "thaw"),
+        *(
+            "s3",
+            "buckets",
+            "fixity",
+            "health",
+            "profiles",
+            "queue",
+            "registry",
+            "server",
+            "spot",
+            "thaw",
+        ),
         *("verify", "work"),
     )
 )
@@ -72,6 +86,7 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     health: HealthSettings = field(default_factory=HealthSettings)
     work: WorkSettings = field(default_factory=WorkSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
+    fixity: FixitySettings = field(default_factory=FixitySettings)
     thaw: ThawSettings = field(default_factory=ThawSettings)
     spot: SpotSettings = field(default_factory=SpotSettings)
     profiles: ProfileSettings = field(default_factory=ProfileSettings)
@@ -151,6 +166,7 @@ def _check(settings: Settings) -> None:
         raise Misconfigured(
             "spot.days and spot.max_bytes must not be less than 0, spot.look_hours more"
         )
+    _check_fixity(settings.fixity)
     if settings.queue.kind not in QUEUE_KINDS:
         raise Misconfigured(f"queue.kind is {settings.queue.kind!r}: it must be redis or nsq")
     read_back = settings.verify.read_back
@@ -174,6 +190,17 @@ def _check(settings: Settings) -> None:
         raise Misconfigured(
             f"the data directory {settings.data_dir} is a file: name another with --data-dir"
         )
+
+
+def _check_fixity(fixity: FixitySettings) -> None:
+    if fixity.days <= 0 or fixity.look_hours <= 0:
+        raise Misconfigured("fixity.days and fixity.look_hours must be more than 0")
+    if fixity.bytes_a_day < 0 or fixity.bytes_a_second < 0:
+        raise Misconfigured("fixity.bytes_a_day and fixity.bytes_a_second must not be less than 0")
+    if fixity.repair not in FIXITY_REPAIRS:
+        raise Misconfigured(f"fixity.repair is {fixity.repair!r}: it must be ask or auto")
+    if fixity.events not in FIXITY_EVENTS:
+        raise Misconfigured(f"fixity.events is {fixity.events!r}: it must be all or changes")
 
 
 def _check_secret_files(settings: Settings) -> None:

@@ -173,6 +173,27 @@ class VerifySettings(Struct, kw_only=True, forbid_unknown_fields=True):
         return 1 if self.read_back == READ_ALL else int(self.read_back.removeprefix("1/"))
 
 
+class FixitySettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """How every preserved copy is read again and compared with its digest."""
+
+    days: int = 90
+    """Within so many every copy is proven at least once."""
+    repair: str = "ask"
+    """`auto`: a bad copy is put right from a good one at once; `ask`: an operator says
+    `bagline fixity repair`."""
+    events: str = "changes"
+    """`all`: a PREMIS event for every look at a copy; `changes`: only where a copy is bad, or
+    sound again."""
+    bytes_a_day: int = 0
+    """No more is read in a day; 0: as much as `fixity.days` needs."""
+    bytes_a_second: float = 0.0
+    """No faster; 0: as fast as the stores give."""
+    look_hours: float = 1.0
+    """Between runs of what is due."""
+    archives: bool = False
+    """Whether copies of storage options such as Glacier are looked at, too."""
+
+
 class ThawSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """How objects are brought back from archive classes, such as Glacier."""
 

@@ -101,6 +101,13 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
         yield registry
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
+    """What only the database tells."""
+    with IMPLEMENTATIONS[request.param](tmp_path, request) as registry:
+        yield registry
+
+
 @pytest.fixture
 def institution(registry: Registry) -> Institution:
     return save_institution(registry)

@@ -196,6 +196,7 @@ def test_settings_on_a_page_exist_and_have_that_default(page: Path) -> None:
 
 
 GIVEN = {"queue.kind": "nsq", "verify.read_back": "1/7", "thaw.tier": "Bulk"}
+GIVEN |= {"fixity.repair": "auto", "fixity.events": "all"}
 """Of settings that take a few words only, another than the default."""
 
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "cancel": "control",
     "doctor": "doctor",
     "spot": "spot",
+    "fixity": "fixity",
     "registry": "registry",
 }
 """Command → its module in `bagline.cli`, imported when the command is called: `check` must
@@ -47,6 +48,8 @@ EXIT_CODES = {
     "ingest": "Exit codes: 0 every bag was ingested; 1 our fault, or a service's; "
     "2 a bag was rejected, or the command line makes no sense.",
     "spot": "Exit codes: 0 done; 1 an object could not be restored whole, our fault, or a "
+    "service's; 2 the command line makes no sense.",
+    "fixity": "Exit codes: 0 done, and every copy is sound; 1 a copy is bad, our fault, or a "
     "service's; 2 the command line makes no sense.",
     "doctor": "Exit codes: 0 all is well; 1 something needs a remedy; "
     "2 the command line makes no sense.",

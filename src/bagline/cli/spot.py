@@ -23,12 +23,14 @@ from bagline.cli.common import (
 )
 from bagline.cli.items import show_problems
 from bagline.errors import Gone, Refused
+from bagline.lines.restoration.spot_testing import SpotTester
 from bagline.logs import configure_logs
 from bagline.services.registry.base import Registry
 from bagline.services.registry.spot_tests import FAILED, SpotTest, SpotTests
 from bagline.wiring import open_registry
 
 spot = typer.Typer(
+    name="spot",
     help="Restore an object of each institution to nowhere, and check it whole.",
     no_args_is_help=True,
 )
@@ -60,7 +62,7 @@ def run(
     """Test an object of every institution now, whosever turn it is."""
     configure_logs(level="critical")
     with App.open(settings_for(data_dir, config)) as app:
-        registry, tester = app.services.registry, app.spot_tester()
+        registry, tester = app.services.registry, SpotTester(app.services, app.settings)
         _book(registry)
         known = {each.identifier: each for each in registry.institutions()}
         unknown = [name for name in institution or [] if name not in known]

@@ -25,7 +25,7 @@ from bagline.embedded.pids import birth
 from bagline.errors import BaglineError, Misconfigured
 from bagline.logs import configure_logs
 from bagline.worker.processes import WorkersRunElsewhere, line_runner
-from bagline.worker.run import BUCKET_READER, ENDING_SECONDS, SPOT_TESTER, have_ended
+from bagline.worker.run import BUCKET_READER, ENDING_SECONDS, FIXITY, SPOT_TESTER, have_ended
 from bagline.worker.stopping import stop_on_signals
 
 DOWN_SECONDS = 30.0
@@ -67,7 +67,7 @@ def up(
 def _serve(app: App, stop: threading.Event) -> None:
     roles = [BUCKET_READER]
     if app.services.registry.spot_tests is not None:
-        roles.append(SPOT_TESTER)
+        roles += [SPOT_TESTER, FIXITY]
     duties = [app.role(name, stop).start() for name in roles]
     stop.wait()
     have_ended(duties, ENDING_SECONDS)

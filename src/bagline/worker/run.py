@@ -29,7 +29,8 @@ log = structlog.get_logger(__name__)
 BUCKET_READER = "bucket-reader"
 RECONCILER = "reconciler"
 SPOT_TESTER = "spot-tester"
-ROLES = (BUCKET_READER, RECONCILER, SPOT_TESTER)
+FIXITY = "fixity"
+ROLES = (BUCKET_READER, RECONCILER, SPOT_TESTER, FIXITY)
 """What a process may do beside the steps of a line."""
 
 ROLE_SECONDS = 1.0

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from bagline.config import READ_ONE_COPY, Settings
 from bagline.errors import Gone, ProofFailed, Unreadable
 from bagline.lines.ingest.job import IngestJob
-from bagline.lines.ingest.preserved import named_uuid
 from bagline.lines.ingest.stored_file import StoredFile
 from bagline.model.ingest import IngestFile, StorageRecord, TarSpan
+from bagline.model.named_uuids import named_uuid
 from bagline.model.premis import PremisEvent, our_agent
 from bagline.model.storage import StorageTarget
 from bagline.model.times import Timestamp, is_set

@@ -17,6 +17,7 @@ from bagline.model.premis import PremisEvent
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
 from bagline.model.workitem import ACTION_INGEST, WorkItem
 from bagline.problems import Problem
+from bagline.services.registry.copy_book import Copies
 from bagline.services.registry.open_changes import changing
 from bagline.services.registry.spot_tests import SpotTests
 
@@ -142,6 +143,12 @@ class Registry(ABC):
         before the first byte changes. Not safe to repeat: what a lost answer created stands
         against the repeat.
         """
+
+    @property
+    def copies(self) -> Copies | None:
+        """When each copy was looked at, and what was found; None where only the Registry's
+        database tells that, and this is not it."""
+        return None
 
     @property
     def spot_tests(self) -> SpotTests | None:

@@ -36,7 +36,7 @@ from bagline.services.registry import listing as lists
 from bagline.services.registry import tables as t
 from bagline.services.registry.base import Conflict, Missing, Registry, Unfit
 from bagline.services.registry.database import Database
-from bagline.services.registry.file_rows import FileRows
+from bagline.services.registry.file_rows import FileRows, place_of
 from bagline.services.registry.listing import Listing, Page
 from bagline.services.registry.object_rows import count_files, load_object
 from bagline.services.registry.rows import record_of, row_of
@@ -302,7 +302,7 @@ class Catalogue:
 
     def create_copy(self, copy: RegistryStorageRecord) -> RegistryStorageRecord:
         """Raises Unfit when there is no such file, Conflict when it has that URL."""
-        row = row_of(copy, t.storage_records)
+        row = row_of(copy, t.storage_records) | {"place": place_of(copy.url)}
         return self._insert(t.storage_records, row, RegistryStorageRecord)
 
     def _insert(self, table: Any, row: dict[str, Any], kind: type[R]) -> R:

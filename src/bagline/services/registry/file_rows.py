@@ -26,7 +26,7 @@ class FileRows:
     """Runs inside the caller's transaction; every write may be repeated."""
 
     def __init__(self, clock: times.Clock) -> None:
-        self._clock = clock
+        self.clock = clock
 
     def load(
         self,
@@ -66,7 +66,7 @@ class FileRows:
         """Insert those whose identifier is new; every file comes back with its id."""
         table = t.generic_files
         known = self._ids(connection, [file.identifier for file in files])
-        moment = self._clock()
+        moment = self.clock()
         new = [file for file in files if file.identifier not in known]
         if new:
             add_rows(connection, table, new, same=_made(moment))
@@ -80,7 +80,7 @@ class FileRows:
         """Replace the row and add what it does not have yet. A raw path stays where none is told:
         other workers know none."""
         table = t.generic_files
-        row = row_of(file, table) | {"updated_at": self._clock()}
+        row = row_of(file, table) | {"updated_at": self.clock()}
         row.pop("id")
         row.pop("created_at")
         if not file.raw_path:
@@ -114,7 +114,12 @@ class FileRows:
                 connection.execute(
                     update(table)
                     .where(table.c.generic_file_id == file_id, table.c.url == copy.url)
-                    .values(proven_by=copy.proven_by, proven_at=copy.proven_at)
+                    .values(
+                        proven_by=copy.proven_by,
+                        proven_at=copy.proven_at,
+                        outcome="",
+                        detail="",
+                    )
                 )
 
     def add_events(self, connection: Connection, events: Sequence[PremisEvent]) -> None:
@@ -131,7 +136,7 @@ class FileRows:
             connection,
             table,
             new,
-            same=_made(self._clock()),
+            same=_made(self.clock()),
             own=("generic_file_id", "intellectual_object_id"),
             values=((e.generic_file_id or None, e.intellectual_object_id or None) for e in new),
         )
@@ -157,21 +162,25 @@ class FileRows:
         return found
 
     def _add_belongings(self, connection: Connection, files: Sequence[GenericFile]) -> None:
-        moment = self._clock()
+        moment = self.clock()
         digests = [(c, file.id) for file in files for c in file.checksums]
         copies = [(c, file.id) for file in files for c in file.storage_records]
-        for table, belongings, same in (
-            (t.checksums, digests, _made(moment)),
-            (t.storage_records, copies, {}),
-        ):
-            add_rows(
-                connection,
-                table,
-                (record for record, _ in belongings),
-                same=same,
-                own=("generic_file_id",),
-                values=((file_id,) for _, file_id in belongings),
-            )
+        add_rows(
+            connection,
+            t.checksums,
+            (checksum for checksum, _ in digests),
+            same=_made(moment),
+            own=("generic_file_id",),
+            values=((file_id,) for _, file_id in digests),
+        )
+        add_rows(
+            connection,
+            t.storage_records,
+            (copy for copy, _ in copies),
+            same={},
+            own=("generic_file_id", "place"),
+            values=((file_id, place_of(copy.url)) for copy, file_id in copies),
+        )
         events: list[PremisEvent] = []
         for file in files:
             for event in file.premis_events:
@@ -180,6 +189,11 @@ class FileRows:
                 event.intellectual_object_id = file.intellectual_object_id
                 events.append(event)
         self.add_events(connection, events)
+
+
+def place_of(url: str) -> str:
+    """Where a copy's URL says that it lies: up to its key."""
+    return url.rpartition("/")[0]
 
 
 def _made(moment: times.Timestamp) -> dict[str, times.Timestamp]:

@@ -29,6 +29,7 @@ from bagline.services.registry.base import (
     Registry,
     WorkItemFilter,
 )
+from bagline.services.registry.copy_rows import SqlCopies
 from bagline.services.registry.database import Database
 from bagline.services.registry.file_rows import FileRows
 from bagline.services.registry.item_rows import (
@@ -54,6 +55,7 @@ class SqlRegistry(Registry):
         self._database = database
         self._clock = clock
         self._files = FileRows(clock)
+        self._copies = SqlCopies(database, clock=clock)
         self._spot_tests = SqlSpotTests(database)
 
     # -- institutions
@@ -208,6 +210,10 @@ class SqlRegistry(Registry):
     def bag_form(self, object_id: int) -> BagForm | None:
         with self._database.reading() as connection:
             return load_form(connection, object_id)
+
+    @property
+    def copies(self) -> SqlCopies:
+        return self._copies
 
     @property
     def spot_tests(self) -> SqlSpotTests:

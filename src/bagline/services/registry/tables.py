@@ -217,7 +217,29 @@ storage_records = Table(
     Column("url", Text, nullable=False),
     _text("proven_by", 60),
     _time("proven_at"),
+    # `url` up to the key.
+    Column("place", Text, nullable=False, default="", server_default=""),
+    _time("asked_at"),
+    Column("outcome", String(20), nullable=False, server_default=""),
+    Column("detail", Text, nullable=False, server_default=""),
+    _time("taken_until"),
     UniqueConstraint("generic_file_id", "url"),
+    Index(None, "place", "proven_at"),
+)
+
+fixity_runs = Table(
+    "fixity_runs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _time("began_at"),
+    _time("ended_at"),
+    Column("asked", BigInteger, nullable=False, default=0),
+    Column("proven", BigInteger, nullable=False, default=0),
+    Column("bad", BigInteger, nullable=False, default=0),
+    Column("repaired", BigInteger, nullable=False, default=0),
+    Column("passed_over", BigInteger, nullable=False, default=0),
+    Column("bytes", BigInteger, nullable=False, default=0),
+    Column("requests", BigInteger, nullable=False, default=0),
 )
 
 premis_events = Table(

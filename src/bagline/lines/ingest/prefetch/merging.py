@@ -15,12 +15,12 @@ from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes
 from bagline.lines.ingest.prefetch.metadata import Bodies
 from bagline.lines.ingest.prefetch.saving import COMMITS_WAITING, Saver
-from bagline.lines.ingest.preserved import named_uuid
 from bagline.model.ingest import (
     SOURCE_INGEST,
     IngestChecksum,
     IngestFile,
 )
+from bagline.model.named_uuids import named_uuid
 from bagline.problems import ProblemLog
 from bagline.services.state.base import COMMIT_FILES, FileEntry
 

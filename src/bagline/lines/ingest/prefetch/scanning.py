@@ -19,7 +19,6 @@ from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.notes import PreFetchNotes
 from bagline.lines.ingest.prefetch.metadata import Bodies
 from bagline.lines.ingest.prefetch.saving import Saver
-from bagline.lines.ingest.preserved import NamedUuids
 from bagline.model.ingest import (
     DIGEST_ALGORITHMS,
     FORMAT_BY_EXTENSION,
@@ -28,6 +27,7 @@ from bagline.model.ingest import (
     IngestFile,
     IngestObject,
 )
+from bagline.model.named_uuids import NamedUuids
 from bagline.problems import ProblemLog
 from bagline.services.state.base import COMMIT_FILES, FileEntry
 

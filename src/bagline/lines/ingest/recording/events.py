@@ -9,14 +9,14 @@ from __future__ import annotations
 from msgspec import structs
 
 from bagline.lines.ingest.job import IngestJob
-from bagline.lines.ingest.preserved import named_uuid
-from bagline.lines.ingest.recording.wording import OLDER, Tool, Wording, own_wording
+from bagline.model.event_wording import OLDER, Tool, Wording, own_wording
 from bagline.model.ingest import (
     SOURCE_INGEST,
     SOURCE_MANIFEST,
     IngestChecksum,
     IngestFile,
 )
+from bagline.model.named_uuids import named_uuid
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import IntellectualObject
 from bagline.model.times import Timestamp

@@ -1,0 +1,234 @@
+"""`bagline fixity`: every preserved copy read again: what is due, what was found and mended."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+
+from bagline.app import App
+from bagline.cli.common import (
+    EXIT_OUR_FAULT,
+    AsJson,
+    ConfigFile,
+    DataDir,
+    err,
+    out,
+    safe,
+    settings_for,
+    size_text,
+)
+from bagline.errors import BaglineError, Gone
+from bagline.lines.fixity.kept_copies import KeptCopies
+from bagline.lines.fixity.running import REQUEST_BYTES, Allowance, FixityRunner, earlier
+from bagline.logs import configure_logs
+from bagline.model.copy_checks import KeptCopy, PlaceTotals
+from bagline.model.times import is_set, now
+from bagline.services.registry.copy_book import CopyFilter
+
+fixity = typer.Typer(
+    name="fixity",
+    help="Every preserved copy, read again and compared with its digest.",
+    no_args_is_help=True,
+)
+Institution = Annotated[str, typer.Option(help="Only copies of this institution.")]
+Option = Annotated[str, typer.Option("--option", help="Only copies of this storage option.")]
+
+
+@fixity.command()
+def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """What was proven when, what is overdue, and the copies that are bad."""
+    configure_logs(level="critical")
+    with App.open(settings_for(data_dir, config)) as app:
+        book = _kept(app).book
+        days = app.settings.fixity.days
+        late = book.overdue(earlier(now(), timedelta(days=days))).values()
+        overdue, size = sum(copies for copies, _ in late), sum(size for _, size in late)
+        totals, bad, runs = book.totals(), book.bad(limit=100), book.runs(limit=5)
+    if json:
+        told = {
+            "days": days,
+            "overdue": {"copies": overdue, "bytes": size},
+            "places": totals,
+            "bad": bad,
+            "runs": runs,
+        }
+        print(msgspec.json.encode(told).decode())
+        raise typer.Exit(EXIT_OUR_FAULT if bad else 0)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Place", "Copies", "Size", "Never proven", "Bad", "Longest unproven since"):
+        table.add_column(heading, justify="left" if heading == "Place" else "right")
+    for place, some in _by_place(totals).items():
+        oldest = min((t.oldest for t in some if is_set(t.oldest)), default="")
+        table.add_row(
+            safe(place),
+            f"{sum(t.copies for t in some):,}",
+            size_text(sum(t.bytes for t in some)),
+            f"{sum(t.unproven for t in some):,}",
+            f"{sum(t.bad for t in some):,}",
+            oldest[:10],
+        )
+    out.print(table)
+    out.print(f"Overdue (unproven for {days} days): {overdue:,} copies, {size_text(size)}")
+    for run in runs:
+        ended = run.ended_at[:19] if is_set(run.ended_at) else "not ended"
+        out.print(
+            f"Run {run.id}, {run.began_at[:19]} to {ended}: {run.asked:,} asked, "
+            f"{run.proven:,} proven, {run.bad:,} bad, {run.repaired:,} repaired, "
+            f"{size_text(run.bytes)}"
+        )
+    for copy in bad:
+        out.print(f"[red]{copy.outcome}[/red] {safe(copy.url)}")
+        out.print(f"  {safe(copy.identifier)}: {safe(copy.detail)}")
+    raise typer.Exit(EXIT_OUR_FAULT if bad else 0)
+
+
+@fixity.command()
+def plan(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+    """What one look at every copy reads, and what a day's share is."""
+    configure_logs(level="critical")
+    with App.open(settings_for(data_dir, config)) as app:
+        runner = FixityRunner(_kept(app))
+        totals, read = _kept(app).book.totals(), runner.places()
+        share = runner.due().whole
+    rows = {
+        place: (sum(t.copies for t in some), sum(t.bytes for t in some), place in read)
+        for place, some in _by_place(totals).items()
+    }
+    if json:
+        told = [
+            {"place": place, "requests": copies, "bytes": size, "is_read": is_read}
+            for place, (copies, size, is_read) in rows.items()
+        ]
+        print(msgspec.json.encode({"places": told, "share_now": share}).decode())
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Place", "Requests", "Bytes read", "Looked at"):
+        table.add_column(heading, justify="right" if heading[0] in "RB" else "left")
+    for place, (copies, size, is_read) in rows.items():
+        table.add_row(safe(place), f"{copies:,}", size_text(size), "yes" if is_read else "no")
+    out.print(table)
+    days = app.settings.fixity.days
+    out.print(f"Every copy within {days} days: now {size_text(share)} are due, where a request")
+    out.print(f"counts as {size_text(REQUEST_BYTES)}.")
+
+
+@fixity.command()
+def run(
+    institution: Institution = "",
+    option: Option = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every copy that nobody looked at for a day.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=0, help="So many copies; 0: any number.")] = 0,
+    json: AsJson = False,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Look at what is due now; with filters or --all, at all of it."""
+    configure_logs(level="warning")
+    with App.open(settings_for(data_dir, config)) as app:
+        wanted = CopyFilter(_institution_id(app, institution), option or None)
+        runner = FixityRunner(_kept(app))
+        is_whole = everything or bool(institution or option or limit)
+        rate = app.settings.fixity.bytes_a_second
+        allowance = Allowance(copies=limit, bytes_a_second=rate) if is_whole else runner.due()
+        if not is_whole and not allowance.whole:
+            err.print("Nothing is due. `--all` looks at every copy.")
+            return
+        record = runner.run(wanted, allowance)
+    if json:
+        print(msgspec.json.encode(record).decode())
+    else:
+        out.print(
+            f"{record.asked:,} copies asked, {record.proven:,} proven, {record.bad:,} bad, "
+            f"{record.repaired:,} repaired, {record.passed_over:,} passed over, "
+            f"{size_text(record.bytes)} read"
+        )
+    raise typer.Exit(EXIT_OUR_FAULT if record.bad > record.repaired else 0)
+
+
+@fixity.command()
+def show(
+    identifier: Annotated[str, typer.Argument(metavar="FILE", help="A file's identifier.")],
+    json: AsJson = False,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Each copy of a file: where, when it was proven, how, and what was found last."""
+    configure_logs(level="critical")
+    with App.open(settings_for(data_dir, config)) as app:
+        found = _copies_of(app, identifier)
+    if json:
+        print(msgspec.json.encode(found).decode())
+        return
+    for copy in found:
+        proven = f"proven {copy.proven_at[:19]} ({copy.proven_by})"
+        out.print(safe(copy.url))
+        out.print(f"  {proven if is_set(copy.proven_at) else 'never proven'}")
+        if copy.outcome:
+            out.print(f"  looked at {copy.asked_at[:19]}: {copy.outcome} {safe(copy.detail)}")
+
+
+@fixity.command()
+def repair(
+    identifiers: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE…]", help="Files, by identifier.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every bad copy.")] = False,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Put bad copies right from good ones; each is proven where it stands."""
+    configure_logs(level="critical")
+    failed = 0
+    with App.open(settings_for(data_dir, config)) as app:
+        book, repairer = _kept(app).book, FixityRunner(_kept(app)).repairer()
+        chosen = [c for name in identifiers or [] for c in _copies_of(app, name)]
+        if everything:
+            chosen = book.bad(limit=10_000)
+        if not chosen:
+            err.print("Nothing to repair: name files, or give --all for every bad copy.")
+        for copy in chosen:
+            try:
+                check, event = repairer.repair(copy)
+            except BaglineError as fault:
+                failed += 1
+                err.print(f"{safe(copy.url)}: {safe(fault)}")
+            else:
+                book.save([check], [event])
+                out.print(f"{safe(copy.url)}: {safe(event.detail.lower())}")
+    raise typer.Exit(EXIT_OUR_FAULT if failed else 0)
+
+
+def _kept(app: App) -> KeptCopies:
+    return KeptCopies(app.services, app.settings)
+
+
+def _by_place(totals: list[PlaceTotals]) -> dict[str, list[PlaceTotals]]:
+    found: dict[str, list[PlaceTotals]] = defaultdict(list)
+    for total in totals:
+        found[total.place].append(total)
+    return found
+
+
+def _institution_id(app: App, name: str) -> int | None:
+    if not name:
+        return None
+    known = app.services.registry.institution(name)
+    if known is None:
+        raise Gone(f"the Registry has no institution {name}")
+    return known.id
+
+
+def _copies_of(app: App, identifier: str) -> list[KeptCopy]:
+    kept = _kept(app)
+    known = app.services.registry.files([identifier], with_events=False).get(identifier)
+    found = kept.book.of_file(known.id) if known is not None else []
+    if not found:
+        raise Gone(f"the Registry has no active file {identifier}")
+    return found

@@ -1,0 +1,1 @@
+"""Fixity: every preserved copy read again and digested, on a schedule, and mended."""

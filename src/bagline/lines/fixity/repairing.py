@@ -1,0 +1,121 @@
+"""A bad copy put right from a good one: proven on the way, proven where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bagline.errors import BaglineError, Gone, ProofFailed, Replaced, Unreadable
+from bagline.lines.fixity.copy_checking import CopyChecker
+from bagline.lines.fixity.kept_copies import KeptCopies
+from bagline.model.copy_checks import BAD, PROVEN, CopyCheck, KeptCopy
+from bagline.model.named_uuids import named_uuid
+from bagline.model.premis import PremisEvent, our_agent
+from bagline.model.storage import StorageTarget
+from bagline.services.objects.base import Target
+
+
+class Unrepairable(BaglineError):
+    """No good copy is left to repair it from."""
+
+
+class LeftAlone(BaglineError):
+    """Something else is changing its object: later."""
+
+
+@dataclass(frozen=True)
+class CopyRepair:
+    kept: KeptCopies
+    checker: CopyChecker
+
+    def repair(self, copy: KeptCopy) -> tuple[CopyCheck, PremisEvent]:
+        """Put the copy right; what a look at it then found, and the event of it. Raises LeftAlone,
+        Unrepairable (which names each copy), Unreachable or Refused. May be repeated: what is
+        right already is only proven."""
+        target = self.kept.target_of(copy)
+        if target is None:
+            raise Unrepairable(f"{copy.url} is in no bucket of this installation")
+        found = self.checker.again(target, copy)
+        if found.outcome == PROVEN:
+            return found, _event(found, "")
+        self._check_idle(copy)
+        told = [f"{copy.url}: {found.detail}"]
+        for other in self._others(copy):
+            source = self.kept.target_of(other)
+            if source is None:
+                told.append(f"{other.url}: in no bucket of this installation")
+                continue
+            try:
+                self._put(copy, target, source)
+            except (Gone, Replaced, ProofFailed, Unreadable) as bad:
+                told.append(f"{other.url}: {bad}")
+                continue
+            again = self.checker.again(target, copy)
+            if again.outcome != PROVEN:
+                raise Unreadable(f"{copy.url} was stored anew from {other.url}, and {again.detail}")
+            return again, _event(again, other.url)
+        raise Unrepairable("; ".join(told))
+
+    def _check_idle(self, copy: KeptCopy) -> None:
+        why = self.kept.why_left_alone(copy)
+        if not why and not self.kept.is_as_it_was(copy):
+            why = f"the Registry says other things of {copy.identifier} than a moment ago"
+        if why:
+            raise LeftAlone(why)
+
+    def _others(self, copy: KeptCopy) -> list[KeptCopy]:
+        """The file's other copies: those that were not found bad first, then as restorations take
+        them (contract J2)."""
+        others = [c for c in self.kept.book.of_file(copy.file_id) if c.id != copy.id]
+
+        def rank(other: KeptCopy) -> tuple[bool, int]:
+            target = self.kept.target_of(other)
+            return other.outcome in BAD, target.restore_priority if target else 0
+
+        return sorted(others, key=rank)
+
+    def _put(self, copy: KeptCopy, target: StorageTarget, source: StorageTarget) -> None:
+        """Raises ProofFailed where the source holds other bytes: then nothing is stored."""
+        store = self.kept.store_of(source)
+        found = store.head(source.bucket, copy.uuid)
+        if found.is_archived:
+            raise Unreadable("it lies in an archive class: have it thawed first")
+        if found.size != copy.size:
+            raise ProofFailed(f"it has {found.size} bytes, not {copy.size}")
+        place = Target(target.bucket, copy.uuid, found.content_type, found.metadata)
+        chunks = store.stream(source.bucket, copy.uuid, length=found.size, etag=found.etag)
+        self.kept.store_of(target).put_stream(
+            place, self._last_look(copy, chunks), size=copy.size, sha256=copy.digests["sha256"]
+        )
+
+    def _last_look(self, copy: KeptCopy, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The bytes, and before the last of them once more whether nothing else changes the
+        object: an ingest that began to store meanwhile must find nothing old over what is new."""
+        held = b""
+        for chunk in chunks:
+            self.checker.pause_point()
+            if held:
+                yield held
+            held = bytes(chunk)
+        self._check_idle(copy)
+        if held:
+            yield held
+
+
+def _event(check: CopyCheck, source: str) -> PremisEvent:
+    copy = check.copy
+    return PremisEvent(
+        identifier=named_uuid("copy repaired", copy.url, check.asked_at),
+        event_type="replication",
+        date_time=check.asked_at,
+        detail="Repaired a copy from another one" if source else "The copy is sound again",
+        object="Bagline fixity, SHA-256 of OpenSSL",
+        agent=our_agent(),
+        outcome="Success",
+        outcome_detail=copy.url,
+        outcome_information=f"Copied from {source}; read back" if source else "Read back",
+        institution_id=copy.institution_id,
+        intellectual_object_id=copy.object_id,
+        generic_file_id=copy.file_id,
+        generic_file_identifier=copy.identifier,
+    )

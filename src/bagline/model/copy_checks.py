@@ -1,0 +1,86 @@
+"""What is known of each preserved copy: where it is, when it was last proven, what was found."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from bagline.model.times import NEVER, Timestamp
+
+PROVEN = "proven"
+MISSING = "missing"
+WRONG = "wrong"
+UNREADABLE = "unreadable"
+ARCHIVED = "archived"
+"""It lies in an archive class, and nobody asked to have it read: no fault of the copy."""
+BAD = (MISSING, WRONG, UNREADABLE)
+"""Outcomes of a check that an operator must be told of."""
+
+
+class KeptCopy(Struct, frozen=True, kw_only=True):
+    """One copy of an active file. `place` is its URL up to the key, `digests` the file's newest by
+    algorithm (hex). `outcome`: of the last look, "" where nobody looked since it was stored."""
+
+    id: int
+    url: str
+    place: str
+    file_id: int
+    identifier: str
+    uuid: str
+    size: int
+    institution_id: int
+    object_id: int
+    object_identifier: str
+    bag_name: str
+    storage_option: str
+    digests: dict[str, str]
+    proven_at: Timestamp = NEVER
+    proven_by: str = ""
+    asked_at: Timestamp = NEVER
+    outcome: str = ""
+    detail: str = ""
+
+    @property
+    def bucket(self) -> str:
+        return self.place.rpartition("/")[2]
+
+
+class CopyCheck(Struct, frozen=True, kw_only=True):
+    """What a look at a copy found, at `asked_at`. `how` (a `ProofMethod`) where it is proven,
+    `detail` where it is not."""
+
+    copy: KeptCopy
+    asked_at: Timestamp
+    outcome: str
+    how: str = ""
+    detail: str = ""
+
+
+class PlaceTotals(Struct, frozen=True, kw_only=True):
+    """The copies of active files in one place, by storage option and institution. `unproven`: of
+    these nobody ever said by what they are sound; `oldest`: of the others."""
+
+    place: str
+    storage_option: str
+    institution_id: int
+    copies: int
+    bytes: int
+    unproven: int
+    bad: int
+    oldest: Timestamp = NEVER
+
+
+class FixityRun(Struct, kw_only=True):
+    """One run: what it asked, and what came of it. `ended_at` NEVER: it runs, or its process
+    died."""
+
+    id: int = 0
+    began_at: Timestamp = NEVER
+    ended_at: Timestamp = NEVER
+    asked: int = 0
+    proven: int = 0
+    bad: int = 0
+    repaired: int = 0
+    passed_over: int = 0
+    """In the middle of a re-ingest, or in an archive."""
+    bytes: int = 0
+    requests: int = 0

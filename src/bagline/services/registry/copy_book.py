@@ -1,0 +1,82 @@
+"""The seam of copies: every copy of every active file, when it was looked at, and what was found.
+
+Kept by the Registry where it is ours (docs/decisions/every-copy.md). Methods may raise
+Unreachable or Refused.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bagline.model.copy_checks import CopyCheck, FixityRun, KeptCopy, PlaceTotals
+from bagline.model.premis import PremisEvent
+from bagline.model.times import NEVER, Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFilter:
+    """Which copies; None means any. `proven_before`: those that nobody proved since then."""
+
+    institution_id: int | None = None
+    storage_option: str | None = None
+    proven_before: Timestamp = NEVER
+
+
+class Copies(ABC):
+    @abstractmethod
+    def totals(self) -> list[PlaceTotals]:
+        """Of all copies. Goes through all of them: for once a day."""
+
+    @abstractmethod
+    def overdue(self, before: Timestamp) -> dict[str, tuple[int, int]]:
+        """How many copies nobody proved since then, and their bytes, by place."""
+
+    @abstractmethod
+    def take(
+        self,
+        place: str,
+        wanted: CopyFilter,
+        *,
+        limit: int,
+        now: Timestamp,
+        asked_before: Timestamp,
+        until: Timestamp,
+    ) -> list[KeptCopy]:
+        """Up to so many copies of the place, the longest unproven first, which nobody looked at
+        since `asked_before`, or holds `now`; nobody else is given them before `until`, unless they
+        are given back. In one step."""
+
+    @abstractmethod
+    def give_back(self, copies: Sequence[KeptCopy]) -> None:
+        """They were not looked at."""
+
+    @abstractmethod
+    def save(
+        self,
+        checks: Sequence[CopyCheck],
+        events: Sequence[PremisEvent] = (),
+        run: FixityRun | None = None,
+    ) -> None:
+        """What was found, with its events and what the run counts now, all or none; the copies may
+        be taken again. A file's `last_fixity_check` becomes that of its copy which is unproven
+        longest. May be repeated.
+        Copies that are gone from the Registry meanwhile are passed over, and so are those of which
+        a newer version was recorded."""
+
+    @abstractmethod
+    def of_file(self, file_id: int) -> list[KeptCopy]:
+        """Every copy of the file, if it is active."""
+
+    @abstractmethod
+    def bad(self, *, limit: int = 1_000) -> list[KeptCopy]:
+        """Copies whose last look found them bad, the longest unproven first."""
+
+    @abstractmethod
+    def save_run(self, run: FixityRun) -> FixityRun:
+        """Create it (id 0) or replace it; returns it with its id."""
+
+    @abstractmethod
+    def runs(self, *, since: Timestamp = NEVER, limit: int = 100) -> list[FixityRun]:
+        """Newest first, of those that began after `since`."""

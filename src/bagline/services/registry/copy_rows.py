@@ -1,0 +1,282 @@
+"""Rows of copies: taken to be looked at, and what was found (`copy_book.Copies`)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, case, func, insert, or_, select, update
+from sqlalchemy.engine import Row
+
+from bagline.model import times
+from bagline.model.copy_checks import BAD, PROVEN, CopyCheck, FixityRun, KeptCopy, PlaceTotals
+from bagline.model.premis import PremisEvent
+from bagline.model.registry import STATE_ACTIVE, Checksum
+from bagline.services.registry import tables as t
+from bagline.services.registry.copy_book import Copies, CopyFilter
+from bagline.services.registry.database import Database
+from bagline.services.registry.file_rows import FileRows
+from bagline.services.registry.rows import record_of, records_of, row_of
+
+_c, _f, _o, _r = (
+    t.storage_records.c,
+    t.generic_files.c,
+    t.intellectual_objects.c,
+    t.fixity_runs.c,
+)
+IN_AT_ONCE = 1_000
+
+
+class SqlCopies(Copies):
+    def __init__(self, database: Database, *, clock: times.Clock = times.now) -> None:
+        self._database = database
+        self._files = FileRows(clock)
+
+    def totals(self) -> list[PlaceTotals]:
+        key = (_c.place, _f.storage_option, _f.institution_id)
+        query = (
+            select(
+                *key,
+                func.count(),
+                func.coalesce(func.sum(_f.size), 0),
+                func.coalesce(func.sum(case((_c.proven_at.is_(None), 1), else_=0)), 0),
+                func.coalesce(func.sum(case((_c.outcome.in_(BAD), 1), else_=0)), 0),
+                func.min(_c.proven_at),
+            )
+            .join(t.generic_files)
+            .where(_f.state == STATE_ACTIVE)
+            .group_by(*key)
+            .order_by(*key)
+        )
+        with self._database.reading() as connection:
+            return [
+                PlaceTotals(
+                    place=row[0],
+                    storage_option=row[1],
+                    institution_id=row[2],
+                    copies=int(row[3]),
+                    bytes=int(row[4]),
+                    unproven=int(row[5]),
+                    bad=int(row[6]),
+                    oldest=row[7] or times.NEVER,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def overdue(self, before: times.Timestamp) -> dict[str, tuple[int, int]]:
+        query = (
+            select(_c.place, func.count(), func.coalesce(func.sum(_f.size), 0))
+            .select_from(t.storage_records.join(t.generic_files))
+            .where(_f.state == STATE_ACTIVE, _unproven_since(before))
+            .group_by(_c.place)
+        )
+        with self._database.reading() as connection:
+            return {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(query)}
+
+    def take(
+        self,
+        place: str,
+        wanted: CopyFilter,
+        *,
+        limit: int,
+        now: times.Timestamp,
+        asked_before: times.Timestamp,
+        until: times.Timestamp,
+    ) -> list[KeptCopy]:
+        with self._database.reading() as connection:  # of most places none waits
+            if not any(
+                connection.scalar(self._free(place, wanted, dated, now, asked_before).limit(1))
+                for dated in (False, True)
+            ):
+                return []
+        with self._database.writing() as connection:
+            # Those without a date first: databases do not agree on where they stand in an order.
+            ids: list[int] = []
+            for has_date in (False, True):
+                query = (
+                    self._free(place, wanted, has_date, now, asked_before)
+                    .limit(limit - len(ids))
+                    .with_for_update(skip_locked=True, of=t.storage_records)
+                )
+                if len(ids) < limit:
+                    ids += connection.scalars(query)
+            found = self._load(connection, _c.id.in_(ids)) if ids else []
+            if ids:
+                taken = update(t.storage_records).where(_c.id.in_(ids)).values(taken_until=until)
+                connection.execute(taken)
+        return sorted(found, key=lambda copy: (copy.proven_at, copy.id))
+
+    def _free(
+        self,
+        place: str,
+        wanted: CopyFilter,
+        has_date: bool,
+        now: times.Timestamp,
+        asked_before: times.Timestamp,
+    ) -> Select[tuple[int]]:
+        query = (
+            select(_c.id)
+            .join(t.generic_files)
+            .where(
+                _c.place == place,
+                _f.state == STATE_ACTIVE,
+                _c.proven_at.is_not(None) if has_date else _c.proven_at.is_(None),
+                or_(_c.taken_until.is_(None), _c.taken_until <= now),
+                or_(_c.asked_at.is_(None), _c.asked_at <= asked_before),
+            )
+            .order_by(_c.proven_at, _c.id)
+        )
+        if has_date and times.is_set(wanted.proven_before):
+            query = query.where(_c.proven_at <= wanted.proven_before)
+        if wanted.institution_id is not None:
+            query = query.where(_f.institution_id == wanted.institution_id)
+        if wanted.storage_option is not None:
+            query = query.where(_f.storage_option == wanted.storage_option)
+        return query
+
+    def give_back(self, copies: Sequence[KeptCopy]) -> None:
+        with self._database.writing() as connection:
+            for start in range(0, len(copies), IN_AT_ONCE):
+                ids = [copy.id for copy in copies[start : start + IN_AT_ONCE]]
+                free = update(t.storage_records).where(_c.id.in_(ids)).values(taken_until=None)
+                connection.execute(free)
+
+    def save(
+        self,
+        checks: Sequence[CopyCheck],
+        events: Sequence[PremisEvent] = (),
+        run: FixityRun | None = None,
+    ) -> None:
+        with self._database.writing() as connection:
+            if run is not None:
+                row = row_of(run, t.fixity_runs)
+                connection.execute(update(t.fixity_runs).where(_r.id == row.pop("id")).values(row))
+            for check in checks:
+                values: dict[str, Any] = {
+                    "asked_at": check.asked_at,
+                    "outcome": check.outcome,
+                    "detail": check.detail,
+                    "taken_until": None,
+                }
+                if check.outcome == PROVEN:
+                    values |= {"proven_at": check.asked_at, "proven_by": check.how}
+                where = (_c.id == check.copy.id) & _as_it_was(check.copy)
+                connection.execute(update(t.storage_records).where(where).values(values))
+            self._date_files(connection, sorted({check.copy.file_id for check in checks}))
+            self._files.add_events(connection, list(events))
+
+    def _date_files(self, connection: Connection, ids: Sequence[int]) -> None:
+        """A file was last proven when the copy was that waits longest."""
+        for start in range(0, len(ids), IN_AT_ONCE):
+            some = ids[start : start + IN_AT_ONCE]
+            oldest = (
+                select(func.min(_c.proven_at)).where(_c.generic_file_id == _f.id).scalar_subquery()
+            )
+            lacks = (
+                select(_c.id).where(_c.generic_file_id == _f.id, _c.proven_at.is_(None)).exists()
+            )
+            connection.execute(
+                update(t.generic_files)
+                .where(_f.id.in_(some), ~lacks)
+                .values(last_fixity_check=func.coalesce(oldest, _f.last_fixity_check))
+            )
+
+    def of_file(self, file_id: int) -> list[KeptCopy]:
+        with self._database.reading() as connection:
+            return self._load(connection, _c.generic_file_id == file_id)
+
+    def bad(self, *, limit: int = 1_000) -> list[KeptCopy]:
+        with self._database.reading() as connection:
+            return self._load(connection, _c.outcome.in_(BAD), limit=limit)
+
+    def _load(
+        self, connection: Connection, where: ColumnElement[bool], *, limit: int | None = None
+    ) -> list[KeptCopy]:
+        query = (
+            select(
+                t.storage_records,
+                _f.identifier,
+                _f.uuid,
+                _f.size,
+                _f.institution_id,
+                _f.storage_option,
+                _o.id.label("object_id"),
+                _o.identifier.label("object_identifier"),
+                _o.bag_name,
+            )
+            .join(t.generic_files, _c.generic_file_id == _f.id)
+            .join(t.intellectual_objects, _f.intellectual_object_id == _o.id)
+            .where(where, _f.state == STATE_ACTIVE)
+            .order_by(_c.proven_at, _c.id)
+            .limit(limit)
+        )
+        rows = list(connection.execute(query))
+        digests = self._digests(connection, sorted({row.generic_file_id for row in rows}))
+        return [_copy(row, digests[row.generic_file_id]) for row in rows]
+
+    def _digests(self, connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, str]]:
+        """The newest of each algorithm, by file."""
+        found: dict[int, dict[str, str]] = defaultdict(dict)
+        table = t.checksums
+        for start in range(0, len(ids), IN_AT_ONCE):
+            query = (
+                select(table)
+                .where(table.c.generic_file_id.in_(ids[start : start + IN_AT_ONCE]))
+                .order_by(table.c.datetime, table.c.id)
+            )
+            for row, checksum in records_of(connection.execute(query), Checksum):
+                found[row.generic_file_id][checksum.algorithm] = checksum.digest
+        return found
+
+    def save_run(self, run: FixityRun) -> FixityRun:
+        row = row_of(run, t.fixity_runs)
+        number = row.pop("id")
+        with self._database.writing() as connection:
+            if number:
+                connection.execute(update(t.fixity_runs).where(_r.id == number).values(row))
+            else:
+                made = insert(t.fixity_runs).values(row).returning(_r.id)
+                run.id = connection.execute(made).scalar_one()
+        return run
+
+    def runs(self, *, since: times.Timestamp = times.NEVER, limit: int = 100) -> list[FixityRun]:
+        query = select(t.fixity_runs).order_by(_r.began_at.desc(), _r.id.desc()).limit(limit)
+        if times.is_set(since):
+            query = query.where(_r.began_at > since)
+        with self._database.reading() as connection:
+            return [record_of(row, FixityRun) for row in connection.execute(query)]
+
+
+def _unproven_since(before: times.Timestamp) -> ColumnElement[bool]:
+    return or_(_c.proven_at.is_(None), _c.proven_at <= before)
+
+
+def _as_it_was(copy: KeptCopy) -> ColumnElement[bool]:
+    """Whether nobody proved it, or stored it anew, since it was read."""
+    if times.is_set(copy.proven_at):
+        return _c.proven_at == copy.proven_at
+    return _c.proven_at.is_(None)
+
+
+def _copy(row: Row[Any], digests: dict[str, str]) -> KeptCopy:
+    return KeptCopy(
+        id=row.id,
+        url=row.url,
+        place=row.place,
+        file_id=row.generic_file_id,
+        identifier=row.identifier,
+        uuid=row.uuid,
+        size=row.size,
+        institution_id=row.institution_id,
+        object_id=row.object_id,
+        object_identifier=row.object_identifier,
+        bag_name=row.bag_name,
+        storage_option=row.storage_option,
+        digests=digests,
+        proven_at=row.proven_at or times.NEVER,
+        proven_by=row.proven_by,
+        asked_at=row.asked_at or times.NEVER,
+        outcome=row.outcome,
+        detail=row.detail,
+    )

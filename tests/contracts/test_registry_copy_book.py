@@ -1,0 +1,161 @@
+"""When each copy was looked at, and what was found: by every database that keeps it."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from msgspec import structs
+
+from bagline.lines.fixity.running import earlier, later
+from bagline.model.copy_checks import MISSING, PROVEN, CopyCheck, FixityRun, KeptCopy
+from bagline.model.registry import RegistryStorageRecord
+from bagline.model.times import NEVER, Timestamp
+from bagline.services.registry.base import Registry
+from bagline.services.registry.copy_book import Copies, CopyFilter
+from support.registry_records import MOMENT, a_file, an_event, save_institution, save_object
+
+VA, OR = "https://s3.us-east-1.example/va", "https://s3.us-west-2.example/or"
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def book(database_registry: Registry) -> Copies:
+    """Three files with a copy in each place, proven a day after one another; one never."""
+    kept = save_object(database_registry, save_institution(database_registry))
+    files = []
+    for number, path in enumerate(("data/a", "data/b", "data/c")):
+        file = a_file(kept, path, size=10 * (number + 1))
+        proven = later(MOMENT, number * DAY) if number else NEVER
+        file.storage_records = [
+            RegistryStorageRecord(
+                url=f"{place}/{file.uuid}",
+                proven_by="read back" if number else "",
+                proven_at=proven,
+            )
+            for place in (VA, OR)
+        ]
+        files.append(file)
+    database_registry.create_files(files)
+    found = database_registry.copies
+    assert found is not None
+    return found
+
+
+def taken(
+    book: Copies,
+    place: str = VA,
+    *,
+    limit: int = 10,
+    now: Timestamp = MOMENT,
+    wanted: CopyFilter = CopyFilter(),  # noqa: B008 (frozen)
+) -> list[KeptCopy]:
+    until = later(now, timedelta(hours=1))
+    return book.take(place, wanted, limit=limit, now=now, asked_before=now, until=until)
+
+
+def paths(copies: list[KeptCopy]) -> list[str]:
+    return [copy.identifier.removeprefix("test.edu/bag/") for copy in copies]
+
+
+def test_the_longest_unproven_come_first_and_once(book: Copies) -> None:
+    assert paths(taken(book, limit=2)) == ["data/a", "data/b"]
+    (last,) = taken(book)
+    assert paths([last]) == ["data/c"]
+    assert (last.size, last.digests, last.bucket) == (30, {"md5": "d" * 32}, "va")
+    assert taken(book) == []
+    assert paths(taken(book, OR)) == ["data/a", "data/b", "data/c"]
+    assert paths(taken(book, now=later(MOMENT, timedelta(hours=2)))) == [
+        "data/a",
+        "data/b",
+        "data/c",
+    ]
+
+
+def test_filters(book: Copies) -> None:
+    assert taken(book, wanted=CopyFilter(institution_id=99)) == []
+    assert taken(book, wanted=CopyFilter(storage_option="Glacier-OH")) == []
+    before = CopyFilter(proven_before=later(MOMENT, 1.5 * DAY))
+    assert paths(taken(book, wanted=before)) == ["data/a", "data/b"]
+
+
+def test_what_was_found_is_kept_with_its_events(database_registry: Registry, book: Copies) -> None:
+    first, second, _ = taken(book)
+    moment = later(MOMENT, 5 * DAY)
+    event = an_event(7, "fixity check", outcome="Failed", generic_file_id=second.file_id)
+    event.institution_id, event.intellectual_object_id = second.institution_id, second.object_id
+    checks = [
+        CopyCheck(copy=first, asked_at=moment, outcome=PROVEN, how="read back"),
+        CopyCheck(copy=second, asked_at=moment, outcome=MISSING, detail="nothing is there"),
+    ]
+    for _ in range(2):  # may be repeated
+        book.save(checks, [event])
+    mine, other = (copy for copy in book.of_file(first.file_id))
+    by_place = {copy.place: copy for copy in (mine, other)}
+    assert (by_place[VA].outcome, by_place[VA].proven_at) == (PROVEN, moment)
+    assert by_place[OR].outcome == ""
+    (bad,) = book.bad()
+    assert (bad.url, bad.detail, bad.proven_at) == (
+        second.url,
+        "nothing is there",
+        second.proven_at,
+    )
+    (known,) = database_registry.files([second.identifier]).values()
+    assert [e.outcome for e in known.premis_events if e.event_type == "fixity check"] == ["Failed"]
+    totals = {total.place: total for total in book.totals()}
+    assert (totals[VA].copies, totals[VA].bytes, totals[VA].bad, totals[VA].unproven) == (
+        3,
+        60,
+        1,
+        0,
+    )
+    assert (totals[OR].copies, totals[OR].bad, totals[OR].unproven) == (3, 0, 1)
+    assert book.overdue(later(MOMENT, 1.5 * DAY)) == {VA: (1, 20), OR: (2, 30)}
+
+
+def test_a_file_was_proven_when_its_last_copy_was(
+    database_registry: Registry, book: Copies
+) -> None:
+    moment = later(MOMENT, 5 * DAY)
+    for place, when in ((VA, moment), (OR, later(moment, DAY))):
+        (copy, *_) = taken(book, place)
+        book.save([CopyCheck(copy=copy, asked_at=when, outcome=PROVEN, how="read back")])
+        (known,) = database_registry.files(["test.edu/bag/data/a"]).values()
+        assert (known.last_fixity_check == moment) == (place == OR)
+
+
+def test_what_was_stored_anew_meanwhile_is_passed_over(
+    database_registry: Registry, book: Copies
+) -> None:
+    (copy, *_) = taken(book)
+    (known,) = database_registry.files([copy.identifier]).values()
+    newer = [
+        structs.replace(record, proven_by="read back", proven_at=later(MOMENT, DAY))
+        for record in known.storage_records
+    ]
+    database_registry.update_file(structs.replace(known, storage_records=newer))
+    book.save([CopyCheck(copy=copy, asked_at=MOMENT, outcome=MISSING, detail="old news")])
+    assert book.bad() == []
+
+
+def test_many_take_at_once_and_none_takes_anothers(book: Copies) -> None:
+    found: list[list[KeptCopy]] = []
+    takers = [threading.Thread(target=lambda: found.append(taken(book, limit=1))) for _ in range(6)]
+    for taker in takers:
+        taker.start()
+    for taker in takers:
+        taker.join()
+    ids = [copy.id for some in found for copy in some]
+    assert len(ids) == len(set(ids))
+    assert len(ids) + len(taken(book)) == 3
+
+
+def test_runs(book: Copies) -> None:
+    one = book.save_run(FixityRun(began_at=MOMENT))
+    two = book.save_run(FixityRun(began_at=later(MOMENT, DAY), asked=5))
+    one.asked, one.ended_at = 7, MOMENT
+    book.save_run(one)
+    assert [(run.id, run.asked) for run in book.runs()] == [(two.id, 5), (one.id, 7)]
+    assert [run.id for run in book.runs(since=MOMENT)] == [two.id]
+    assert earlier(later(MOMENT, DAY), DAY) == MOMENT

@@ -1,0 +1,217 @@
+"""Every copy proven again: what each harm is called, what is mended, and what is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from msgspec import structs
+
+from bagline.lines.fixity.kept_copies import KeptCopies
+from bagline.lines.fixity.running import Allowance, FixityRunner, earlier, later
+from bagline.model.copy_checks import MISSING, PROVEN, WRONG, FixityRun, KeptCopy
+from bagline.model.times import NEVER, Timestamp, is_set, now
+from bagline.model.workitem import STAGE_STORE, STATUS_STARTED, STATUS_SUCCESS, WorkItem
+from bagline.services.objects.base import Body, Target
+from bagline.services.registry.copy_book import CopyFilter
+from support.bags import BagBuilder
+from support.line import LineUnderTest
+
+pytestmark = pytest.mark.engines
+
+SMALL, LARGE = b"a letter", bytes(range(256)) * 4096 * 9
+NAMES = {"small.txt": SMALL, "large.bin": LARGE, "empty.txt": b""}
+
+
+@pytest.fixture
+def kept(line: LineUnderTest) -> KeptCopies:
+    """A preserved bag; each copy was proven a hundred days ago, as it were."""
+    bag = BagBuilder()
+    for name, data in NAMES.items():
+        bag.payload(name, data)
+    (item,) = line.run(line.deposit("bag.tar", bag.tar()))
+    assert item.status == STATUS_SUCCESS, item.note
+    return KeptCopies(line.services, line.settings, clock=lambda: later(now(), timedelta(days=100)))
+
+
+def repairing(kept: KeptCopies, how: str) -> KeptCopies:
+    fixity = structs.replace(kept.settings.fixity, repair=how)
+    return replace(kept, settings=structs.replace(kept.settings, fixity=fixity))
+
+
+def run(kept: KeptCopies) -> FixityRun:
+    return FixityRunner(kept, sleep=lambda _: None).run()
+
+
+def copies(kept: KeptCopies, name: str = "") -> list[KeptCopy]:
+    """Of that file; of every one without."""
+    found = [copy for total in kept.book.totals() for copy in every(kept, total.place)]
+    return [copy for copy in found if copy.identifier.endswith(f"data/{name}" if name else "")]
+
+
+def every(kept: KeptCopies, place: str) -> list[KeptCopy]:
+    far = later(now(), timedelta(days=3650))
+    found = kept.book.take(place, CopyFilter(), limit=1000, now=far, asked_before=far, until=NEVER)
+    kept.book.give_back(found)
+    return found
+
+
+def put(kept: KeptCopies, copy: KeptCopy, data: bytes) -> None:
+    kept.services.objects.put(Body(Target(copy.bucket, copy.uuid), data))
+
+
+HARMS: dict[str, tuple[Callable[[KeptCopies, KeptCopy], object], str]] = {
+    "flipped": (lambda kept, copy: put(kept, copy, flipped(NAMES[name_of(copy)])), WRONG),
+    "cut": (lambda kept, copy: put(kept, copy, NAMES[name_of(copy)][:-1]), WRONG),
+    "swapped": (lambda kept, copy: put(kept, copy, b"bytes of another file"), WRONG),
+    "gone": (lambda kept, copy: kept.services.objects.delete(copy.bucket, copy.uuid), MISSING),
+}
+
+
+def name_of(copy: KeptCopy) -> str:
+    return copy.identifier.rpartition("/")[2]
+
+
+def flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+def test_every_copy_is_read_and_proven(kept: KeptCopies) -> None:
+    before = copies(kept)
+    record = run(kept)
+    after = copies(kept)
+    assert len(after) == len(before) >= 2 * len(NAMES)
+    assert (record.asked, record.proven, record.bad) == (len(after), len(after), 0)
+    assert record.bytes == sum(copy.size for copy in after)
+    assert {copy.outcome for copy in after} == {PROVEN}
+    assert all(copy.proven_at > now() for copy in after)
+    (known,) = kept.services.registry.files(["test.edu/bag/data/small.txt"]).values()
+    assert known.last_fixity_check == min(c.proven_at for c in copies(kept, "small.txt"))
+    assert [e for e in known.premis_events if e.date_time > now()] == []  # nothing has changed
+    assert run(kept).asked == 0  # within a day
+    (newest, _) = kept.book.runs()
+    assert newest.asked == 0
+
+
+@pytest.mark.parametrize("name", ["small.txt", "large.bin"])
+@pytest.mark.parametrize("harm", list(HARMS))
+@pytest.mark.parametrize("how", ["ask", "auto"])
+def test_a_harmed_copy_is_told_of_and_mended(
+    kept: KeptCopies, name: str, harm: str, how: str
+) -> None:
+    kept = repairing(kept, how)
+    harmed, sound = copies(kept, name)
+    act, outcome = HARMS[harm]
+    act(kept, harmed)
+    record = run(kept)
+    assert (record.bad, record.repaired) == (1, int(how == "auto"))
+    (known,) = kept.services.registry.files([harmed.identifier]).values()
+    events = [event for event in known.premis_events if event.date_time > now()]
+    failed = next(event for event in events if event.outcome == "Failed")
+    assert failed.event_type == "fixity check"
+    assert failed.outcome_information.startswith(f"{harmed.url}: {outcome}")
+    found = {copy.id: copy for copy in copies(kept, name)}
+    assert found[sound.id].outcome == PROVEN
+    if how == "ask":
+        assert (found[harmed.id].outcome, found[harmed.id].proven_at) == (outcome, harmed.proven_at)
+        assert [copy.url for copy in kept.book.bad()] == [harmed.url]
+        return
+    assert found[harmed.id].outcome == PROVEN
+    assert kept.book.bad() == []
+    assert kept.services.objects.read(harmed.bucket, harmed.uuid) == NAMES[name]
+    one, other = (kept.services.objects.head(c.bucket, c.uuid) for c in (harmed, sound))
+    assert one.metadata == other.metadata
+    (repaired,) = [event for event in events if event.event_type == "replication"]
+    assert (repaired.outcome_detail, repaired.outcome) == (harmed.url, "Success")
+    assert sound.url in repaired.outcome_information
+
+
+@pytest.mark.parametrize("harm", list(HARMS))
+def test_where_no_copy_is_good_nothing_is_touched(
+    kept: KeptCopies, harm: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = repairing(kept, "auto")
+    for copy in copies(kept, "small.txt"):
+        HARMS[harm][0](kept, copy)
+    before = stored(kept)
+    record = run(kept)
+    assert (record.bad, record.repaired) == (2, 0)
+    assert len(kept.book.bad()) == 2
+    assert stored(kept) == before
+    assert capsys.readouterr().out.count("copy_unrepairable") == 2
+
+
+def stored(kept: KeptCopies) -> dict[tuple[str, str], str]:
+    store = kept.services.objects
+    buckets = {copy.bucket for copy in copies(kept)}
+    return {(b, found.key): found.etag for b in buckets for found in store.list(b)}
+
+
+def test_an_object_in_the_middle_of_a_reingest_is_left_alone(
+    kept: KeptCopies, line: LineUnderTest
+) -> None:
+    """Newer bytes stand in one place already, and their digests come later."""
+    kept = repairing(kept, "auto")
+    newer, older = copies(kept, "small.txt")
+    ingest = kept.services.registry.save_work_item(
+        WorkItem(
+            action="Ingest",
+            name="bag.tar",
+            institution_id=line.institution.id,
+            stage=STAGE_STORE,
+            status=STATUS_STARTED,
+        )
+    )
+    put(kept, newer, b"newer bytes")
+    record = run(kept)
+    assert (record.bad, record.repaired, record.passed_over) == (0, 0, 1)
+    assert kept.services.objects.read(newer.bucket, newer.uuid) == b"newer bytes"
+    assert kept.services.objects.read(older.bucket, older.uuid) == SMALL
+    save = kept.services.registry.save_work_item
+    save(structs.replace(ingest, stage="Receive", status="Failed"))
+    assert run(kept).repaired == 0  # they are still held
+    hour = replace(kept, clock=lambda: later(kept.clock(), timedelta(hours=1)))
+    assert run(hour).repaired == 1
+    assert kept.services.objects.read(newer.bucket, newer.uuid) == SMALL
+
+
+def test_two_runs_never_take_one_copy(kept: KeptCopies) -> None:
+    (first, *_) = [total.place for total in kept.book.totals()]
+    one, other = taken(kept, first, 2), taken(kept, first, 100)
+    assert len(one) == 2
+    assert other
+    assert not {copy.id for copy in one} & {copy.id for copy in other}
+    assert taken(kept, first, 9) == []
+    kept.book.give_back(one)
+    assert {copy.id for copy in taken(kept, first, 9)} == {copy.id for copy in one}
+
+
+def test_what_a_dead_run_took_is_free_again(kept: KeptCopies) -> None:
+    (first, *_) = [total.place for total in kept.book.totals()]
+    one = taken(kept, first, 2, until=earlier(now(), timedelta(seconds=1)))
+    assert {copy.id for copy in taken(kept, first, 2)} == {copy.id for copy in one}
+
+
+HOUR = timedelta(hours=1)
+
+
+def taken(kept: KeptCopies, place: str, most: int, *, until: Timestamp = NEVER) -> list[KeptCopy]:
+    moment = now()
+    until = until if is_set(until) else later(moment, HOUR)
+    return kept.book.take(
+        place, CopyFilter(), limit=most, now=moment, asked_before=moment, until=until
+    )
+
+
+def test_what_is_due_is_an_even_share_and_all_that_is_overdue(kept: KeptCopies) -> None:
+    runner = FixityRunner(kept, sleep=lambda _: None)
+    whole = runner.due().whole
+    every_copy = copies(kept)
+    assert whole == sum(copy.size + 256 * 1024 for copy in every_copy)  # a hundred days old
+    at_home = FixityRunner(replace(kept, clock=now), sleep=lambda _: None)
+    assert whole // 81 <= at_home.due().whole <= whole // 81 + 2  # rounded up, each place
+    record = at_home.run(budget=Allowance(copies=1))
+    assert 1 <= record.asked <= 2  # each place looks at once

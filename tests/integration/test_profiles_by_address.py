@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from bagline.app import App
 from bagline.bagit.check import check_bag
 from bagline.errors import Unreachable
+from bagline.model.workitem import STATUS_SUCCESS
 from support.bags import BagBuilder, chunked, valid_bag
 from support.line import LineUnderTest
 from support.pages import Pages, page, serving
+from support.restoring import contents
 from support.two_ways import by_line, said
 
 
@@ -111,3 +114,30 @@ def test_the_line_tries_again_where_nobody_answers(line: LineUnderTest) -> None:
     line.services = replace(line.services, profile_at=nobody)
     with pytest.raises(Unreachable):
         by_line(line, naming("https://example.org/p.json").tar())
+
+
+@pytest.mark.parametrize("version", ["1.0", "0.95"])
+def test_what_came_in_by_it_comes_out_by_it(
+    line: LineUnderTest, tmp_path: Path, version: str
+) -> None:
+    """In 0.95 bag-info.txt has an older name, too."""
+    url = "https://example.org/p.json"
+    rules = {"Manifests-Allowed": ["sha512"], "Accept-BagIt-Version": [version]}
+    known = {url: a_profile(url, **rules)}
+    bag = naming(url).manifest("sha512").tag("bag-info.txt", "Contact-Name", "Zoë")
+    bag.payload("a.txt", b"a").payload("50% b.txt", b"").version(version)
+    bag.tag("package-info.txt", "Bagging-Date", "2020-01-01")
+    line.services = replace(line.services, profile_at=known.get)
+    line.app = App(line.settings, line.services)
+    (item,) = line.run(line.deposit("bag.tar", bag.tar()))
+    assert item.status == STATUS_SUCCESS, item.note
+    line.app.restoring("test.edu/bag").to_tar(tmp_path / "bag.tar")
+    tar = (tmp_path / "bag.tar").read_bytes()
+    report = check_bag(chunked(tar), len(tar), bag_name="bag", profile_at=known.get)
+    assert (report.problems, report.profile, report.manifests) == ([], url, ["sha512"])
+    found, wanted = contents(tar), bag.files()
+    told = found["package-info.txt"].decode().splitlines()
+    assert ("Original-Bagging-Date: 2020-01-01" in told) == (version == "0.95")
+    for path in wanted:
+        if path.startswith("data/"):
+            assert found[path] == wanted[path], path

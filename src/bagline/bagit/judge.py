@@ -23,7 +23,6 @@ from bagline.bagit.paths import (
     BAG_INFO,
     BAGIT_TXT,
     FETCH_TXT,
-    PACKAGE_INFO,
     Role,
     manifest_algorithm,
     role_of,
@@ -35,7 +34,7 @@ from bagline.bagit.profiles import (
     profile_identifier,
     profile_identifiers,
 )
-from bagline.bagit.tagfiles import VERSION_TAG, version_number
+from bagline.bagit.tagfiles import VERSION_TAG, info_names, version_number
 from bagline.model.ingest import SOURCE_MANIFEST, SOURCE_TAG_MANIFEST
 from bagline.problems import (
     ERROR,
@@ -291,11 +290,10 @@ def _payload(facts: BagFacts, profile: Profile, oxum_severity: str) -> Iterator[
             yield problems.DATA_NOT_EMPTY.about()
     elif not facts.payload_files:
         yield problems.NO_PAYLOAD.about()
-    info = BAG_INFO if version_number(facts.version) >= (0, 96) else PACKAGE_INFO
     oxums = [
         tag
         for tag in facts.tags
-        if tag.tag_file in (BAG_INFO, info) and tag.tag_name.lower() == "payload-oxum"
+        if tag.tag_file in info_names(facts.version) and tag.tag_name.lower() == "payload-oxum"
     ]
     if len(oxums) > 1:
         yield problems.OXUM_REPEATED.about(oxums[0].tag_file, count=len(oxums))

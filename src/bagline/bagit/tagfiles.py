@@ -9,10 +9,12 @@ from typing import NamedTuple
 from bagline import problems
 from bagline.bagit.encodings import UTF_8, effective_encoding, known_encoding, marked_encoding
 from bagline.bagit.paths import (
+    BAG_INFO,
     BAGIT_TXT,
     FETCH_TXT,
     JUDGED_TAG_FILES,
     MAIN_TAG_FILES,
+    PACKAGE_INFO,
     is_utf8,
 )
 from bagline.model.ingest import Tag
@@ -278,6 +280,11 @@ def version_number(version: str) -> tuple[int, int]:
     """`0.97` → (0, 97); (0, 0) of what is no version."""
     match = _VERSION.fullmatch(version)
     return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def info_names(version: str) -> tuple[str, ...]:
+    """The files in which a bag of that version tells of itself: before 0.96 one more."""
+    return (BAG_INFO,) if version_number(version) >= (0, 96) else (BAG_INFO, PACKAGE_INFO)
 
 
 def looks_like_tag_file(path: str, first_bytes: bytes) -> bool:

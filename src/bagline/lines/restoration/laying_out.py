@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bagline.bagit.paths import BAG_INFO
-from bagline.bagit.tagfiles import TAG_FILE_BYTES
+from collections.abc import Iterable
+
+from bagline.bagit.tagfiles import TAG_FILE_BYTES, info_names
 from bagline.bagit.writing import (
     Layout,
     ListDigest,
@@ -34,19 +35,19 @@ def laid_out(
     or bag-info.txt has no good copy, ListChanged where the passes do not see the same list."""
     files = size = 0
     seen = ListDigest()
-    info: KeptFile | None = None
+    infos: dict[str, KeptFile] = {}
+    names = info_names(form.version)
     for page in kept.pages_from(""):
         for file in page:
             seen.add(file)
         payload = [file for file in page if file.path.startswith("data/")]
         files += len(payload)
         size += sum(file.size for file in payload)
-        named = (f for f in page if f.path == BAG_INFO and isinstance(f, KeptFile))
-        info = next(named, info)
+        infos |= {f.path: f for f in page if f.path in names and isinstance(f, KeptFile)}
     tags = restored_tags(
         payload_bytes=size, payload_files=files, moment=made_at, software=our_agent()
     )
-    replaced, problems = _bag_info(info, form, copies, tags)
+    replaced, problems = _infos(infos.values(), form, copies, tags)
     _, _, name = kept.object.identifier.partition("/")
     layout = measure(RestoredBag(name, form, made_at, replaced), kept.pages_from)
     if layout.list_digest != seen.hexdigest():
@@ -54,20 +55,23 @@ def laid_out(
     return layout, problems
 
 
-def _bag_info(
-    info: KeptFile | None, form: BagForm, copies: HeldCopies, tags: dict[str, str]
+def _infos(
+    infos: Iterable[KeptFile], form: BagForm, copies: HeldCopies, tags: dict[str, str]
 ) -> tuple[dict[str, bytes], list[Problem]]:
-    """What stands for it, by its path. One that is too large or cannot be read stays as it is."""
-    if info is None:
-        return {}, []
-    if info.size > TAG_FILE_BYTES:
-        reason = f"it has {info.size:,} bytes, more than a tag file may"
-        return {}, [NOT_REWRITTEN.about(BAG_INFO, reason=reason)]
-    (data,) = copies.whole([info])
-    try:
-        return {BAG_INFO: rewritten(data, form.encoding, tags)}, []
-    except NotRewritable as reason:
-        return {}, [NOT_REWRITTEN.about(BAG_INFO, reason=str(reason))]
+    """What stands for each, by its path. One that is too large or cannot be read stays as it is."""
+    replaced: dict[str, bytes] = {}
+    problems = []
+    for info in infos:
+        if info.size > TAG_FILE_BYTES:
+            reason = f"it has {info.size:,} bytes, more than a tag file may"
+            problems.append(NOT_REWRITTEN.about(info.path, reason=reason))
+            continue
+        (data,) = copies.whole([info])
+        try:
+            replaced[info.path] = rewritten(data, form.encoding, tags)
+        except NotRewritable as unfit:
+            problems.append(NOT_REWRITTEN.about(info.path, reason=str(unfit)))
+    return replaced, problems
 
 
 def check_unchanged(kept: KeptObject, layout: Layout) -> None:

@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from bagline.app import App
+from bagline.config import load_settings
 from bagline.embedded import Engines, stop_engines
-from bagline.errors import Refused
+from bagline.errors import BaglineError, Refused
+from bagline.wiring import open_registry
+from support.bags import BagBuilder
 from support.commands import Bagline, until
 from support.deposits import INSTITUTIONS, PRESERVATION, Depositors, twenty_bags
 from support.hands import Hands
 from support.havoc import LEASE_SECONDS, Havoc
 from support.judge import Judge, Picture, differences
+from support.restoring import contents, verdict
 
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "0"))
 SEED = int(os.environ.get("CHAOS_SEED") or 2)
@@ -150,6 +156,96 @@ def one_round(bagline: Bagline, seed: int, undisturbed: Picture) -> None:
             assert down.returncode == 0, down.stderr
         finally:
             print("\n".join(havoc.played))
+
+
+# -- and out again
+
+
+ASKED_EVERY = 3
+"""Faults between two requests."""
+LARGE = bytes(range(256)) * 4096 * 12
+
+
+def preserved_bags(bagline: Bagline, folder: Path) -> dict[str, BagBuilder]:
+    """By the identifiers of their objects."""
+    made = {
+        name: BagBuilder(name)
+        .payload("letter.txt", name.encode())
+        .payload("large.bin", LARGE + name.encode())
+        .payload("more.bin", LARGE[number:])
+        for number, name in enumerate(("diary", "maps", "scores"))
+    }
+    paths = [bag.write(folder / f"{name}.tar") for name, bag in made.items()]
+    ended = bagline.run("ingest", *paths, "--institution", INSTITUTIONS[0])
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return {f"{INSTITUTIONS[0]}/{name}": bag for name, bag in made.items()}
+
+
+def asked(bagline: Bagline, identifier: str) -> int:
+    """The id of a request for it; 0 where it cannot be made just now."""
+    settings = load_settings(data_dir=bagline.data_dir)
+    with suppress(BaglineError), App.open_running(settings) as app:
+        return app.ask_for_restoration(identifier).id if app is not None else 0
+    return 0
+
+
+def test_sixty_faults_change_nothing_of_what_comes_out(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    with a_house(tmp_path / "out") as bagline:
+        bags = preserved_bags(bagline, tmp_path)
+        hands, requests = Hands(bagline.data_dir), set[int]()
+        with Havoc(bagline, chance, *UP) as havoc:
+            try:
+                until(hands.answers, "the engines to answer")
+                for number, card in enumerate(havoc.deck()):
+                    if number % ASKED_EVERY == 0:
+                        requests.add(asked(bagline, chance.choice(list(bags))))
+                    time.sleep(chance.uniform(*BETWEEN_SECONDS))
+                    havoc.play(card)
+                requests.discard(0)
+                until(lambda: _are_done(bagline, requests), "the ends", seconds=QUIET_SECONDS)
+                _assert_out(bagline, hands, bags, requests)
+                assert bagline.run("down").returncode == 0
+            finally:
+                print("\n".join(havoc.played))
+
+
+def _are_done(bagline: Bagline, requests: set[int]) -> bool:
+    with open_registry(load_settings(data_dir=bagline.data_dir)) as registry:
+        items = [registry.work_item(number) for number in requests]
+    return all(item is not None and item.is_completed for item in items)
+
+
+def _assert_out(
+    bagline: Bagline, hands: Hands, bags: dict[str, BagBuilder], requests: set[int]
+) -> None:
+    assert len(requests) >= 6
+    with App.open_running(load_settings(data_dir=bagline.data_dir)) as app:
+        assert app is not None
+        registry, objects = app.services.registry, app.services.objects
+        items = [registry.work_item(number) for number in sorted(requests)]
+        assert {item.status for item in items if item} == {"Success"}, items
+        depositor = registry.institution(INSTITUTIONS[0])
+        assert depositor is not None
+        for identifier in {item.object_identifier for item in items if item}:
+            tar = objects.read(depositor.restore_bucket, f"{identifier}.tar")
+            assert verdict(tar, bags[identifier].name, "aptrust").problems == []
+            found = contents(tar)
+            for path, data in bags[identifier].files().items():
+                if path.startswith("data/"):
+                    assert found[path] == data, (identifier, path)
+        assert objects.abort_uploads(depositor.restore_bucket, "") == 0
+
+    def is_clean() -> bool:
+        return not any(app_keys(hands, number) for number in requests)
+
+    until(is_clean, "no record of a request to be left", seconds=30)
+    assert list(hands.log_lines(*OUR_FAULTS)) == []
+
+
+def app_keys(hands: Hands, number: int) -> list[str]:
+    keys = (key.decode() for key in hands.redis().scan_iter())
+    return [key for key in keys if re.search(rf"(^|[^0-9]){number}($|[^0-9])", key)]
 
 
 # -- the judge itself

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 from msgspec import structs
 
+from bagline.errors import Unreachable
 from bagline.lines.fixity.kept_copies import KeptCopies
 from bagline.lines.fixity.running import Allowance, FixityRunner, earlier, later
 from bagline.model.copy_checks import MISSING, PROVEN, WRONG, FixityRun, KeptCopy
 from bagline.model.times import NEVER, Timestamp, is_set, now
 from bagline.model.workitem import STAGE_STORE, STATUS_STARTED, STATUS_SUCCESS, WorkItem
-from bagline.services.objects.base import Body, Target
+from bagline.services.objects.base import Body, Check, Objects, Target
 from bagline.services.registry.copy_book import CopyFilter
 from support.bags import BagBuilder
 from support.line import LineUnderTest
@@ -176,6 +178,38 @@ def test_an_object_in_the_middle_of_a_reingest_is_left_alone(
     hour = replace(kept, clock=lambda: later(kept.clock(), timedelta(hours=1)))
     assert run(hour).repaired == 1
     assert kept.services.objects.read(newer.bucket, newer.uuid) == SMALL
+
+
+def test_a_store_that_is_away_makes_no_bad_copy(kept: KeptCopies) -> None:
+    """For an hour, or for one place alone: what it holds waits, and is asked again."""
+    away = Away(kept.services.objects)
+    waited: list[float] = []
+    services = replace(kept.services, objects=cast("Objects", away))
+    runner = FixityRunner(replace(kept, services=services), sleep=waited.append)
+    away.silent = copies(kept)[0].bucket
+    record = runner.run()
+    others = [copy for copy in copies(kept) if copy.bucket != away.silent]
+    assert (record.proven, record.bad) == (len(others), 0)
+    assert len(waited) == 3
+    assert kept.book.bad() == []
+    away.silent = ""
+    assert runner.run().proven == len(copies(kept)) - len(others)
+
+
+class Away:
+    """A real store, of which one bucket does not answer."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self.silent = ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._objects, name)
+
+    def verify_many(self, bucket: str, checks: Sequence[Check]) -> list[Any]:
+        if bucket == self.silent:
+            raise Unreachable("nobody answers")
+        return list(self._objects.verify_many(bucket, checks))
 
 
 def test_two_runs_never_take_one_copy(kept: KeptCopies) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bagline.errors import BaglineError, Gone, ProofFailed, Replaced, Unreadable
+from bagline.errors import (
+    BaglineError,
+    Gone,
+    ProofFailed,
+    Refused,
+    Replaced,
+    Unreachable,
+    Unreadable,
+)
 from bagline.lines.fixity.copy_checking import CopyChecker
 from bagline.lines.fixity.kept_copies import KeptCopies
 from bagline.model.copy_checks import BAD, PROVEN, CopyCheck, KeptCopy
@@ -40,6 +48,9 @@ class CopyRepair:
             return found, _event(found, "")
         self._check_idle(copy)
         told = [f"{copy.url}: {found.detail}"]
+        if "sha256" not in copy.digests:
+            raise Unrepairable(f"the Registry has no SHA-256 of {copy.identifier} to prove it by")
+        passing: BaglineError | None = None
         for other in self._others(copy):
             source = self.kept.target_of(other)
             if source is None:
@@ -50,11 +61,14 @@ class CopyRepair:
             except (Gone, Replaced, ProofFailed, Unreadable) as bad:
                 told.append(f"{other.url}: {bad}")
                 continue
+            except (Unreachable, Refused) as silent:  # another copy may be had
+                passing = silent
+                continue
             again = self.checker.again(target, copy)
             if again.outcome != PROVEN:
                 raise Unreadable(f"{copy.url} was stored anew from {other.url}, and {again.detail}")
             return again, _event(again, other.url)
-        raise Unrepairable("; ".join(told))
+        raise passing or Unrepairable("; ".join(told))
 
     def _check_idle(self, copy: KeptCopy) -> None:
         why = self.kept.why_left_alone(copy)

@@ -70,7 +70,8 @@ class Allowance:
 class FixityRunner:
     kept: KeptCopies
     stop: threading.Event = field(default_factory=threading.Event)
-    sleep: Callable[[float], object] = time.sleep
+    sleep: Callable[[float], object] | None = None
+    """None: until it is to stop, if that is sooner."""
     _whole: dict[str, int] = field(default_factory=dict)
     _counted_at: Timestamp = NEVER
 
@@ -186,7 +187,7 @@ class _Work:
                 log.warning("fixity_store_silent", place=name, reason=str(fault))
                 if silences >= MOST_SILENCES:
                     return
-                self.runner.sleep(SILENT_SECONDS)
+                self._wait(SILENT_SECONDS)
             else:
                 silences = 0
 
@@ -289,7 +290,10 @@ class _Work:
             with self.lock:
                 ahead = self.record.bytes / rate - (time.monotonic() - self.began)
             if ahead > 0:
-                self.runner.sleep(ahead)
+                self._wait(ahead)
+
+    def _wait(self, seconds: float) -> None:
+        (self.runner.sleep or self.runner.stop.wait)(seconds)
 
 
 def fixity_event(check: CopyCheck, *, is_older: bool = False) -> PremisEvent:

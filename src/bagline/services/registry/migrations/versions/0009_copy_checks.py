@@ -21,7 +21,9 @@ def upgrade() -> None:
     ):
         op.add_column("storage_records", column)
     # A key is a UUID: 36 characters after the last slash.
-    op.execute("UPDATE storage_records SET place = substr(url, 1, length(url) - 37)")
+    op.execute(
+        "UPDATE storage_records SET place = substr(url, 1, length(url) - 37) WHERE length(url) > 37"
+    )
     op.create_index(
         op.f("ix_storage_records_place_proven_at"), "storage_records", ["place", "proven_at"]
     )

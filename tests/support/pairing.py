@@ -14,6 +14,7 @@ from typing import Any
 
 import boto3
 import botocore.config
+import pytest
 import valkey
 
 from bagline.app import App
@@ -214,7 +215,9 @@ def mixed_line(engines: EngineAddresses, folder: Path) -> Iterator[MixedLine]:
         secret_key=Secret(engines.s3_secret_key),
         allow_http=True,
     )
-    server = RegistryServer(folder / "registry")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAGLINE_REDIS_URL", redis_url)  # where it publishes what is asked for
+        server = RegistryServer(folder / "registry")
     admin_key = server.add_user()
     server.start()
     with ExitStack() as stack:

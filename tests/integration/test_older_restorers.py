@@ -8,7 +8,6 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,13 +56,16 @@ STEPS = frozenset(
 LETTERS, REPORT = "test.edu/letters", "test.edu/report"
 FROZEN, LOST = "test.edu/frozen", "test.edu/lost"
 FILE = "data/deep/er/b c.json"
+SOFTWARE = "Bagging-Software"
 TOPICS = {"Restore Object": "restore_object", "Restore File": "restore_file"}
 
 
 def bags() -> dict[str, BagBuilder]:
     letters = BagBuilder("letters").manifest("md5", "sha256").tag_manifest("md5", "sha256")
     letters.payload("a.txt", b"abc\n").payload("deep/er/b c.json", b'{"a": 1}\n').payload("e", b"")
-    letters.tag("bag-info.txt", "Bagging-Date", "2020-02-02").tag_file("custom/n.txt", b"N: v\n")
+    for name, value in (("Bagging-Date", "2020-02-02"), ("Bag-Size", "1 KB"), (SOFTWARE, "Bagger")):
+        letters.tag("bag-info.txt", name, value)
+    letters.tag_file("custom/n.txt", b"N: v\n")
     report = BagBuilder("report", profile="btr").payload("large.bin", bytes(range(256)) * 9000)
     report.tag("bag-info.txt", "BagIt-Profile-Identifier", BTR)
     frozen = BagBuilder("frozen").manifest("md5", "sha256").tag_manifest("md5", "sha256")
@@ -188,7 +190,7 @@ def handed_out(mixed: MixedLine, identifier: str, file: str) -> Any:
     wanted = bags()[name].files()
     assert payload == {p: data for p, data in wanted.items() if p.startswith("data/")}
     tags = files["bag-info.txt"].decode().splitlines()
-    own = ("Bagging-Date", "Bagging-Software")  # when, and by whom
+    own = ("Bagging-Date", SOFTWARE)  # when, and by whom
     return {
         "payload": payload,
         "modified": modified(tar),

@@ -1,5 +1,5 @@
-"""The older line's restorers, of bags, of files and from Glacier, and the requests that its Registry
-makes for them (contract J1 to J3, J5).
+"""The older line's restorers, of bags, of files and from Glacier, and the requests that its
+Registry makes for them (contract J1 to J3, J5).
 
 Two of their slips are not played, for a test could only say that they are wrong: bytes under the
 final key although a digest differed, and a failed upload that counts as a success.

@@ -81,15 +81,15 @@ def request(line: LineUnderTest, identifier: str, path: str = "") -> WorkItem:
 
 
 def theirs_asks(mixed: MixedLine, identifier: str, path: str = "") -> WorkItem:
-    return mixed.line.item(init_restore(mixed.world, identifier, path, user=ADMIN))
+    return mixed.line.item(init_restore(mixed.admin, identifier, path, user=ADMIN))
 
 
 def ours_asks(mixed: MixedLine, identifier: str, path: str = "") -> WorkItem:
     """By the Registry's API, which publishes it."""
     kind, name = ("files", f"{identifier}/{path}") if path else ("objects", identifier)
-    found = mixed.world.registry.shown(kind, name)
+    found = mixed.admin.shown(kind, name)
     assert found is not None
-    made = mixed.world.registry.ask("POST", f"{kind}/init_restore/{found['id']}")
+    made = mixed.admin.ask("POST", f"{kind}/init_restore/{found['id']}")
     return mixed.line.item(made["id"])
 
 
@@ -302,20 +302,25 @@ def through(mixed: MixedLine, glacier: Glacier) -> Iterator[None]:
         objects.close()
 
 
-def test_what_waits_unqueued_is_published_by_either(mixed: MixedLine) -> None:
+def test_what_waits_unqueued_is_published_by_either(
+    mixed: MixedLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it waits behind as many as one look takes."""
+    monkeypatch.setattr("bagline.standin.queueing.AT_ONCE", 1)
     line = mixed.line
     item = request(line, LETTERS)
     assert queue_requests(mixed.world, end_to_end=False) == []
     assert queue_requests(mixed.world, end_to_end=True) == [item.id]
     mixed.deliver()
-    other = request(line, REPORT)
+    other, newer = request(line, REPORT), ours_asks(mixed, REPORT, "data/large.bin")
+    assert (newer.action, is_set(newer.queued_at)) == ("Restore File", True)
     registry, queue = line.services.registry, line.services.queue
     assert RequestQueuer(registry, queue, is_end_to_end=False).look() == 0
     assert RequestQueuer(registry, queue, is_end_to_end=True).look() == 1
     assert queue_requests(mixed.world, end_to_end=True) == []
     assert RequestQueuer(registry, queue, is_end_to_end=True).look() == 0
     with line.working(only=OUR_RESTORERS):
-        for asked in (item, other):
+        for asked in (item, other, newer):
             ended = line.until_ended(asked.id)
             assert (ended.status, is_set(ended.queued_at)) == ("Success", True), ended.note
 

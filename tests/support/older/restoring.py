@@ -19,7 +19,7 @@ from typing import Any
 
 import botocore.exceptions
 
-from support.older.wire import ZERO_TIME, Document, Place, is_listing, now
+from support.older.wire import ZERO_TIME, Document, Place, RegistryClient, is_listing, now
 from support.older.world import FINISHED, Fatal, Transient, World
 
 OBJECT, FILE, THAW = "Restore Object", "Restore File", "Glacier Restore"
@@ -52,13 +52,13 @@ VIEWED = ("generic_file_identifier", "object_identifier", "storage_option")
 """What their Registry shows of an item's file and object by their ids, and keeps no column for."""
 
 
-def init_restore(world: World, identifier: str, path: str = "", *, user: str) -> int:
+def init_restore(registry: RegistryClient, identifier: str, path: str = "", *, user: str) -> int:
     """The id of the item that their Registry makes of a request, of the last ingest that recorded
     the object. It is not yet published."""
-    whole = world.registry.shown("objects", identifier)
+    whole = registry.shown("objects", identifier)
     assert whole is not None
-    file = world.registry.shown("files", f"{identifier}/{path}") if path else None
-    ingested, *_ = world.registry.listed(
+    file = registry.shown("files", f"{identifier}/{path}") if path else None
+    ingested, *_ = registry.listed(
         "items",
         action="Ingest",
         institution_id=whole["institution_id"],
@@ -86,7 +86,7 @@ def init_restore(world: World, identifier: str, path: str = "", *, user: str) ->
         "node": "",
         "pid": 0,
     }
-    made = world.registry.ask("POST", f"items/create/{item['institution_id']}", _columns(item))
+    made = registry.ask("POST", f"items/create/{item['institution_id']}", _columns(item))
     return int(made["id"])
 
 

@@ -194,6 +194,7 @@ def test_work_items_are_filtered_newest_first(registry: Registry, institution: I
                 "b.tar" if second else "other.tar",
                 date_processed=Timestamp(f"2026-01-01T00:00:0{second}Z"),
                 retry=second != 2,
+                queued_at=MOMENT if second == 1 else NEVER,
             )
         )
     found = registry.work_items(WorkItemFilter(name="b.tar", statuses=[STATUS_PENDING]))
@@ -202,6 +203,9 @@ def test_work_items_are_filtered_newest_first(registry: Registry, institution: I
         "2026-01-01T00:00:01Z",
     ]
     assert len(registry.work_items(WorkItemFilter(retry=True))) == 2
+    for is_queued, moments in ((True, [MOMENT]), (False, [NEVER, NEVER])):
+        found = registry.work_items(WorkItemFilter(is_queued=is_queued))
+        assert [item.queued_at for item in found] == moments
     assert len(registry.work_items(WorkItemFilter(), limit=1)) == 1
 
 

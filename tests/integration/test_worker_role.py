@@ -168,6 +168,30 @@ def test_an_older_workers_put_loses_nothing_that_it_does_not_send(house: House) 
     assert (status, saved["generic_file_id"]) == (200, house.file.id)
 
 
+@pytest.mark.parametrize("who", ["worker", "admin"])
+def test_ids_alone_name_what_an_item_is_about(house: House, who: str) -> None:
+    """As the older workers make the item that follows a thaw, and save it."""
+    asker = getattr(house, who)
+    thaw = a_deletion(house, action="Glacier Restore", inst_approver="")
+    document = msgspec.to_builtins(thaw) | {"id": 0, "action": "Restore File"}
+    viewed = ("generic_file_identifier", "object_identifier", "storage_option")
+    for name in viewed:
+        document.pop(name)
+    document["generic_file_id"] = house.file.id
+    status, made = asker.ask("POST", f"items/create/{house.ours.id}", document)
+    assert status == 201, made
+    named = {name: made[name] for name in viewed}
+    assert named == {
+        "generic_file_identifier": house.file.identifier,
+        "object_identifier": house.object.identifier,
+        "storage_option": house.object.storage_option,
+    }
+    document |= {"id": made["id"], "generic_file_id": 0}
+    status, saved = asker.ask("PUT", f"items/update/{made['id']}", document)
+    assert (status, saved["generic_file_id"]) == (200, house.file.id)
+    assert {name: saved[name] for name in viewed} == named
+
+
 def test_a_worker_restores_what_was_thawed_and_deletes_what_was_approved(
     house: House, worker: HttpRegistry
 ) -> None:

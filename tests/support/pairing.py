@@ -14,6 +14,7 @@ from typing import Any
 
 import boto3
 import botocore.config
+import pytest
 import valkey
 
 from bagline.app import App
@@ -35,7 +36,7 @@ from support.older import STAGES
 from support.older.registry import OlderRegistry, older_registry
 from support.older.wire import Document, Place, RegistryClient
 from support.older.world import FINISHED, World, handle
-from support.registry import ADMIN, RegistryServer
+from support.registry import ADMIN, WORKERS, RegistryServer
 
 TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d[.\dZ+:-]*")
 LINE = re.compile(r"mixed-\d+")
@@ -58,15 +59,16 @@ class Trail:
 
 
 class MixedLine:
-    """`line`: Bagline's part, and hands. `registry` counts what was asked."""
+    """`line`: Bagline's part, and hands. `registry` counts what was asked; `admin` asks it as an
+    administrator does."""
 
     def __init__(
-        self, line: LineUnderTest, world: World, registry: OlderRegistry, redis: valkey.Valkey
+        self, line: LineUnderTest, world: World, registry: OlderRegistry, admin: RegistryClient
     ) -> None:
         self.line = line
         self.registry = registry
+        self.admin = admin
         self.world = world
-        self._redis = redis
         self._published: list[tuple[str, int]] = []
         world.publish = lambda topic, number: self._published.append((topic, number))
 
@@ -130,7 +132,7 @@ class MixedLine:
 
     # -- what there is
     def _working_state(self, item_id: int) -> Document:
-        raw = self._redis.hgetall(str(item_id))
+        raw = self.world.redis.hgetall(str(item_id))
         records = {
             name.decode("utf-8", "replace"): json.loads(value)
             for name, value in raw.items()
@@ -214,8 +216,11 @@ def mixed_line(engines: EngineAddresses, folder: Path) -> Iterator[MixedLine]:
         secret_key=Secret(engines.s3_secret_key),
         allow_http=True,
     )
-    server = RegistryServer(folder / "registry")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAGLINE_REDIS_URL", redis_url)  # where it publishes what is asked for
+        server = RegistryServer(folder / "registry")
     admin_key = server.add_user()
+    workers_key = server.add_user(WORKERS, "worker")
     server.start()
     with ExitStack() as stack:
         stack.callback(server.stop)
@@ -245,13 +250,13 @@ def mixed_line(engines: EngineAddresses, folder: Path) -> Iterator[MixedLine]:
         world = World(
             redis=valkey.Valkey.from_url(redis_url),
             s3=bare_s3(settings.s3),
-            registry=RegistryClient(older.url, ADMIN, admin_key),
+            registry=RegistryClient(older.url, WORKERS, workers_key),
             staging=settings.buckets.staging,
             places=places_of(settings),
             publish=lambda _topic, _number: None,
         )
         line = LineUnderTest(App(settings, services), institution)
-        yield MixedLine(line, world, older, world.redis)
+        yield MixedLine(line, world, older, RegistryClient(older.url, ADMIN, admin_key))
 
 
 def _options(name: str) -> tuple[StorageOption, ...]:

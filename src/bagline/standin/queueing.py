@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 from msgspec import structs
 
-from bagline.model.times import Clock, is_set, now
+from bagline.model.times import Clock, now
 from bagline.model.workitem import STATUS_PENDING, TOPICS_AFTER_INGEST
 from bagline.services.queue.base import Queue
 from bagline.services.registry.base import Registry, WorkItemFilter
@@ -40,9 +40,11 @@ class RequestQueuer:
             return 0
         published = 0
         for action, topic in TOPICS_AFTER_INGEST.items():
-            wanted = WorkItemFilter(action=action, statuses=[STATUS_PENDING], retry=True)
+            wanted = WorkItemFilter(
+                action=action, statuses=[STATUS_PENDING], retry=True, is_queued=False
+            )
             for item in self.registry.work_items(wanted, limit=AT_ONCE):
-                if item.node or is_set(item.queued_at):
+                if item.node:
                     continue
                 self.queue.publish(topic, item.id)
                 moment = self.clock()

@@ -1,4 +1,5 @@
-"""The older line's restorers, of bags, of files and from Glacier (contract J1, J2).
+"""The older line's restorers, of bags, of files and from Glacier, and the requests that its
+Registry makes for them (contract J1 to J3, J5).
 
 Two of their slips are not played, for a test could only say that they are wrong: bytes under the
 final key although a digest differed, and a failed upload that counts as a success.
@@ -18,7 +19,7 @@ from typing import Any
 
 import botocore.exceptions
 
-from support.older.wire import Document, Place, is_listing
+from support.older.wire import ZERO_TIME, Document, Place, RegistryClient, is_listing, now
 from support.older.world import FINISHED, Fatal, Transient, World
 
 OBJECT, FILE, THAW = "Restore Object", "Restore File", "Glacier Restore"
@@ -46,6 +47,56 @@ COPIED = (
     "size",
     "user",
 )
+"""What the item after a thaw has of the one before it: the file's id, and not its identifier."""
+VIEWED = ("generic_file_identifier", "object_identifier", "storage_option")
+"""What their Registry shows of an item's file and object by their ids, and keeps no column for."""
+
+
+def init_restore(registry: RegistryClient, identifier: str, path: str = "", *, user: str) -> int:
+    """The id of the item that their Registry makes of a request, of the last ingest that recorded
+    the object. It is not yet published."""
+    whole = registry.shown("objects", identifier)
+    assert whole is not None
+    file = registry.shown("files", f"{identifier}/{path}") if path else None
+    ingested, *_ = registry.listed(
+        "items",
+        action="Ingest",
+        institution_id=whole["institution_id"],
+        name=f"{whole['bag_name']}.tar",
+        sort="date_processed__desc",
+        stage__in=["Record", "Cleanup"],
+        status="Success",
+    )
+    action = FILE if file else OBJECT
+    item = ingested | {
+        "id": 0,
+        "action": THAW if whole["storage_option"].startswith("Glacier") else action,
+        "stage": "Requested",
+        "status": "Pending",
+        "retry": True,
+        "note": "Not started",
+        "outcome": "Not started",
+        "user": user,
+        "intellectual_object_id": whole["id"],
+        "generic_file_id": file["id"] if file else 0,
+        "size": (file or whole)["size"],
+        "date_processed": now(),
+        "queued_at": None,
+        "stage_started_at": None,
+        "node": "",
+        "pid": 0,
+    }
+    made = registry.ask("POST", f"items/create/{item['institution_id']}", _columns(item))
+    return int(made["id"])
+
+
+def _columns(item: Document) -> Document:
+    return {name: value for name, value in item.items() if name not in VIEWED}
+
+
+def _save(world: World, item: Document) -> None:
+    world.registry.ask("PUT", f"items/update/{item['id']}", _columns(item))
+
 
 Restore = Callable[[World, Document, Document], Document]
 """(world, item, object) → what the item is saved with at its end."""
@@ -68,7 +119,7 @@ def handle_restoration(world: World, topic: str, item_id: int) -> str:
         return "again"  # untouched: it stays Pending
     begun = {"node": socket.gethostname(), "pid": os.getpid(), "status": "Started"}
     begun["note"] = f"Item has started stage {topic}"
-    world.registry.ask("PUT", f"items/update/{item_id}", item | begun)
+    _save(world, item | begun)
     try:
         ended = restore(world, item, whole)
         outcome = "done"
@@ -80,7 +131,7 @@ def handle_restoration(world: World, topic: str, item_id: int) -> str:
         outcome = "failed"
     current = world.registry.shown("items", item_id)
     assert current is not None
-    world.registry.ask("PUT", f"items/update/{item_id}", current | ended | {"node": "", "pid": 0})
+    _save(world, current | ended | {"node": "", "pid": 0})
     return outcome
 
 
@@ -126,7 +177,6 @@ def restore_from_glacier(world: World, item: Document, whole: Document) -> Docum
         "retry": True,
         "note": MOVED,
         "outcome": MOVED,
-        "generic_file_identifier": item["generic_file_identifier"],
     }
     made = world.registry.ask("POST", f"items/create/{item['institution_id']}", following)
     world.publish("restore_file" if of_file else "restore_object", made["id"])
@@ -157,11 +207,10 @@ def queue_requests(world: World, *, end_to_end: bool) -> list[int]:
         action__in=list(topics),
         per_page=PAGE,
     )
-    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = now()
     for item in waiting:
         world.publish(topics[item["action"]], item["id"])
-        changed = item | {"date_processed": moment, "queued_at": moment}
-        world.registry.ask("PUT", f"items/update/{item['id']}", changed)
+        _save(world, item | {"date_processed": moment, "queued_at": moment})
     return [item["id"] for item in waiting]
 
 
@@ -192,7 +241,7 @@ def tar_of(world: World, whole: Document) -> bytes:
     lines: dict[str, list[str]] = {}
     seen: set[str] = set()
     held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(fileobj=held, mode="w", format=tarfile.PAX_FORMAT) as tar:
 
         def add(path: str, data: bytes, moment: float) -> None:
             parent = f"{bag}/{path}".rpartition("/")[0]
@@ -202,7 +251,7 @@ def tar_of(world: World, whole: Document) -> bytes:
                 entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, 0o755, int(time.time())
                 tar.addfile(entry)
             entry = tarfile.TarInfo(f"{bag}/{path}")
-            entry.size, entry.mode, entry.mtime = len(data), 0o755, int(moment)
+            entry.size, entry.mode, entry.mtime = len(data), 0o755, moment
             tar.addfile(entry, io.BytesIO(data))
             for algorithm in algorithms:
                 kind = "manifest" if path.startswith("data") else "tagmanifest"
@@ -218,7 +267,7 @@ def tar_of(world: World, whole: Document) -> bytes:
                 data = _rewritten(data, whole)
             else:
                 _check(file, data, algorithms)
-            add(path, data, time.time())
+            add(path, data, _modified(file))
         for kind in ("manifest", "tagmanifest"):
             for algorithm in algorithms:
                 name = f"{kind}-{algorithm}.txt"
@@ -249,6 +298,12 @@ def _files(world: World, whole: Document) -> Iterator[Document]:
             assert not is_listing(file["identifier"].removeprefix(f"{whole['identifier']}/"))
             yield file
         page += 1
+
+
+def _modified(file: Document) -> float:
+    if file["mtime"] == ZERO_TIME:
+        return time.time()
+    return datetime.fromisoformat(file["mtime"].replace("Z", "+00:00")).timestamp()
 
 
 def _check(file: Document, data: bytes, algorithms: tuple[str, ...]) -> None:

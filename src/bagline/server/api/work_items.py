@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from bagline.model.registry import Institution
@@ -53,7 +54,9 @@ ABOUT = (
 )  # fmt: skip
 """What a worker leaves as it is in an item."""
 READ_ONLY = ("generic_file_id", "generic_file_identifier")
-"""Fields that older workers do not send back: nothing is said of them, not that they are empty."""
+VIEWED = (*READ_ONLY, "object_identifier", "storage_option")
+"""What an item is about. Older workers do not send all of it back: nothing is said of such a field,
+not that it is empty."""
 MOST_DIGITS = 18
 BAG_NAME_BYTES = 1_024
 """As S3 has it for keys."""
@@ -84,6 +87,7 @@ def create_item(asked: Asked) -> WorkItem:
     """Add a work item."""
     item = asked.new(WorkItem)
     must_be_of(asked.institution, item)
+    _name_by_ids(asked, item)
     _check(item)
     if asked.user.is_worker:
         _check_workers_item(asked, item)
@@ -107,6 +111,9 @@ def update_item(asked: Asked) -> WorkItem:
     stored = asked.catalogue.item(item.id)
     if item.institution_id != stored.institution_id:
         raise BadRequest("institution_id must stay what it is")
+    for name in VIEWED:
+        setattr(item, name, getattr(item, name) or getattr(stored, name))
+    _name_by_ids(asked, item)
     _check(item, stored)
     _check_changes(asked, stored, item)
     statuses = [word.strip() for word in asked.headers.get(UNLESS_STATUS, "").split(",")]
@@ -151,6 +158,19 @@ def save_report(asked: Asked) -> dict[str, Any]:
     return report
 
 
+def _name_by_ids(asked: Asked, item: WorkItem) -> None:
+    """Fill in what an item's ids say of its file and its object, where only they were sent."""
+    if item.generic_file_id and not item.generic_file_identifier:
+        with suppress(Missing):
+            file = asked.catalogue.file(item.generic_file_id, item.institution_id)
+            item.generic_file_identifier = file.identifier
+    if item.intellectual_object_id and not item.object_identifier:
+        found = asked.catalogue.bare_object(item.intellectual_object_id)
+        if found is not None and found.institution_id == item.institution_id:
+            item.object_identifier = found.identifier
+            item.storage_option = item.storage_option or found.storage_option
+
+
 def _check(item: WorkItem, stored: WorkItem | None = None) -> None:
     """What every item must be. A stored ETag is not judged anew: an object that was moved here may
     have none. Raises BadRequest."""
@@ -183,9 +203,6 @@ def _followed(asked: Asked, item: WorkItem) -> int:
 def _check_changes(asked: Asked, stored: WorkItem, item: WorkItem) -> None:
     """What stays as it is stored is not judged anew. Raises BadRequest or Denied."""
     if asked.user.is_worker:
-        for name in READ_ONLY:
-            if not getattr(item, name):
-                setattr(item, name, getattr(stored, name))
         changed = [n for n in (*ABOUT, *READ_ONLY) if getattr(item, n) != getattr(stored, n)]
         if changed:
             raise Denied(f"a worker may not change {', '.join(changed)} of an item")

@@ -45,6 +45,8 @@ class WorkItemFilter:
     statuses: Sequence[str] | None = None
     stage: str | None = None
     retry: bool | None = None
+    is_queued: bool | None = None
+    """Whether it was published when it was made, and says so (`queued_at`)."""
 
 
 OF_ONE_BAG = 1_000

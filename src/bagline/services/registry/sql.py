@@ -98,6 +98,9 @@ class SqlRegistry(Registry):
                 query = query.where(column == value)
         if wanted.statuses is not None:
             query = query.where(columns.status.in_(list(wanted.statuses)))
+        if wanted.is_queued is not None:
+            unqueued = columns.queued_at.is_(None)
+            query = query.where(~unqueued if wanted.is_queued else unqueued)
         query = query.order_by(columns.date_processed.desc(), columns.id.desc()).limit(limit)
         with self._database.reading() as connection:
             return [record_of(row, WorkItem) for row in connection.execute(query)]

@@ -40,6 +40,7 @@ class HttpItems(HttpRows, Registry):
         return self._shown("items", str(item_id), WorkItem)
 
     def work_items(self, wanted: WorkItemFilter, *, limit: int = 1000) -> list[WorkItem]:
+        is_unqueued = None if wanted.is_queued is None else not wanted.is_queued
         same = [
             (name, str(value).lower() if isinstance(value, bool) else str(value))
             for name, value in (
@@ -49,6 +50,7 @@ class HttpItems(HttpRows, Registry):
                 ("action", wanted.action),
                 ("stage", wanted.stage),
                 ("retry", wanted.retry),
+                ("queued_at__is_null", is_unqueued),
             )
             if value is not None
         ]

@@ -190,7 +190,7 @@ def test_a_store_that_is_away_makes_no_bad_copy(kept: KeptCopies) -> None:
     record = runner.run()
     others = [copy for copy in copies(kept) if copy.bucket != away.silent]
     assert (record.proven, record.bad) == (len(others), 0)
-    assert len(waited) == 3
+    assert len(waited) == 2  # then the place is left to the next run
     assert kept.book.bad() == []
     away.silent = ""
     assert runner.run().proven == len(copies(kept)) - len(others)

@@ -12,8 +12,6 @@ import pytest
 from bagline.embedded import EngineAddresses
 from bagline.lines.restoration.requesting import requested
 from bagline.model.registry import Institution
-from bagline.model.times import is_set
-from bagline.model.workitem import ACTION_INGEST
 from bagline.services.objects.base import Piece
 from bagline.standin.executables import AFTER_INGEST, AFTER_RESTORATION
 from support.bags import BagBuilder
@@ -134,8 +132,8 @@ def assert_restored(fleet: Fleet, deposits: Deposits) -> None:
     count = before + len(items)
     fleet.until(lambda: fleet.ended() == count, "the restorations", seconds=60)
     fleet.until(lambda: not fleet.left_over(), "nothing to be left over", seconds=30)
-    # A worker that has begun one at once is not written over.
-    assert any(is_set(item.queued_at) for item in fleet.items() if item.action != ACTION_INGEST)
+    queued = [e for e in fleet.members["apt_queue"].events() if e["event"] == "request_queued"]
+    assert sorted(event["item"] for event in queued) == sorted(item.id for item in items)
     for institution, bag in asked:
         name, files = f"{institution.identifier}/{bag.name}", bag.files()
         tar = services.objects.read(institution.restore_bucket, f"{name}.tar")

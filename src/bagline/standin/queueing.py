@@ -34,7 +34,8 @@ class RequestQueuer:
 
     def look(self) -> int:
         """Publish what waits; how many. An item is published before it is marked: a death between
-        publishes it twice, which its worker notices."""
+        publishes it twice, which its worker notices. One that a worker has begun meanwhile is not
+        written over, and stays unmarked."""
         if not self.is_end_to_end:
             log.info("nothing_queued", reason="only end-to-end tests need it: APT_E2E is not true")
             return 0

@@ -282,6 +282,16 @@ def test_an_object_that_was_deleted_is_no_empty_bag(line: LineUnderTest) -> None
     assert restored_tar(line, OBJECT) == BEFORE
 
 
+def test_an_item_that_names_a_file_and_asks_for_the_object_is_not_guessed_at(
+    line: LineUnderTest,
+) -> None:
+    item = ask(line, OBJECT)
+    save(line, item, generic_file_identifier=f"{OBJECT}/data/z.txt")
+    (ended,) = line.run(item)
+    assert ended.status == STATUS_SUSPENDED
+    assert "names the file" in ended.note
+
+
 def test_another_release_that_goes_on_begins_anew(
     line: LineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,7 @@ class _Work:
     lock: threading.Lock = field(default_factory=threading.Lock)
     spent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """By place."""
+    taken: int = 0
     began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -196,8 +197,9 @@ class _Work:
         limit = AT_ONCE
         with self.lock:
             if self.budget.copies:
-                limit = min(limit, self.budget.copies - self.record.asked)
-        return self.kept.book.take(
+                limit = min(limit, self.budget.copies - self.taken)
+            self.taken += limit
+        found = self.kept.book.take(
             name,
             self.wanted,
             limit=limit,
@@ -205,11 +207,14 @@ class _Work:
             asked_before=earlier(now, LOOKED_AGAIN),
             until=later(now, LEASE),
         )
+        with self.lock:
+            self.taken -= limit - len(found)
+        return found
 
     def _look(self, name: str, target: StorageTarget, copies: Sequence[KeptCopy]) -> None:
         left = list(copies)
         try:
-            while left and self._has_budget(name):
+            while left and self._left_of_budget(name) > 0:
                 some = _first(left, min(AT_ONCE_BYTES, self._left_of_budget(name)))
                 self._save(some, self.checker.look_at(target, some))
                 with self.lock:
@@ -280,7 +285,7 @@ class _Work:
 
     def _has_budget(self, name: str) -> bool:
         with self.lock:
-            if self.budget.copies and self.record.asked >= self.budget.copies:
+            if self.budget.copies and self.taken >= self.budget.copies:
                 return False
         return self._left_of_budget(name) > 0
 

@@ -83,6 +83,8 @@ class RestorationLine(ItemLine):
         if job.is_discard:
             job.object = found or job.object
             return None
+        if item.action == w.ACTION_RESTORE_OBJECT and item.is_of_file:
+            return Halt(f"it asks for an object and names the file {item.generic_file_identifier}")
         if found is None or found.state != STATE_ACTIVE:
             return Halt(f"the Registry has no active object {identifier}: nothing can be restored")
         if not institution.restore_bucket:

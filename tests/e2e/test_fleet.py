@@ -1,4 +1,4 @@
-"""A whole fleet: workers by their older executables, over NSQ, Redis, PostgreSQL and S3."""
+"""A whole fleet: nine workers by their older executables, over NSQ, Redis, PostgreSQL and S3."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ from pathlib import Path
 import pytest
 
 from bagline.embedded import EngineAddresses
-from bagline.lines.restoration.requesting import requested
 from bagline.model.registry import Institution
 from bagline.services.objects.base import Piece
-from bagline.standin.executables import AFTER_INGEST, AFTER_RESTORATION
 from support.bags import BagBuilder
 from support.fleet import STAGES, Fleet, fleet_running
 from support.line import is_kept
-from support.registry import ADMIN
-from support.restoring import contents, verdict
 from support.tools import Server
 
 pytestmark = [pytest.mark.engines, pytest.mark.long]
@@ -120,35 +116,6 @@ def assert_copies(fleet: Fleet, kept: dict[str, bytes]) -> None:
             assert body == kept[name], name
 
 
-def assert_restored(fleet: Fleet, deposits: Deposits) -> None:
-    """Requests that stand in the Registry, and that nobody published."""
-    services, asked = fleet.app.services, deposits.bags[: len(INSTITUTIONS)]
-    before = fleet.ended()
-    items = [
-        requested(services.registry, f"{institution.identifier}/{bag.name}", path, user=ADMIN)
-        for institution, bag in asked
-        for path in ("", "data/photo.tif")
-    ]
-    count = before + len(items)
-    fleet.until(lambda: fleet.ended() == count, "the restorations", seconds=60)
-    fleet.until(lambda: not fleet.left_over(), "nothing to be left over", seconds=30)
-    queued = [e for e in fleet.members["apt_queue"].events() if e["event"] == "request_queued"]
-    assert sorted(event["item"] for event in queued) == sorted(item.id for item in items)
-    for institution, bag in asked:
-        name, files = f"{institution.identifier}/{bag.name}", bag.files()
-        tar = services.objects.read(institution.restore_bucket, f"{name}.tar")
-        assert verdict(tar, bag.name, "aptrust").problems == []
-        assert payload_of(contents(tar)) == payload_of(files)
-        one = services.objects.read(institution.restore_bucket, f"{name}/data/photo.tif")
-        assert one == files["data/photo.tif"]
-    told = services.queue.depth([*AFTER_INGEST, *AFTER_RESTORATION])
-    assert [depth.due for depth in told] == [before, 0, len(items)]
-
-
-def payload_of(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {path: data for path, data in files.items() if path.startswith("data/")}
-
-
 def assert_all_leave(fleet: Fleet) -> None:
     """SIGTERM: every worker ends by itself, with nothing wrong."""
     for member in fleet.members.values():
@@ -159,14 +126,11 @@ def assert_all_leave(fleet: Fleet) -> None:
         assert not wrong, wrong[0]
 
 
-def test_fifty_bags_are_ingested_once_and_given_back(
-    engines: EngineAddresses, tmp_path: Path
-) -> None:
+def test_fifty_bags_are_ingested_once(engines: EngineAddresses, tmp_path: Path) -> None:
     with fleet_running(tmp_path, engines, INSTITUTIONS) as fleet:
         deposits = Deposits(fleet)
         deposits.put(BAGS)
         assert_all_ingested_once(fleet, deposits, seconds=200)
-        assert_restored(fleet, deposits)
         assert_all_leave(fleet)
 
 

@@ -28,12 +28,7 @@ from bagline.config import (
 from bagline.embedded import EngineAddresses
 from bagline.lines.ingest.line import INGEST_LINE
 from bagline.model.registry import Institution
-from bagline.model.workitem import (
-    STATUS_STARTED,
-    STATUS_SUCCESS,
-    TOPICS_AFTER_INGEST,
-    WorkItem,
-)
+from bagline.model.workitem import STATUS_STARTED, STATUS_SUCCESS, WorkItem
 from bagline.services.objects.base import Body, Target
 from bagline.services.registry.base import WorkItemFilter
 from bagline.standin.executables import EXECUTABLES
@@ -46,7 +41,7 @@ from support.redis import RedisServer
 from support.registry import ADMIN, WORKERS, RegistryServer
 from support.tools import Server
 
-TOPICS = [*(step.topic for step in INGEST_LINE), *TOPICS_AFTER_INGEST.values()]
+TOPICS = [step.topic for step in INGEST_LINE]
 STAGES = {
     executable: step
     for executable, name in EXECUTABLES.items()
@@ -54,7 +49,6 @@ STAGES = {
 }
 """The executable of each stage → its step."""
 READER = "ingest_bucket_reader"
-RESTORERS = ("apt_queue", "bag_restorer", "file_restorer", "glacier_restorer")
 RECONCILER = "reconciler"
 EXIT_SECONDS = 10.0
 LOG_TAIL = 1500
@@ -153,22 +147,14 @@ class Fleet:
         for bucket in (self._staging, *self.preservation_buckets):
             objects.ensure_bucket(bucket)
         for identifier in institutions:
-            receiving, restore = (
-                f"{self.name}-{use}.{identifier}" for use in ("receiving", "restore")
-            )
-            objects.ensure_bucket(receiving)
-            objects.ensure_bucket(restore)
-            known = Institution(
-                identifier=identifier,
-                name=identifier,
-                receiving_bucket=receiving,
-                restore_bucket=restore,
-            )
+            bucket = f"{self.name}-receiving.{identifier}"
+            objects.ensure_bucket(bucket)
+            known = Institution(identifier=identifier, name=identifier, receiving_bucket=bucket)
             self.institutions.append(self.app.services.registry.save_institution(known))
         (self.folder / ".env.test").write_text(
             "".join(f"{name}={value}\n" for name, value in self._older_names().items())
         )
-        for number, executable in enumerate((READER, *STAGES, *RESTORERS)):
+        for number, executable in enumerate((READER, *STAGES)):
             self.members[executable] = self._worker(executable, self.nsqds[number % 2])
         self.members[RECONCILER] = self._reconciler()
         for member in self.members.values():
@@ -200,8 +186,6 @@ class Fleet:
             "PRESERV_REGISTRY_API_KEY": self.workers_key,
             "PRESERV_REGISTRY_API_VERSION": "v3",
             "INGEST_BUCKET_READER_INTERVAL": "1s",
-            "APT_QUEUE_INTERVAL": "1s",
-            "APT_E2E": "true",
         }
 
     def _worker(self, executable: str, nsqd: Nsqd) -> Member:
@@ -267,7 +251,7 @@ class Fleet:
         return self.app.services.registry.work_items(WorkItemFilter())
 
     def ended(self) -> int:
-        """How many items have come to a good end."""
+        """How many items are ingested."""
         wanted = WorkItemFilter(statuses=[STATUS_SUCCESS])
         return len(self.app.services.registry.work_items(wanted))
 

@@ -27,11 +27,18 @@ class BenchBag:
     files: int
     file_bytes: int
     algorithms: tuple[str, ...] = ("md5", "sha256")
+    storage_option: str = "Standard"
+
+    @property
+    def tags(self) -> dict[str, bytes]:
+        """The bodies of its tag files, by path."""
+        chosen = TAGS["aptrust-info.txt"].replace(b"Standard", self.storage_option.encode())
+        return TAGS | {"aptrust-info.txt": chosen}
 
     @property
     def tar_bytes(self) -> int:
         """How long the tar will be."""
-        bodies = [len(body) for body in TAGS.values()] + [self.file_bytes] * self.files
+        bodies = [len(body) for body in self.tags.values()] + [self.file_bytes] * self.files
         for name in self.algorithms:
             line = f"{hashlib.new(name).hexdigest()}  {_path(0)}\n"
             bodies.append(len(line) * self.files)
@@ -41,7 +48,7 @@ class BenchBag:
         """The tar's bytes; in memory only one file's block and the manifests."""
         listings = {name: bytearray() for name in self.algorithms}
         block = random.Random(self.name).randbytes(min(self.file_bytes, MIB))
-        for path, body in TAGS.items():
+        for path, body in self.tags.items():
             yield self._header(path, len(body)) + _padded(body)
         for number in range(self.files):
             path = _path(number)

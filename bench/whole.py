@@ -31,7 +31,8 @@ MIB = 1024 * 1024
 ONE = BenchBag("one", 1_000, 200_000)
 EIGHT = [BenchBag(f"eighth-{number}", 125, 200_000) for number in range(8)]
 AWAY = BenchBag("away", 1_000, 200_000)
-MILLION = BenchBag("million", 1_000_000, 16)
+MILLION = BenchBag("million", 1_000_000, 16, storage_option="Wasabi-OR")
+"""Into one preservation bucket: two add to preservation and verification alone."""
 ROUND_TRIP_SECONDS = 0.020
 LOOK_SECONDS = 0.05
 PATIENCE_SECONDS = 900.0

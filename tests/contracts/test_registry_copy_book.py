@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from msgspec import structs
 
-from bagline.lines.fixity.running import earlier, later
 from bagline.model.copy_checks import MISSING, PROVEN, CopyCheck, FixityRun, KeptCopy
 from bagline.model.registry import RegistryStorageRecord
-from bagline.model.times import NEVER, Timestamp
+from bagline.model.times import NEVER, Timestamp, earlier, later, now
 from bagline.services.registry.base import Registry
 from bagline.services.registry.copy_book import Copies, CopyFilter
+from bagline.services.registry.http.over_http import HttpRegistry
+from bagline.services.registry.http.speaking import RegistryClient
+from bagline.services.registry.sql import SqlRegistry
+from support.registry import WORKERS, RegistryServer
 from support.registry_records import MOMENT, a_file, an_event, save_institution, save_object
 
 VA, OR = "https://s3.us-east-1.example/va", "https://s3.us-west-2.example/or"
@@ -22,12 +27,12 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def book(database_registry: Registry) -> Copies:
-    """Three files with a copy in each place, proven a day after one another; one never."""
+    """Three files with a copy in each place, proven one and two days ago; one never."""
     kept = save_object(database_registry, save_institution(database_registry))
     files = []
     for number, path in enumerate(("data/a", "data/b", "data/c")):
         file = a_file(kept, path, size=10 * (number + 1))
-        proven = later(MOMENT, number * DAY) if number else NEVER
+        proven = earlier(MOMENT, (3 - number) * DAY) if number else NEVER
         file.storage_records = [
             RegistryStorageRecord(
                 url=f"{place}/{file.uuid}",
@@ -76,7 +81,7 @@ def test_the_longest_unproven_come_first_and_once(book: Copies) -> None:
 def test_filters(book: Copies) -> None:
     assert taken(book, wanted=CopyFilter(institution_id=99)) == []
     assert taken(book, wanted=CopyFilter(storage_option="Glacier-OH")) == []
-    before = CopyFilter(proven_before=later(MOMENT, 1.5 * DAY))
+    before = CopyFilter(proven_before=earlier(MOMENT, 1.5 * DAY))
     assert paths(taken(book, wanted=before)) == ["data/a", "data/b"]
 
 
@@ -111,7 +116,10 @@ def test_what_was_found_is_kept_with_its_events(database_registry: Registry, boo
         0,
     )
     assert (totals[OR].copies, totals[OR].bad, totals[OR].unproven) == (3, 0, 1)
-    assert book.overdue(later(MOMENT, 1.5 * DAY)) == {VA: (1, 20), OR: (2, 30)}
+    assert book.overdue(earlier(MOMENT, 1.5 * DAY), now=later(MOMENT, 5 * DAY)) == {
+        VA: (1, 20),
+        OR: (2, 30),
+    }
 
 
 def test_a_file_was_proven_when_its_last_copy_was(
@@ -159,3 +167,87 @@ def test_runs(book: Copies) -> None:
     assert [(run.id, run.asked) for run in book.runs()] == [(two.id, 5), (one.id, 7)]
     assert [run.id for run in book.runs(since=MOMENT)] == [two.id]
     assert earlier(later(MOMENT, DAY), DAY) == MOMENT
+
+
+YEAR = timedelta(days=365)
+
+
+def test_dates_of_a_clock_that_ran_ahead_say_nothing(book: Copies) -> None:
+    ahead = later(MOMENT, YEAR)
+    first, second, third = taken(book, now=ahead)  # held until a year from now
+    proven = CopyCheck(copy=second, asked_at=ahead, outcome=PROVEN, how="read back")
+    bad = CopyCheck(copy=third, asked_at=ahead, outcome=MISSING, detail="nothing is there")
+    book.save([proven, bad])
+    day = later(MOMENT, 5 * DAY)
+    assert book.overdue(earlier(MOMENT, 3 * DAY), now=day)[VA] == (2, 30)  # never, and in a year
+    again = taken(book, now=day)
+    assert {copy.id for copy in again} == {first.id, second.id, third.id}
+    assert taken(book, now=day) == []
+
+
+def test_one_repairs_a_copy_and_ingests_see_it(book: Copies) -> None:
+    copy, *_ = taken(book)
+    hour = later(MOMENT, timedelta(hours=1))
+
+    def hold(holder: str, at: Timestamp = MOMENT) -> bool:
+        return book.hold_for_repair(copy, holder, now=at, until=later(at, timedelta(hours=1)))
+
+    def until(at: Timestamp = MOMENT) -> Timestamp:
+        return book.repaired_until(copy.object_identifier, now=at)
+
+    assert until() == NEVER
+    assert hold("one")
+    assert not hold("other")
+    assert hold("one")
+    assert until() == hour
+    assert book.repaired_until("test.edu/another", now=MOMENT) == NEVER
+    book.free_from_repair(copy, "other")
+    assert until() == hour
+    assert until(hour) == NEVER  # whoever had it died
+    assert hold("other", hour)
+    assert not hold("one", hour)
+    for _ in range(2):
+        book.free_from_repair(copy, "other")
+    assert until(hour) == NEVER
+    assert book.hold_for_repair(copy, "ahead", now=later(MOMENT, YEAR), until=later(hour, YEAR))
+    assert until() == NEVER
+    assert hold("one")
+    gone = structs.replace(copy, id=9_999)
+    assert not book.hold_for_repair(gone, "one", now=MOMENT, until=hour)
+
+
+def test_of_many_who_would_repair_it_one_does(book: Copies) -> None:
+    copy, *_ = taken(book)
+    hour = later(MOMENT, timedelta(hours=1))
+    with ThreadPoolExecutor(8) as pool:
+        held = list(
+            pool.map(lambda n: book.hold_for_repair(copy, str(n), now=MOMENT, until=hour), range(8))
+        )
+    assert held.count(True) == 1
+
+
+def test_workers_before_the_api_see_a_repair(tmp_path: Path) -> None:
+    server = RegistryServer(tmp_path / "data")
+    key = server.add_user(WORKERS, "worker")
+    own = SqlRegistry(server.database())
+    server.start()
+    try:
+        client = HttpRegistry(RegistryClient(server.url, user=WORKERS, key=key))
+        kept = save_object(own, save_institution(own))
+        file = a_file(kept, "data/a", size=1)
+        file.storage_records = [RegistryStorageRecord(url=f"{VA}/{file.uuid}")]
+        own.create_files([file])
+        (copy,) = own.copies.of_file(own.files([file.identifier])[file.identifier].id)
+        assert client.repaired_until(kept.identifier) == NEVER
+        until = later(now(), timedelta(hours=1))
+        assert own.copies.hold_for_repair(copy, "one", now=now(), until=until)
+        assert client.repaired_until(kept.identifier) == own.repaired_until(kept.identifier)
+        assert client.repaired_until(kept.identifier) > now()
+        assert client.repaired_until("test.edu/none") == NEVER
+    finally:
+        server.stop()
+        own.close()
+
+
+def test_of_another_registry_no_repair_is_asked(older: Registry) -> None:
+    assert older.repaired_until("test.edu/bag") == NEVER

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 
-from bagline.lines.fixity.running import earlier, later
 from bagline.model.registry import IntellectualObject
-from bagline.model.times import Timestamp
+from bagline.model.times import Timestamp, earlier, later
 from bagline.problems import BAD_COPY
 from bagline.services.registry.base import Registry
 from bagline.services.registry.spot_tests import SOUND, SpotTest, SpotTests

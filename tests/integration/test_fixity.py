@@ -12,13 +12,14 @@ from msgspec import structs
 
 from bagline.errors import Unreachable
 from bagline.lines.fixity.kept_copies import KeptCopies
-from bagline.lines.fixity.running import Allowance, FixityRunner, earlier, later
-from bagline.model.copy_checks import MISSING, PROVEN, WRONG, FixityRun, KeptCopy
-from bagline.model.times import NEVER, Timestamp, is_set, now
+from bagline.lines.fixity.running import Allowance, FixityRunner
+from bagline.model.copy_checks import MISSING, PROVEN, WRONG, KeptCopy
+from bagline.model.times import NEVER, Timestamp, earlier, is_set, later, now
 from bagline.model.workitem import STAGE_STORE, STATUS_STARTED, STATUS_SUCCESS, WorkItem
-from bagline.services.objects.base import Body, Check, Objects, Target
+from bagline.services.objects.base import Check, Objects
 from bagline.services.registry.copy_book import CopyFilter
 from support.bags import BagBuilder
+from support.fixity import copies, flipped, long_after, name_of, put, repairing, run
 from support.line import LineUnderTest
 
 pytestmark = pytest.mark.engines
@@ -35,33 +36,7 @@ def kept(line: LineUnderTest) -> KeptCopies:
         bag.payload(name, data)
     (item,) = line.run(line.deposit("bag.tar", bag.tar()))
     assert item.status == STATUS_SUCCESS, item.note
-    return KeptCopies(line.services, line.settings, clock=lambda: later(now(), timedelta(days=100)))
-
-
-def repairing(kept: KeptCopies, how: str) -> KeptCopies:
-    fixity = structs.replace(kept.settings.fixity, repair=how)
-    return replace(kept, settings=structs.replace(kept.settings, fixity=fixity))
-
-
-def run(kept: KeptCopies) -> FixityRun:
-    return FixityRunner(kept, sleep=lambda _: None).run()
-
-
-def copies(kept: KeptCopies, name: str = "") -> list[KeptCopy]:
-    """Of that file; of every one without."""
-    found = [copy for total in kept.book.totals() for copy in every(kept, total.place)]
-    return [copy for copy in found if copy.identifier.endswith(f"data/{name}" if name else "")]
-
-
-def every(kept: KeptCopies, place: str) -> list[KeptCopy]:
-    far = later(now(), timedelta(days=3650))
-    found = kept.book.take(place, CopyFilter(), limit=1000, now=far, asked_before=far, until=NEVER)
-    kept.book.give_back(found)
-    return found
-
-
-def put(kept: KeptCopies, copy: KeptCopy, data: bytes) -> None:
-    kept.services.objects.put(Body(Target(copy.bucket, copy.uuid), data))
+    return long_after(line)
 
 
 HARMS: dict[str, tuple[Callable[[KeptCopies, KeptCopy], object], str]] = {
@@ -70,15 +45,6 @@ HARMS: dict[str, tuple[Callable[[KeptCopies, KeptCopy], object], str]] = {
     "swapped": (lambda kept, copy: put(kept, copy, b"bytes of another file"), WRONG),
     "gone": (lambda kept, copy: kept.services.objects.delete(copy.bucket, copy.uuid), MISSING),
 }
-
-
-def name_of(copy: KeptCopy) -> str:
-    return copy.identifier.rpartition("/")[2]
-
-
-def flipped(data: bytes) -> bytes:
-    middle = len(data) // 2
-    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
 def test_every_copy_is_read_and_proven(kept: KeptCopies) -> None:

@@ -17,10 +17,10 @@ import pytest
 
 from bagline.config import Settings
 from bagline.lines.fixity.kept_copies import KeptCopies
-from bagline.lines.fixity.running import FixityRunner, earlier, later
+from bagline.lines.fixity.running import FixityRunner
 from bagline.model.registry import Checksum, GenericFile, RegistryStorageRecord
 from bagline.model.storage import DEFAULT_OPTIONS, StorageTarget
-from bagline.model.times import Timestamp
+from bagline.model.times import Timestamp, earlier, later
 from bagline.services.bundle import Services
 from bagline.services.objects.base import Check, Objects, Proof, ProofMethod
 from bagline.services.registry.database import Database, sqlite_url
@@ -94,7 +94,7 @@ def days_of(
     read, late = [], Counter[int]()
     for day in range(1, days + 1):
         moment = later(MOMENT, day * DAY)
-        overdue = registry.copies.overdue(earlier(moment, DAYS * DAY))
+        overdue = registry.copies.overdue(earlier(moment, DAYS * DAY), now=moment)
         late[day] = sum(copies for copies, _ in overdue.values())
         if day in off:
             read.append(0)

@@ -24,10 +24,10 @@ from bagline.cli.common import (
 )
 from bagline.errors import BaglineError, Gone
 from bagline.lines.fixity.kept_copies import KeptCopies
-from bagline.lines.fixity.running import REQUEST_BYTES, Allowance, FixityRunner, earlier
+from bagline.lines.fixity.running import REQUEST_BYTES, Allowance, FixityRunner
 from bagline.logs import configure_logs
 from bagline.model.copy_checks import KeptCopy, PlaceTotals
-from bagline.model.times import is_set, now
+from bagline.model.times import earlier, is_set, now
 from bagline.services.registry.copy_book import CopyFilter
 
 fixity = typer.Typer(
@@ -46,7 +46,8 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
     with App.open(settings_for(data_dir, config)) as app:
         book = _kept(app).book
         days = app.settings.fixity.days
-        late = book.overdue(earlier(now(), timedelta(days=days))).values()
+        at = now()
+        late = book.overdue(earlier(at, timedelta(days=days)), now=at).values()
         overdue, size = sum(copies for copies, _ in late), sum(size for _, size in late)
         totals, bad, runs = book.totals(), book.bad(limit=100), book.runs(limit=5)
     if json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NewType
 
@@ -69,6 +69,14 @@ def to_datetime(moment: Timestamp) -> datetime:
         digits = len(tail) - len(tail.lstrip("0123456789"))
         text = f"{head}.{tail[:digits][:6]:0<6}{tail[digits:]}"
     return datetime.fromisoformat(text)
+
+
+def later(moment: Timestamp, by: timedelta) -> Timestamp:
+    return from_datetime(to_datetime(moment) + by)
+
+
+def earlier(moment: Timestamp, by: timedelta) -> Timestamp:
+    return from_datetime(to_datetime(moment) - by)
 
 
 @lru_cache(KEPT)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import uuid4
 
 from bagline.errors import (
     BaglineError,
@@ -20,7 +23,11 @@ from bagline.model.copy_checks import BAD, PROVEN, CopyCheck, KeptCopy
 from bagline.model.named_uuids import named_uuid
 from bagline.model.premis import PremisEvent, our_agent
 from bagline.model.storage import StorageTarget
+from bagline.model.times import later
 from bagline.services.objects.base import Target
+
+HELD = timedelta(minutes=30)
+"""No request to a store lasts as long after its last byte."""
 
 
 class Unrepairable(BaglineError):
@@ -46,10 +53,20 @@ class CopyRepair:
         found = self.checker.again(target, copy)
         if found.outcome == PROVEN:
             return found, _event(found, "")
-        self._check_idle(copy)
-        told = [f"{copy.url}: {found.detail}"]
         if "sha256" not in copy.digests:
             raise Unrepairable(f"the Registry has no SHA-256 of {copy.identifier} to prove it by")
+        hold = _Hold(self.kept, copy)
+        hold.take()
+        try:
+            return self._from_others(copy, target, found, hold)
+        finally:
+            hold.free()
+
+    def _from_others(
+        self, copy: KeptCopy, target: StorageTarget, found: CopyCheck, hold: _Hold
+    ) -> tuple[CopyCheck, PremisEvent]:
+        self._check_idle(copy)
+        told = [f"{copy.url}: {found.detail}"]
         passing: BaglineError | None = None
         for other in self._others(copy):
             source = self.kept.target_of(other)
@@ -57,11 +74,12 @@ class CopyRepair:
                 told.append(f"{other.url}: in no bucket of this installation")
                 continue
             try:
-                self._put(copy, target, source)
+                self._put(copy, target, source, hold)
             except (Gone, Replaced, ProofFailed, Unreadable) as bad:
                 told.append(f"{other.url}: {bad}")
                 continue
             except (Unreachable, Refused) as silent:  # another copy may be had
+                hold.is_unsure |= isinstance(silent, Unreachable)
                 passing = silent
                 continue
             again = self.checker.again(target, copy)
@@ -88,7 +106,9 @@ class CopyRepair:
 
         return sorted(others, key=rank)
 
-    def _put(self, copy: KeptCopy, target: StorageTarget, source: StorageTarget) -> None:
+    def _put(
+        self, copy: KeptCopy, target: StorageTarget, source: StorageTarget, hold: _Hold
+    ) -> None:
         """Raises ProofFailed where the source holds other bytes: then nothing is stored."""
         store = self.kept.store_of(source)
         found = store.head(source.bucket, copy.uuid)
@@ -99,21 +119,57 @@ class CopyRepair:
         place = Target(target.bucket, copy.uuid, found.content_type, found.metadata)
         chunks = store.stream(source.bucket, copy.uuid, length=found.size, etag=found.etag)
         self.kept.store_of(target).put_stream(
-            place, self._last_look(copy, chunks), size=copy.size, sha256=copy.digests["sha256"]
+            place,
+            self._last_look(copy, chunks, hold),
+            size=copy.size,
+            sha256=copy.digests["sha256"],
         )
 
-    def _last_look(self, copy: KeptCopy, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _last_look(self, copy: KeptCopy, chunks: Iterator[bytes], hold: _Hold) -> Iterator[bytes]:
         """The bytes, and before the last of them once more whether nothing else changes the
         object: an ingest that began to store meanwhile must find nothing old over what is new."""
         held = b""
         for chunk in chunks:
             self.checker.pause_point()
+            hold.go_on()
             if held:
                 yield held
             held = bytes(chunk)
+        hold.take()
         self._check_idle(copy)
         if held:
             yield held
+
+
+@dataclass
+class _Hold:
+    """What tells ingests that the copy is being written to. First taken, then asked whether one
+    is at it already; an ingest does both the other way round, so one of them sees the other."""
+
+    kept: KeptCopies
+    copy: KeptCopy
+    is_unsure: bool = False
+    """Whether a request to store it may still be under way: then the hold ends by itself."""
+    holder: str = field(default_factory=lambda: str(uuid4()))
+    _taken_at: float = 0.0
+
+    def take(self) -> None:
+        """Until HELD from now. Raises LeftAlone where another has it."""
+        at = self.kept.clock()
+        if not self.kept.book.hold_for_repair(
+            self.copy, self.holder, now=at, until=later(at, HELD)
+        ):
+            raise LeftAlone(f"{self.copy.url} is being repaired by another process, or is gone")
+        self._taken_at = time.monotonic()
+
+    def go_on(self) -> None:
+        """For long bodies: well before it would end."""
+        if time.monotonic() - self._taken_at > HELD.total_seconds() / 4:
+            self.take()
+
+    def free(self) -> None:
+        if not self.is_unsure:
+            self.kept.book.free_from_repair(self.copy, self.holder)
 
 
 def _event(check: CopyCheck, source: str) -> PremisEvent:

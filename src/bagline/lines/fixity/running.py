@@ -24,8 +24,8 @@ from bagline.model.event_wording import OLDER
 from bagline.model.named_uuids import named_uuid
 from bagline.model.premis import PremisEvent, our_agent
 from bagline.model.storage import StorageTarget
-from bagline.model.times import NEVER, Timestamp, from_datetime, is_set, to_datetime
-from bagline.services.registry.copy_book import CopyFilter
+from bagline.model.times import NEVER, Timestamp, earlier, is_set, later
+from bagline.services.registry.copy_book import AHEAD, CopyFilter
 from bagline.units import MIB
 
 log = structlog.get_logger(__name__)
@@ -124,9 +124,10 @@ class FixityRunner:
         spent = sum(
             run.bytes + run.requests * REQUEST_BYTES
             for run in book.runs(since=earlier(now, timedelta(days=1)))
+            if run.began_at <= later(now, AHEAD)
         )
         days = max(1, int(settings.days * MARGIN))
-        late = book.overdue(earlier(now, timedelta(days=settings.days)))
+        late = book.overdue(earlier(now, timedelta(days=settings.days)), now=now)
         total = max(1, sum(whole.values()))
         cost = {}
         for place, all_of_it in whole.items():
@@ -140,7 +141,8 @@ class FixityRunner:
 
     def _counted(self, now: Timestamp) -> dict[str, int]:
         """What a look at every copy costs, by place."""
-        if not is_set(self._counted_at) or self._counted_at <= earlier(now, COUNTED_FOR):
+        at = self._counted_at
+        if not is_set(at) or not earlier(now, COUNTED_FOR) < at <= later(now, AHEAD):
             names = self.places()
             self._whole = defaultdict(int)
             for total in self.kept.book.totals():
@@ -322,14 +324,6 @@ def fixity_event(check: CopyCheck, *, is_older: bool = False) -> PremisEvent:
         generic_file_id=copy.file_id,
         generic_file_identifier=copy.identifier,
     )
-
-
-def earlier(moment: Timestamp, by: timedelta) -> Timestamp:
-    return from_datetime(to_datetime(moment) - by)
-
-
-def later(moment: Timestamp, by: timedelta) -> Timestamp:
-    return from_datetime(to_datetime(moment) + by)
 
 
 def _first(copies: Sequence[KeptCopy], most: int) -> list[KeptCopy]:

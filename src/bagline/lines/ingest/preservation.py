@@ -25,6 +25,7 @@ from bagline.lines.ingest.copies import (
     record_of,
     stored_at,
 )
+from bagline.lines.ingest.forward import wait_for_repair
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import must_be_kept
 from bagline.lines.ingest.stored_file import staged
@@ -44,6 +45,8 @@ class PreservationUploader(Stage[IngestJob]):
 
     def run(self, job: IngestJob) -> Outcome:
         bag = job.object
+        if waits := wait_for_repair(job):
+            return waits
         job.progress.expect(files=bag.file_count, bytes=bag.size)
         for batch in job.iter_files():
             kept = (entry for entry in batch if must_be_kept(entry.file))

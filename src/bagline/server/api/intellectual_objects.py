@@ -58,6 +58,13 @@ def update_object(asked: Asked) -> IntellectualObject:
     return asked.catalogue.update_object(object)
 
 
+@ROUTES.get("/objects/repaired_until/{key:path}", answers=dict[str, str], own=True)
+def show_repair(asked: Asked) -> dict[str, str]:
+    """Until when a repair may write to the object's copies; the zero time where none does."""
+    object = asked.catalogue.object(asked.key, asked.own)
+    return {"until": asked.catalogue.registry.repaired_until(object.identifier)}
+
+
 @ROUTES.delete("/objects/delete/{id}", answers=IntellectualObject)
 def delete_object(asked: Asked) -> IntellectualObject:
     """Mark an intellectual object deleted, when its files are."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from bagline.model.bag_form import BagForm
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
+from bagline.model.times import NEVER, Timestamp, now
 from bagline.model.workitem import ACTION_INGEST, WorkItem
 from bagline.problems import Problem
 from bagline.services.registry.copy_book import Copies
@@ -157,6 +158,12 @@ class Registry(ABC):
         """Whose turn it is to be restored to nowhere, and what came of it; None where only the
         Registry's database tells that, and this is not it."""
         return None
+
+    def repaired_until(self, object_identifier: str) -> Timestamp:
+        """Until when a repair may write to a copy of the object, and an ingest must not; NEVER
+        where none is in hand. Of another Registry's objects none is."""
+        copies = self.copies
+        return copies.repaired_until(object_identifier, now=now()) if copies else NEVER
 
     def changing_ingest(self, institution_id: int, name: str) -> WorkItem | None:
         """The ingest of the bag that may have changed preserved bytes, and has not recorded

@@ -9,10 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from bagline.model.copy_checks import CopyCheck, FixityRun, KeptCopy, PlaceTotals
 from bagline.model.premis import PremisEvent
 from bagline.model.times import NEVER, Timestamp
+
+AHEAD = timedelta(days=1)
+"""A date that stands further in the future was written by a clock that went wrong: it says
+nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Copies(ABC):
         """Of all copies. Goes through all of them: for once a day."""
 
     @abstractmethod
-    def overdue(self, before: Timestamp) -> dict[str, tuple[int, int]]:
+    def overdue(self, before: Timestamp, *, now: Timestamp) -> dict[str, tuple[int, int]]:
         """How many copies nobody proved since then, and their bytes, by place."""
 
     @abstractmethod
@@ -46,7 +51,8 @@ class Copies(ABC):
     ) -> list[KeptCopy]:
         """Up to so many copies of the place, the longest unproven first, which nobody looked at
         since `asked_before`, or holds `now`; nobody else is given them before `until`, unless they
-        are given back. In one step."""
+        are given back. In one step. Dates further ahead of `now` than AHEAD are as if there were
+        none."""
 
     @abstractmethod
     def give_back(self, copies: Sequence[KeptCopy]) -> None:
@@ -72,6 +78,23 @@ class Copies(ABC):
     @abstractmethod
     def bad(self, *, limit: int = 1_000) -> list[KeptCopy]:
         """Copies whose last look found them bad, the longest unproven first."""
+
+    @abstractmethod
+    def hold_for_repair(
+        self, copy: KeptCopy, holder: str, *, now: Timestamp, until: Timestamp
+    ) -> bool:
+        """Say, or go on saying (the same `holder`), that the copy is being put right: an ingest of
+        its object stores nothing until then. False where another holds it, or the copy is gone.
+        In one step."""
+
+    @abstractmethod
+    def free_from_repair(self, copy: KeptCopy, holder: str) -> None:
+        """It is not being put right by `holder` any more. May be repeated."""
+
+    @abstractmethod
+    def repaired_until(self, object_identifier: str, *, now: Timestamp) -> Timestamp:
+        """When the last repair of the object's copies lets go of them; NEVER where none is in
+        hand."""
 
     @abstractmethod
     def save_run(self, run: FixityRun) -> FixityRun:

@@ -6,7 +6,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine import Row
 
 from bagline.model import times
@@ -14,16 +26,17 @@ from bagline.model.copy_checks import BAD, PROVEN, CopyCheck, FixityRun, KeptCop
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import STATE_ACTIVE, Checksum
 from bagline.services.registry import tables as t
-from bagline.services.registry.copy_book import Copies, CopyFilter
+from bagline.services.registry.copy_book import AHEAD, Copies, CopyFilter
 from bagline.services.registry.database import Database
 from bagline.services.registry.file_rows import FileRows
 from bagline.services.registry.rows import record_of, records_of, row_of
 
-_c, _f, _o, _r = (
+_c, _f, _o, _r, _h = (
     t.storage_records.c,
     t.generic_files.c,
     t.intellectual_objects.c,
     t.fixity_runs.c,
+    t.copy_repairs.c,
 )
 IN_AT_ONCE = 1_000
 
@@ -64,11 +77,16 @@ class SqlCopies(Copies):
                 for row in connection.execute(query)
             ]
 
-    def overdue(self, before: times.Timestamp) -> dict[str, tuple[int, int]]:
+    def overdue(
+        self, before: times.Timestamp, *, now: times.Timestamp
+    ) -> dict[str, tuple[int, int]]:
         query = (
             select(_c.place, func.count(), func.coalesce(func.sum(_f.size), 0))
             .select_from(t.storage_records.join(t.generic_files))
-            .where(_f.state == STATE_ACTIVE, _unproven_since(before))
+            .where(
+                _f.state == STATE_ACTIVE,
+                or_(_c.proven_at.is_(None), _c.proven_at <= before, _c.proven_at > _far(now)),
+            )
             .group_by(_c.place)
         )
         with self._database.reading() as connection:
@@ -86,21 +104,18 @@ class SqlCopies(Copies):
     ) -> list[KeptCopy]:
         with self._database.reading() as connection:  # of most places none waits
             if not any(
-                connection.scalar(self._free(place, wanted, dated, now, asked_before).limit(1))
-                for dated in (False, True)
+                connection.scalar(query.limit(1))
+                for query in self._free(place, wanted, now, asked_before)
             ):
                 return []
         with self._database.writing() as connection:
-            # Those without a date first: databases do not agree on where they stand in an order.
             ids: list[int] = []
-            for has_date in (False, True):
-                query = (
-                    self._free(place, wanted, has_date, now, asked_before)
-                    .limit(limit - len(ids))
-                    .with_for_update(skip_locked=True, of=t.storage_records)
-                )
+            for query in self._free(place, wanted, now, asked_before):
                 if len(ids) < limit:
-                    ids += connection.scalars(query)
+                    some = query.limit(limit - len(ids))
+                    ids += connection.scalars(
+                        some.with_for_update(skip_locked=True, of=t.storage_records)
+                    )
             found = self._load(connection, _c.id.in_(ids)) if ids else []
             if ids:
                 taken = update(t.storage_records).where(_c.id.in_(ids)).values(taken_until=until)
@@ -111,29 +126,30 @@ class SqlCopies(Copies):
         self,
         place: str,
         wanted: CopyFilter,
-        has_date: bool,
         now: times.Timestamp,
         asked_before: times.Timestamp,
-    ) -> Select[tuple[int]]:
+    ) -> list[Select[tuple[int]]]:
+        """Those without a date first (databases do not agree on where they stand in an order),
+        and those whose date means nothing."""
+        far = _far(now)
         query = (
             select(_c.id)
             .join(t.generic_files)
             .where(
                 _c.place == place,
                 _f.state == STATE_ACTIVE,
-                _c.proven_at.is_not(None) if has_date else _c.proven_at.is_(None),
-                or_(_c.taken_until.is_(None), _c.taken_until <= now),
-                or_(_c.asked_at.is_(None), _c.asked_at <= asked_before),
+                or_(_c.taken_until.is_(None), _c.taken_until <= now, _c.taken_until > far),
+                or_(_c.asked_at.is_(None), _c.asked_at <= asked_before, _c.asked_at > far),
             )
             .order_by(_c.proven_at, _c.id)
         )
-        if has_date and times.is_set(wanted.proven_before):
-            query = query.where(_c.proven_at <= wanted.proven_before)
         if wanted.institution_id is not None:
             query = query.where(_f.institution_id == wanted.institution_id)
         if wanted.storage_option is not None:
             query = query.where(_f.storage_option == wanted.storage_option)
-        return query
+        last = min(wanted.proven_before, far) if times.is_set(wanted.proven_before) else far
+        dates = (_c.proven_at.is_(None), _c.proven_at > far, _c.proven_at <= last)
+        return [query.where(date) for date in dates]
 
     def give_back(self, copies: Sequence[KeptCopy]) -> None:
         with self._database.writing() as connection:
@@ -229,6 +245,41 @@ class SqlCopies(Copies):
                 found[row.generic_file_id][checksum.algorithm] = checksum.digest
         return found
 
+    def hold_for_repair(
+        self, copy: KeptCopy, holder: str, *, now: times.Timestamp, until: times.Timestamp
+    ) -> bool:
+        values = {"held_by": holder, "held_until": until}
+        mine = _h.storage_record_id == copy.id
+        with self._database.writing() as connection:
+            locked = select(_c.id).where(_c.id == copy.id).with_for_update()
+            if connection.scalar(locked) is None:
+                return False
+            held = connection.execute(select(t.copy_repairs).where(mine)).one_or_none()
+            if held is None:
+                row = {"storage_record_id": copy.id, "intellectual_object_id": copy.object_id}
+                connection.execute(insert(t.copy_repairs).values(row | values))
+            elif held.held_by != holder and now < held.held_until <= _far(now):
+                return False
+            else:
+                connection.execute(update(t.copy_repairs).where(mine).values(values))
+        return True
+
+    def free_from_repair(self, copy: KeptCopy, holder: str) -> None:
+        mine = and_(_h.storage_record_id == copy.id, _h.held_by == holder)
+        with self._database.writing() as connection:
+            connection.execute(delete(t.copy_repairs).where(mine))
+
+    def repaired_until(self, object_identifier: str, *, now: times.Timestamp) -> times.Timestamp:
+        query = (
+            select(func.max(_h.held_until))
+            .join(t.intellectual_objects, _h.intellectual_object_id == _o.id)
+            .where(
+                _o.identifier == object_identifier, _h.held_until > now, _h.held_until <= _far(now)
+            )
+        )
+        with self._database.reading() as connection:
+            return connection.scalar(query) or times.NEVER
+
     def save_run(self, run: FixityRun) -> FixityRun:
         row = row_of(run, t.fixity_runs)
         number = row.pop("id")
@@ -248,8 +299,8 @@ class SqlCopies(Copies):
             return [record_of(row, FixityRun) for row in connection.execute(query)]
 
 
-def _unproven_since(before: times.Timestamp) -> ColumnElement[bool]:
-    return or_(_c.proven_at.is_(None), _c.proven_at <= before)
+def _far(now: times.Timestamp) -> times.Timestamp:
+    return times.from_datetime(times.to_datetime(now) + AHEAD)
 
 
 def _as_it_was(copy: KeptCopy) -> ColumnElement[bool]:

@@ -227,6 +227,16 @@ storage_records = Table(
     Index(None, "place", "proven_at"),
 )
 
+# A copy that is being put right from another one: its object is left alone until then.
+copy_repairs = Table(
+    "copy_repairs",
+    metadata,
+    Column("storage_record_id", Id, primary_key=True),
+    Column("intellectual_object_id", Id, nullable=False, index=True),
+    _text("held_by", 36),
+    _time("held_until"),
+)
+
 fixity_runs = Table(
     "fixity_runs",
     metadata,

@@ -22,11 +22,12 @@ from bagline.model.registry import (
     Institution,
     IntellectualObject,
 )
+from bagline.model.times import NEVER, Timestamp
 from bagline.problems import Problem
 from bagline.services.registry.base import Conflict, Missing
 from bagline.services.registry.http.answers import record_in, told_file
 from bagline.services.registry.http.items_over_http import HttpItems
-from bagline.services.registry.http.speaking import TRIES, RegistryClient
+from bagline.services.registry.http.speaking import TRIES, RegistryClient, escaped
 
 FILES_PER_CALL = 1_000
 SHOWS_AT_ONCE = 8
@@ -78,6 +79,12 @@ class HttpRegistry(HttpItems):
             return None
         found = self._shown("objects", str(object_id), IntellectualObject)
         return found.bag_form if found is not None else None
+
+    def repaired_until(self, object_identifier: str) -> Timestamp:
+        if not self._is_ours():
+            return NEVER
+        path = f"objects/repaired_until/{escaped(object_identifier)}"
+        return Timestamp(self._own(path).get("until") or NEVER)
 
     # -- files
     def files(

@@ -1,0 +1,29 @@
+"""Copies that are being put right: an ingest of their object stores nothing meanwhile."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from bagline.services.registry import tables
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "copy_repairs",
+        sa.Column("storage_record_id", tables.Id, nullable=False),
+        sa.Column("intellectual_object_id", tables.Id, nullable=False),
+        sa.Column("held_by", sa.String(length=36), nullable=False),
+        sa.Column("held_until", tables.WireTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("storage_record_id", name=op.f("pk_copy_repairs")),
+    )
+    op.create_index(
+        op.f("ix_copy_repairs_intellectual_object_id"), "copy_repairs", ["intellectual_object_id"]
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("copy_repairs")

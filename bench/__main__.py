@@ -22,6 +22,7 @@ BENCHES = {
     "formats": "the format identification stage, beside PRONOM alone",
     "verify": "the verification stage, by how much is read back",
     "restore": "an object restored, beside GETs and PUTs alone",
+    "fixity": "copies read and proven again, beside plain GETs",
     "queue": "tiny bags through pre-fetch and validator, over NSQ and over Redis",
     "staging": "the staging stage over the embedded engines, and over a slow link",
 }

@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = 500
 """Copies that are taken, and saved, in one step."""
+ABREAST = 2
+"""Threads a place: while one asks the Registry, the other reads."""
 AT_ONCE_BYTES = 256 * MIB
 """What these may cost that are looked at before what was found is saved; one copy at least."""
 REQUEST_BYTES = 256 * 1024
@@ -95,8 +97,13 @@ class FixityRunner:
         record = book.save_run(FixityRun(began_at=self.kept.clock()))
         work = _Work(self, record, wanted, budget)
         places = self.places()
-        with ThreadPoolExecutor(max(1, len(places)), thread_name_prefix="fixity") as pool:
-            futures = [pool.submit(work.place, name, target) for name, target in places.items()]
+        threads = max(1, len(places)) * ABREAST
+        with ThreadPoolExecutor(threads, thread_name_prefix="fixity") as pool:
+            futures = [
+                pool.submit(work.place, name, target)
+                for _ in range(ABREAST)
+                for name, target in places.items()
+            ]
         record.ended_at = self.kept.clock()
         book.save_run(record)
         for future in futures:
@@ -154,7 +161,7 @@ class FixityRunner:
 
 @dataclass
 class _Work:
-    """One run, in threads: one a place. What it counts is under a lock."""
+    """One run, in threads: ABREAST a place. What it counts is under a lock."""
 
     runner: FixityRunner
     record: FixityRun
@@ -216,11 +223,8 @@ class _Work:
     def _look(self, name: str, target: StorageTarget, copies: Sequence[KeptCopy]) -> None:
         left = list(copies)
         try:
-            while left and self._left_of_budget(name) > 0:
-                some = _first(left, min(AT_ONCE_BYTES, self._left_of_budget(name)))
+            while some := self._within_budget(name, left):
                 self._save(some, self.checker.look_at(target, some))
-                with self.lock:
-                    self.spent[name] += sum(copy.size + REQUEST_BYTES for copy in some)
                 left = left[len(some) :]
                 self._pause_point()
         finally:
@@ -278,18 +282,25 @@ class _Work:
             return None
         return fixity_event(check, is_older=self.kept.settings.work.older_event_wording)
 
+    def _within_budget(self, name: str, left: Sequence[KeptCopy]) -> list[KeptCopy]:
+        """The next to be looked at, and counted as looked at."""
+        with self.lock:
+            allowed = min(AT_ONCE_BYTES, self._left_of_budget(name))
+            some = _first(left, allowed) if allowed > 0 else []
+            self.spent[name] += sum(copy.size + REQUEST_BYTES for copy in some)
+        return some
+
     def _left_of_budget(self, name: str) -> int:
         """As a cost; AT_ONCE_BYTES where there is no bound."""
-        with self.lock:
-            if self.budget.cost is None:
-                return AT_ONCE_BYTES
-            return self.budget.cost.get(name, 0) - self.spent[name]
+        if self.budget.cost is None:
+            return AT_ONCE_BYTES
+        return self.budget.cost.get(name, 0) - self.spent[name]
 
     def _has_budget(self, name: str) -> bool:
         with self.lock:
             if self.budget.copies and self.taken >= self.budget.copies:
                 return False
-        return self._left_of_budget(name) > 0
+            return self._left_of_budget(name) > 0
 
     def _keep_to_rate(self) -> None:
         rate = self.budget.bytes_a_second

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from bagline.services.objects.classify import gravest
 from bagline.services.objects.places import carried
@@ -16,6 +18,8 @@ B = TypeVar("B")
 
 WIDTH = 128
 """Requests that one connection carries at once at the most."""
+LANE_ITEMS = 8
+"""A thread does so many of a batch before others have their turn."""
 
 
 class Fan:
@@ -58,7 +62,35 @@ class Fan:
 
         All are tried; then the gravest fault is raised.
         """
-        return gathered(self.limited(work, items, threading.Semaphore(max(1, in_flight))))
+        if not isinstance(items, Sequence):
+            return gathered(self.limited(work, items, threading.Semaphore(max(1, in_flight))))
+        batch = _Batch(work, items)
+        lanes = [self._lane(batch) for _ in range(min(max(1, in_flight), len(items)))]
+        for lane in lanes:
+            lane.wait()
+        if batch.faults:
+            raise gravest(batch.faults)
+        return batch.results
+
+    def _lane(self, batch: _Batch[A, B]) -> threading.Event:
+        """One of those that work on the batch, until it is done; behind what others want of the
+        pool after each few items."""
+        over, context = threading.Event(), copy_context()
+
+        def queue_up() -> None:
+            self._pool.submit(context.run, batch.do, LANE_ITEMS).add_done_callback(go_on)
+
+        def go_on(some: Future[bool]) -> None:
+            try:
+                if some.result():
+                    queue_up()
+                    return
+            except BaseException as fault:  # noqa: BLE001 (the pool closes; raised by `many`)
+                batch.faults.append(fault)
+            over.set()
+
+        queue_up()
+        return over
 
     def each(self, work: Callable[[A], B], items: Iterable[A], in_flight: int) -> Iterator[B]:
         """The same, each result as soon as it is there, in any order.
@@ -86,6 +118,29 @@ class Fan:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Batch(Generic[A, B]):
+    """Items that many threads work on, each taking the next."""
+
+    def __init__(self, work: Callable[[A], B], items: Sequence[A]) -> None:
+        self._work = work
+        self._items = items
+        self._next = itertools.count().__next__  # atomic
+        self.results: list[Any] = [None] * len(items)
+        self.faults: list[BaseException] = []
+
+    def do(self, most: int) -> bool:
+        """The next items, up to so many; whether there may be more."""
+        for _ in range(most):
+            index = self._next()
+            if index >= len(self._items):
+                return False
+            try:
+                self.results[index] = self._work(self._items[index])
+            except BaseException as fault:  # noqa: BLE001 (raised by `many`)
+                self.faults.append(fault)
+        return True
 
 
 def gathered(futures: Sequence[Future[B]]) -> list[B]:

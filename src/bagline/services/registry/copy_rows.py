@@ -11,6 +11,7 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
+    bindparam,
     case,
     delete,
     func,
@@ -39,6 +40,26 @@ _c, _f, _o, _r, _h = (
     t.copy_repairs.c,
 )
 IN_AT_ONCE = 1_000
+
+ASKED_NOW = (
+    update(t.storage_records)
+    # Nobody proved it, or stored it anew, since it was read.
+    .where(
+        _c.id == bindparam("copy"),
+        _c.proven_at.is_not_distinct_from(
+            bindparam("proven_before", type_=t.WireTime(timezone=True))
+        ),
+    )
+    .values(
+        asked_at=bindparam("asked", type_=t.WireTime(timezone=True)),
+        outcome=bindparam("found"),
+        detail=bindparam("why"),
+        taken_until=None,
+    )
+)
+PROVEN_NOW = ASKED_NOW.values(
+    proven_at=bindparam("asked", type_=t.WireTime(timezone=True)), proven_by=bindparam("how")
+)
 
 
 class SqlCopies(Copies):
@@ -168,17 +189,10 @@ class SqlCopies(Copies):
             if run is not None:
                 row = row_of(run, t.fixity_runs)
                 connection.execute(update(t.fixity_runs).where(_r.id == row.pop("id")).values(row))
-            for check in checks:
-                values: dict[str, Any] = {
-                    "asked_at": check.asked_at,
-                    "outcome": check.outcome,
-                    "detail": check.detail,
-                    "taken_until": None,
-                }
-                if check.outcome == PROVEN:
-                    values |= {"proven_at": check.asked_at, "proven_by": check.how}
-                where = (_c.id == check.copy.id) & _as_it_was(check.copy)
-                connection.execute(update(t.storage_records).where(where).values(values))
+            for is_proven in (True, False):
+                some = [_found(c) for c in checks if (c.outcome == PROVEN) is is_proven]
+                if some:
+                    connection.execute(PROVEN_NOW if is_proven else ASKED_NOW, some)
             self._date_files(connection, sorted({check.copy.file_id for check in checks}))
             self._files.add_events(connection, list(events))
 
@@ -303,11 +317,16 @@ def _far(now: times.Timestamp) -> times.Timestamp:
     return times.from_datetime(times.to_datetime(now) + AHEAD)
 
 
-def _as_it_was(copy: KeptCopy) -> ColumnElement[bool]:
-    """Whether nobody proved it, or stored it anew, since it was read."""
-    if times.is_set(copy.proven_at):
-        return _c.proven_at == copy.proven_at
-    return _c.proven_at.is_(None)
+def _found(check: CopyCheck) -> dict[str, Any]:
+    """The parameters of what is saved of it."""
+    return {
+        "copy": check.copy.id,
+        "proven_before": check.copy.proven_at,
+        "asked": check.asked_at,
+        "found": check.outcome,
+        "why": check.detail,
+        "how": check.how,
+    }
 
 
 def _copy(row: Row[Any], digests: dict[str, str]) -> KeptCopy:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from bagline.model.bag_form import BagForm
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
+from bagline.model.times import Timestamp
 from bagline.model.workitem import ACTION_INGEST, WorkItem
 from bagline.problems import Problem
 from bagline.services.registry.copy_book import Copies
@@ -186,6 +187,23 @@ class Registry(ABC):
     ) -> dict[str, GenericFile]:
         """Those that exist, by identifier, with checksums, storage records and events. Without
         `with_events`, which is cheaper, they may come without events."""
+
+    @abstractmethod
+    def file(self, file_id: int) -> GenericFile | None:
+        """The file of that id, active or not, with checksums and storage records; None if there is
+        none. It may come without events."""
+
+    @abstractmethod
+    def files_due(
+        self, options: Sequence[str], *, checked_before: Timestamp
+    ) -> Iterator[list[GenericFile]]:
+        """Every active file of these storage options whose `last_fixity_check` is not after that
+        moment, the longest unchecked first, in batches, with checksums and storage records.
+
+        Those that were never checked come first; another Registry has none such (contract J4).
+        Over an API the batches are pages: of what is checked while they are read, some of what
+        follows may be passed over, and comes when it is asked again.
+        """
 
     @abstractmethod
     def finds_files(self) -> bool:

@@ -190,7 +190,7 @@ class Fleet:
 
     def _worker(self, executable: str, nsqd: Nsqd) -> Member:
         environ = {
-            **_plain_environ(),
+            **plain_environ(),
             **self._work,
             "APT_ENV": "test",
             "APT_CONFIG_DIR": str(self.folder),
@@ -202,7 +202,7 @@ class Fleet:
     def _reconciler(self) -> Member:
         """Bagline's own, under its own names: the older system has none."""
         environ = {
-            **_plain_environ(),
+            **plain_environ(),
             **self._work,
             "BAGLINE_S3_ENDPOINT": self._engines.s3_endpoint,
             "BAGLINE_S3_ACCESS_KEY": self._engines.s3_access_key,
@@ -314,7 +314,7 @@ def _where(item: WorkItem) -> str:
     return f"{item.stage} {item.status}"
 
 
-def _plain_environ() -> dict[str, str]:
+def plain_environ() -> dict[str, str]:
     """Of the test's own environment what any process needs."""
     return {
         name: value

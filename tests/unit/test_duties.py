@@ -260,7 +260,8 @@ def test_the_duties_of_this_project_are_these() -> None:
     assert {duty for path in MODULES for duty in duty_names(path)} == {
         "engine-supervisor", "worker-watch", "heartbeat", "lookout", "signals", "parent",
         "stopper", "listener", "nsq", "reaper", "worker", "roll-call", "disk-watch", "pronom-idle",
-        "RECONCILER", "BUCKET_READER", "SPOT_TESTER", "FIXITY", "QUEUER", "f'{step.name}-{n}'",
+        "RECONCILER", "BUCKET_READER", "SPOT_TESTER", "FIXITY", "producer.name",
+        "f'{step.name}-{n}'",
     }  # fmt: skip
 
 

@@ -113,6 +113,7 @@ def _translated(environ: Mapping[str, str], allow_http: bool) -> dict[str, str]:
         "BAGLINE_REGISTRY_USER": environ.get("PRESERV_REGISTRY_API_USER", ""),
         **_secret_as(environ, "PRESERV_REGISTRY_API_KEY", "BAGLINE_REGISTRY_KEY"),
         "BAGLINE_REGISTRY_API_VERSION": environ.get("PRESERV_REGISTRY_API_VERSION", ""),
+        "BAGLINE_FIXITY_DAYS": environ.get("MAX_DAYS_SINCE_LAST_FIXITY", ""),
         "BAGLINE_WORK_COEXIST": "true",
         "BAGLINE_WORK_OLDER_EVENT_WORDING": "true",
         "BAGLINE_USER": "system@aptrust.org",

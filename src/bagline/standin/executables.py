@@ -10,25 +10,27 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from bagline.app import App
 from bagline.cli.common import complain
 from bagline.duty import Duty
 from bagline.errors import BaglineError, Misconfigured
+from bagline.lines.fixity.line import ARCHIVES, FIXITY_CHECK, FixityLine
 from bagline.lines.ingest.line import INGEST_LINE, IngestLine, IngestStep
 from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION, THAWING, Thawing
 from bagline.logs import configure_logs
 from bagline.standin.environment import duration, older_settings, with_file
+from bagline.standin.fixity_queueing import FixityQueuer
 from bagline.standin.queueing import RequestQueuer
 from bagline.worker.line import Lines, Step
 from bagline.worker.run import BUCKET_READER
 from bagline.worker.stopping import stop_on_signals
 
-QUEUER = "request-queuer"
+QUEUER, FIXITY_QUEUER = "request-queuer", "fixity-queuer"
 EXECUTABLES = {step.executable: step.name for step in INGEST_LINE.rows if step.executable}
 EXECUTABLES["ingest_bucket_reader"] = BUCKET_READER
 EXECUTABLES |= {
@@ -36,16 +38,21 @@ EXECUTABLES |= {
     "file_restorer": FILE_RESTORATION.first.name,
     "glacier_restorer": THAWING.first.name,
     "apt_queue": QUEUER,
+    "apt_fixity": FIXITY_CHECK.first.name,
+    "apt_queue_fixity": FIXITY_QUEUER,
 }
 """The older executable → Bagline's name of the worker."""
 
-QUEUE_SECONDS = 20.0
+QUEUE_SECONDS, QUEUE_FIXITY_SECONDS = 20.0, 3600.0
+FIXITY_FILES = 2500
+"""So many may wait to be checked, if MAX_FIXITY_ITEMS_PER_RUN says nothing."""
 AnyStep = TypeVar("AnyStep", bound=Step)
 
 WORKERS = 2
 AFTER_INGEST = ("e2e_ingest_post_test", "e2e_reingest_post_test")
 """Where the last worker tells the end-to-end tests of a first ingest, and of a reingest."""
 AFTER_RESTORATION = ("e2e_restoration_post_test",)
+AFTER_FIXITY = ("e2e_fixity_post_test",)
 
 
 def run(name: str = "", argv: Sequence[str] | None = None) -> None:
@@ -73,26 +80,64 @@ def work(name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     lines = older_lines(attempts, end_to_end=is_end_to_end)
     stop = stop_on_signals()
     with App.open(older_settings(environ), lines) as app:
-        if worker == BUCKET_READER:
-            if asked.run_once:
-                app.bucket_reader().poll()
-                return 0
-            has_ended = app.serve([], [BUCKET_READER], stop)
-        elif worker == QUEUER:
-            queuer = RequestQueuer(app.services.registry, app.services.queue, is_end_to_end)
-            if asked.run_once:
-                queuer.look()
-                return 0
-            seconds = duration(environ.get("APT_QUEUE_INTERVAL") or f"{QUEUE_SECONDS}s")
-            duty = Duty(QUEUER, queuer.look, stop=stop, every=seconds, at_once=True)
-            has_ended = app.serve([], [], stop, others=[duty])
-        else:
-            step = lines.by_name(worker)
-            assert step is not None
+        step = lines.by_name(worker)
+        if step is not None:
             has_ended = app.serve([step], [], stop, threads_each=threads)
+        elif worker == FIXITY_QUEUER and asked.identifier:
+            fixity_queuer(app, environ).publish(asked.identifier)
+            return 0
+        elif worker == BUCKET_READER and not asked.run_once:
+            has_ended = app.serve([], [BUCKET_READER], stop)
+        else:
+            producer = _producer(worker, app, environ, is_end_to_end=is_end_to_end)
+            if asked.run_once:
+                producer.look()
+                return 0
+            every = producer.seconds
+            duty = Duty(producer.name, producer.look, stop=stop, every=every, at_once=True)
+            has_ended = app.serve([], [], stop, others=[duty])
         if not has_ended:
             os._exit(1)  # as `bagline worker`: it is inside one long request
     return 0
+
+
+class _Producer(NamedTuple):
+    """What it does, and how many seconds later again."""
+
+    name: str
+    look: Callable[[], object]
+    seconds: float
+
+
+def _producer(
+    worker: str, app: App, environ: Mapping[str, str], *, is_end_to_end: bool
+) -> _Producer:
+    if worker == BUCKET_READER:
+        return _Producer(worker, app.bucket_reader().poll, app.settings.work.poll_seconds)
+    if worker == QUEUER:
+        requests = RequestQueuer(app.services.registry, app.services.queue, is_end_to_end)
+        seconds = _interval(environ, "APT_QUEUE_INTERVAL", QUEUE_SECONDS)
+        return _Producer(worker, requests.look, seconds)
+    seconds = _interval(environ, "QUEUE_FIXITY_INTERVAL", QUEUE_FIXITY_SECONDS)
+    return _Producer(worker, fixity_queuer(app, environ).look, seconds)
+
+
+def _interval(environ: Mapping[str, str], name: str, usual: float) -> float:
+    return duration(environ.get(name) or f"{usual}s")
+
+
+def fixity_queuer(app: App, environ: Mapping[str, str]) -> FixityQueuer:
+    """As the environment wants it."""
+    names = [option.name for option in app.settings.storage_options]
+    return FixityQueuer(
+        app.services.registry,
+        app.services.queue,
+        FIXITY_CHECK.first.topic,
+        FIXITY_CHECK.kind,
+        [name for name in names if not name.startswith(ARCHIVES)],
+        app.settings.fixity.days,
+        _number(environ, "MAX_FIXITY_ITEMS_PER_RUN") or FIXITY_FILES,
+    )
 
 
 def older_lines(attempts: int = 0, *, end_to_end: bool = False) -> Lines:
@@ -108,6 +153,11 @@ def older_lines(attempts: int = 0, *, end_to_end: bool = False) -> Lines:
                 for line in (OBJECT_RESTORATION, FILE_RESTORATION)
             ),
             Thawing([_patient(step, attempts) for step in THAWING]),
+            FixityLine(
+                [_patient(step, attempts) for step in FIXITY_CHECK],
+                tells=AFTER_FIXITY if end_to_end else (),
+                looks_always=end_to_end,
+            ),
         )
     )
 
@@ -140,8 +190,11 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "-run-once",
         "--run-once",
         action="store_true",
-        help="bucket reader and apt_queue: look once, and end",
+        help="bucket reader, apt_queue and apt_queue_fixity: look once, and end",
     )
+    if EXECUTABLES[name] == FIXITY_QUEUER:
+        what = "a file's identifier: publish that one, and end"
+        parser.add_argument("identifier", nargs="?", default="", help=what)
     return parser
 
 

@@ -20,10 +20,11 @@ TAKEN = b'{"StatusCode":500,"Error":"duplicate key value violates unique constra
 
 
 class OlderRegistry:
-    """`url` for a client. `asked` counts requests by method and kind of route."""
+    """`url` for a client, `behind` our server's. `asked` counts requests by method and kind of
+    route."""
 
     def __init__(self, behind: str) -> None:
-        self._behind = behind
+        self.behind = behind
         self._pool = urllib3.PoolManager(maxsize=16, retries=False)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -69,14 +70,14 @@ class OlderRegistry:
             return 404, b'{"error":"404 page not found"}'
         if method == "PUT" and route.startswith("files/update/") and self._has_event(body, headers):
             return 500, TAKEN
-        answer = self._pool.request(method, self._behind + path, body=body, headers=headers)
+        answer = self._pool.request(method, self.behind + path, body=body, headers=headers)
         return answer.status, answer.data
 
     def _has_event(self, body: bytes | None, headers: dict[str, str]) -> bool:
         sent: dict[str, Any] = json.loads(body or b"{}")
         new = {event["identifier"] for event in sent.get("premis_events") or []}
         shown = self._pool.request(
-            "GET", f"{self._behind}/admin-api/v3/files/show/{sent['id']}", headers=headers
+            "GET", f"{self.behind}/admin-api/v3/files/show/{sent['id']}", headers=headers
         )
         known = {event["identifier"] for event in json.loads(shown.data)["premis_events"] or []}
         return bool(new & known)

@@ -154,7 +154,7 @@ def restore_file(world: World, item: Document, whole: Document) -> Document:
     if file is None:
         raise Transient(f"no file {identifier}")
     bucket = _restore_bucket(world, whole)
-    _put(world, bucket, identifier, _read(world, file))
+    _put(world, bucket, identifier, read_copy(world, file))
     note = f"File {identifier} restored to https://s3.amazonaws.com/{bucket}/{identifier}."
     return _ended(note, "File restoration complete")
 
@@ -219,7 +219,7 @@ def queue_requests(world: World, *, end_to_end: bool) -> list[int]:
 
 def _asked(world: World, file: Document) -> bool:
     """Whether it can be read now. A store that keeps it in no archive class says so."""
-    place, key = _best(world, file)
+    place, key = best_copy(world, file)
     request = {"Days": 10, "GlacierJobParameters": {"Tier": "Standard"}}
     try:
         answer = world.s3.restore_object(Bucket=place.bucket, Key=key, RestoreRequest=request)
@@ -262,7 +262,7 @@ def tar_of(world: World, whole: Document) -> bytes:
         add("bagit.txt", DECLARATION, time.time())
         for file in _files(world, whole):
             path = file["identifier"].removeprefix(f"{whole['identifier']}/")
-            data = _read(world, file)
+            data = read_copy(world, file)
             if path == "bag-info.txt":
                 data = _rewritten(data, whole)
             else:
@@ -343,7 +343,7 @@ def _human(size: float) -> str:
 # -- the store
 
 
-def _best(world: World, file: Document) -> tuple[Place, str]:
+def best_copy(world: World, file: Document) -> tuple[Place, str]:
     """The copy in the bucket that is first to be restored from, and its key."""
     urls = {record["url"] for record in file["storage_records"]}
     for places in world.places.values():
@@ -356,8 +356,8 @@ def _best(world: World, file: Document) -> tuple[Place, str]:
     )
 
 
-def _read(world: World, file: Document) -> bytes:
-    place, key = _best(world, file)
+def read_copy(world: World, file: Document) -> bytes:
+    place, key = best_copy(world, file)
     try:
         body = world.s3.get_object(Bucket=place.bucket, Key=key)["Body"].read()
     except botocore.exceptions.ClientError as fault:

@@ -3,6 +3,7 @@ order of the contract, written as Go writes JSON. Nothing here is of Bagline."""
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from datetime import UTC, datetime
@@ -161,6 +162,12 @@ class RegistryClient:
             "Accept": "application/json",
         }
         self._pool = urllib3.PoolManager(maxsize=4, retries=False)
+
+    def at(self, url: str) -> RegistryClient:
+        """The same user, at another server."""
+        other = copy.copy(self)
+        other._base = f"{url}/admin-api/v3/"
+        return other
 
     def ask(self, method: str, path: str, body: Any = None, **query: object) -> Document:
         """Raises RegistryFault."""

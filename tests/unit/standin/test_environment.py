@@ -12,9 +12,11 @@ from bagline.lines.ingest.line import INGEST_LINE
 from bagline.model.workitem import ACTION_THAW, WorkItem
 from bagline.standin.environment import duration, older_settings, with_file
 from bagline.standin.executables import (
+    AFTER_FIXITY,
     AFTER_INGEST,
     AFTER_RESTORATION,
     EXECUTABLES,
+    FIXITY_QUEUER,
     QUEUER,
     older_line,
     older_lines,
@@ -40,6 +42,7 @@ OLDER = {
     "PRESERV_REGISTRY_API_USER": "system@aptrust.org",
     "PRESERV_REGISTRY_API_KEY": "registry-key",
     "INGEST_BUCKET_READER_INTERVAL": "1m30s",
+    "MAX_DAYS_SINCE_LAST_FIXITY": "45",
 }
 
 
@@ -56,6 +59,7 @@ def test_every_older_name_has_its_place() -> None:
     assert settings.registry.url == "http://localhost:8080"
     assert settings.registry.key.reveal() == "registry-key"
     assert settings.work.poll_seconds == 90
+    assert settings.fixity.days == 45
     assert settings.work.coexist
     standard = settings.storage_option("Standard")
     assert [target.bucket for target in standard.targets] == [
@@ -136,10 +140,9 @@ def test_durations_that_are_none(text: str) -> None:
 
 
 def test_every_stage_has_its_executable() -> None:
-    assert set(EXECUTABLES.values()) == {step.name for step in LINES.steps()} | {
-        "bucket-reader",
-        QUEUER,
-    }
+    steps = {step.name for step in older_lines().steps()}
+    assert steps == {step.name for step in LINES.steps()} | {"fixity-checker"}
+    assert set(EXECUTABLES.values()) == steps | {"bucket-reader", QUEUER, FIXITY_QUEUER}
     scripts = {entry.name: entry.value for entry in entry_points(group="console_scripts")}
     assert {scripts.get(name) for name in EXECUTABLES} == {"bagline.standin.executables:run"}
 
@@ -150,9 +153,14 @@ def test_patience_and_the_end_to_end_hook() -> None:
     assert line.cleanup.tell_when_done == AFTER_INGEST
     assert [step.tell_when_done for step in line][:-1] == [("", "")] * (len(list(line)) - 1)
     assert [step.retry for step in older_line()] == [step.retry for step in INGEST_LINE]
-    for restoration in list(older_lines(5, end_to_end=True))[1:]:
+    *_, fixity = older_lines(5, end_to_end=True)
+    assert fixity.topics_to_tell(fixity.first, None, None) == AFTER_FIXITY
+    assert fixity.first.retry.attempts == 5
+    *_, fixity = older_lines()
+    assert fixity.topics_to_tell(fixity.first, None, None) == ()
+    for restoration in list(older_lines(5, end_to_end=True))[1:-1]:
         told = () if restoration.action == ACTION_THAW else AFTER_RESTORATION
         assert restoration.topics_to_tell(restoration.first, WorkItem(), None) == told
         assert restoration.first.retry.attempts == 5
-    for restoration in list(older_lines())[1:]:
+    for restoration in list(older_lines())[1:-1]:
         assert restoration.topics_to_tell(restoration.first, WorkItem(), None) == ()

@@ -319,7 +319,10 @@ def fixity_event(check: CopyCheck, *, is_older: bool = False) -> PremisEvent:
     alerts look for. `outcome_information` names the copy."""
     copy, is_proven = check.copy, check.outcome == PROVEN
     tool = OLDER.digest_tool("sha256") if is_older else None
-    said = "Fixity matches" if is_proven else f"{check.outcome}: {check.detail}"
+    sha256 = copy.digests.get("sha256", "")
+    said = f"{copy.url}: " + ("Fixity matches" if is_proven else f"{check.outcome}: {check.detail}")
+    if is_older and is_proven:
+        said = f"Fixity matches at {copy.url}: {sha256}"
     return PremisEvent(
         identifier=named_uuid("fixity check", copy.url, check.asked_at),
         event_type="fixity check",
@@ -328,8 +331,8 @@ def fixity_event(check: CopyCheck, *, is_older: bool = False) -> PremisEvent:
         object=tool.object if tool else "Bagline fixity, SHA-256 of OpenSSL",
         agent=tool.agent if tool else our_agent(),
         outcome="Success" if is_proven else "Failed",
-        outcome_detail=f"sha256:{copy.digests.get('sha256', '')}",
-        outcome_information=f"{copy.url}: {said}",
+        outcome_detail=f"sha256:{sha256}",
+        outcome_information=said,
         institution_id=copy.institution_id,
         intellectual_object_id=copy.object_id,
         generic_file_id=copy.file_id,

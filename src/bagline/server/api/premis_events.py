@@ -20,7 +20,8 @@ TYPES = (
     "replication",
     "validation",
 )
-OUTCOMES = ("Failure", "Success")
+OUTCOMES = ("Failed", "Failure", "Success")
+"""`Failed` is a fixity check's: alerts look for that word (contract J4)."""
 TEXTS = ("agent", "detail", "event_type", "identifier", "object", "outcome")
 
 ROUTES = Routes()

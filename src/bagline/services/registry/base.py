@@ -195,6 +195,23 @@ class Registry(ABC):
         `with_events`, which is cheaper, they may come without events."""
 
     @abstractmethod
+    def file(self, file_id: int) -> GenericFile | None:
+        """The file of that id, active or not, with checksums and storage records; None if there is
+        none. It may come without events."""
+
+    @abstractmethod
+    def files_due(
+        self, options: Sequence[str], *, checked_before: Timestamp
+    ) -> Iterator[list[GenericFile]]:
+        """Every active file of these storage options whose `last_fixity_check` is not after that
+        moment, the longest unchecked first, in batches, with checksums and storage records.
+
+        Those that were never checked come first; another Registry has none such (contract J4).
+        Over an API the batches are pages: of what is checked while they are read, some of what
+        follows may be passed over, and comes when it is asked again.
+        """
+
+    @abstractmethod
     def finds_files(self) -> bool:
         """Whether `files` asks for many in one request. Where not, and another's API shows one a
         request: who wants an object's files takes `iter_object_files`."""

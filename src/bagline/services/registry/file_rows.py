@@ -35,10 +35,10 @@ class FileRows:
         *,
         limit: int | None = None,
         events: bool = True,
-        order: Column[Any] = t.generic_files.c.id,
+        order: Sequence[Column[Any]] = (t.generic_files.c.id,),
     ) -> list[GenericFile]:
         """The files, by `order`, with checksums newest first, storage records and events."""
-        query = select(t.generic_files).where(where).order_by(order).limit(limit)
+        query = select(t.generic_files).where(where).order_by(*order).limit(limit)
         files = [file for _, file in records_of(connection.execute(query), GenericFile)]
         ids = [file.id for file in files]
         checksums = self._belongings(connection, t.checksums, ids, Checksum)
@@ -60,7 +60,33 @@ class FileRows:
         first, beyond = f"{object_identifier}/", f"{object_identifier}0"  # "0" comes after "/"
         where = (column > max(after, first, key=str.encode)) & (column < beyond)
         where &= t.generic_files.c.state == STATE_ACTIVE
-        return self.load(connection, where, limit=limit, events=False, order=column)
+        return self.load(connection, where, limit=limit, events=False, order=(column,))
+
+    def load_due(
+        self,
+        connection: Connection,
+        options: Sequence[str],
+        before: times.Timestamp,
+        after: GenericFile | None,
+        limit: int,
+    ) -> list[GenericFile]:
+        """The next batch of `Registry.files_due` behind `after`, without events. Those without a
+        date first: databases do not agree on where they stand in an order."""
+        c = t.generic_files.c
+        where = (c.state == STATE_ACTIVE) & c.storage_option.in_(list(options))
+        if after is None or not times.is_set(after.last_fixity_check):
+            never = where & c.last_fixity_check.is_(None) & (c.id > (after.id if after else 0))
+            found = self.load(connection, never, limit=limit, events=False)
+            if found:
+                return found
+            after = None
+        where &= c.last_fixity_check <= before
+        if after is not None:
+            moment = after.last_fixity_check
+            same = (c.last_fixity_check == moment) & (c.id > after.id)
+            where &= (c.last_fixity_check > moment) | same
+        order = (c.last_fixity_check, c.id)
+        return self.load(connection, where, limit=limit, events=False, order=order)
 
     def create(self, connection: Connection, files: Sequence[GenericFile]) -> list[GenericFile]:
         """Insert those whose identifier is new; every file comes back with its id."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select
 
 from bagline.model.ingest import bag_name
 from bagline.model.workitem import COMPLETED, WorkItem
+from bagline.problems import Problem
 from bagline.services.registry import tables as t
 from bagline.services.registry.base import OF_ONE_BAG, OTHERS
-from bagline.services.registry.rows import record_of
-
-ROW_ID = "row_id"
-"""The parameter of a statement that is about one row."""
+from bagline.services.registry.rows import ROW_ID, record_of, row_of
 
 # Made once: to make a statement of many columns anew costs more than to run it.
 
@@ -61,3 +60,15 @@ def bags_items(institution_id: int, name: str) -> Select[Any]:
 
 def items_in(connection: Connection, query: Select[Any]) -> list[WorkItem]:
     return [record_of(row, WorkItem) for row in connection.execute(query)]
+
+
+def replace_problems(connection: Connection, item_id: int, problems: Sequence[Problem]) -> None:
+    """Those of the item are these, and no others."""
+    table = t.work_item_problems
+    connection.execute(delete(table).where(table.c.work_item_id == item_id))
+    if problems:
+        rows = [
+            {"work_item_id": item_id, "position": position} | row_of(problem, table)
+            for position, problem in enumerate(problems)
+        ]
+        connection.execute(insert(table), rows)

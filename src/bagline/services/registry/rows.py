@@ -10,8 +10,19 @@ from typing import Any, NamedTuple, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import fields
-from sqlalchemy import Connection, CursorResult, Dialect, Row, Table, insert
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Dialect,
+    Row,
+    Table,
+    bindparam,
+    insert,
+    update,
+)
 
+ROW_ID = "row_id"
+"""The parameter of a statement that is about one row."""
 R = TypeVar("R", bound=Struct)
 DIALECTS = 8
 
@@ -105,3 +116,18 @@ def _processed(column: Iterable[Any], process: Callable[[Any], Any]) -> Iterator
     """Many rows of a batch share a moment: each value is gone through once."""
     once = cache(process)
     return (once(value) for value in column)
+
+
+# Made once: to make a statement of many columns anew costs more than to run it.
+
+
+@cache
+def changing(table: Table) -> Any:
+    """Replaces the row ROW_ID by the values given with it; answers the row."""
+    return update(table).where(table.c.id == bindparam(ROW_ID)).returning(*table.c)
+
+
+@cache
+def adding(table: Table) -> Any:
+    """Adds a row of the values given with it; answers the row."""
+    return insert(table).returning(*table.c)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select
 
 from bagline.errors import Refused
 from bagline.model import times
@@ -33,15 +32,15 @@ from bagline.services.registry.copy_rows import SqlCopies
 from bagline.services.registry.database import Database
 from bagline.services.registry.file_rows import FileRows
 from bagline.services.registry.item_rows import (
-    ROW_ID,
     bags_items,
     item_query,
     items_in,
     others_query,
+    replace_problems,
 )
 from bagline.services.registry.object_rows import load_form, load_object, save_form
 from bagline.services.registry.open_changes import first_against, of_bag, why
-from bagline.services.registry.rows import record_of, row_of
+from bagline.services.registry.rows import ROW_ID, adding, changing, record_of, row_of
 from bagline.services.registry.spot_rows import SqlSpotTests
 
 FILES_PER_CALL = 1000
@@ -143,7 +142,7 @@ class SqlRegistry(Registry):
                     item_query(locked=True), {ROW_ID: item.id}
                 ).one_or_none()
                 if problems is not None:
-                    _replace_problems(connection, item.id, problems)
+                    replace_problems(connection, item.id, problems)
                 if stored is not None and (
                     stored.status in unless_status
                     or (unless_changed and stored.updated_at != item.updated_at)
@@ -235,6 +234,24 @@ class SqlRegistry(Registry):
                     found[file.identifier] = file
         return found
 
+    def file(self, file_id: int) -> GenericFile | None:
+        where = t.generic_files.c.id == file_id
+        with self._database.reading() as connection:
+            found = self._files.load(connection, where, events=False)
+        return found[0] if found else None
+
+    def files_due(
+        self, options: Sequence[str], *, checked_before: times.Timestamp
+    ) -> Iterator[list[GenericFile]]:
+        asked, batch = (options, checked_before), list[GenericFile]()
+        while True:
+            last = batch[-1] if batch else None
+            with self._database.reading() as connection:
+                batch = self._files.load_due(connection, *asked, last, FILES_PER_CALL)
+            if not batch:
+                return
+            yield batch
+
     def finds_files(self) -> bool:
         return True
 
@@ -312,7 +329,7 @@ class SqlRegistry(Registry):
     # -- what outlives an item's working state
     def save_problems(self, item_id: int, problems: Sequence[Problem]) -> None:
         with self._database.writing() as connection:
-            _replace_problems(connection, item_id, problems)
+            replace_problems(connection, item_id, problems)
 
     def problems(self, item_id: int) -> list[Problem]:
         table = t.work_item_problems
@@ -358,36 +375,10 @@ class SqlRegistry(Registry):
         values.pop("id", None)
         if record.id:
             values.pop("created_at", None)
-            row = connection.execute(_changing(table), values | {ROW_ID: record.id}).one_or_none()
+            row = connection.execute(changing(table), values | {ROW_ID: record.id}).one_or_none()
             if row is None:
                 raise Refused(f"the Registry has no {table.name} row {record.id}")
         else:
             values["created_at"] = self._clock()
-            row = connection.execute(_adding(table), values).one()
+            row = connection.execute(adding(table), values).one()
         return record_of(row, kind)
-
-
-# Made once: to make a statement of many columns anew costs more than to run it.
-
-
-@cache
-def _changing(table: Table) -> Any:
-    """Replaces the row ROW_ID by the values given with it; answers the row."""
-    return update(table).where(table.c.id == bindparam(ROW_ID)).returning(*table.c)
-
-
-@cache
-def _adding(table: Table) -> Any:
-    """Adds a row of the values given with it; answers the row."""
-    return insert(table).returning(*table.c)
-
-
-def _replace_problems(connection: Connection, item_id: int, problems: Sequence[Problem]) -> None:
-    table = t.work_item_problems
-    connection.execute(delete(table).where(table.c.work_item_id == item_id))
-    if problems:
-        rows = [
-            {"work_item_id": item_id, "position": position} | row_of(problem, table)
-            for position, problem in enumerate(problems)
-        ]
-        connection.execute(insert(table), rows)

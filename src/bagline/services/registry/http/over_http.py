@@ -116,6 +116,22 @@ class HttpRegistry(HttpItems):
         with ThreadPoolExecutor(SHOWS_AT_ONCE, thread_name_prefix="registry") as pool:
             return [file for file in pool.map(show, identifiers) if file is not None]
 
+    def file(self, file_id: int) -> GenericFile | None:
+        return self._shown("files", str(file_id), GenericFile)
+
+    def files_due(
+        self, options: Sequence[str], *, checked_before: Timestamp
+    ) -> Iterator[list[GenericFile]]:
+        if not options:
+            return
+        same = [("state", STATE_ACTIVE), *(("storage_option__in", name) for name in options)]
+        dated = [("last_fixity_check__lteq", checked_before), ("sort", "last_fixity_check")]
+        never = [("last_fixity_check__is_null", "true"), ("sort", "id")]
+        for query in [never, dated] if self._is_ours() else [dated]:
+            for page in self._client.pages("files", [*same, *query]):
+                if page:
+                    yield [record_in(row, GenericFile) for row in page]
+
     def finds_files(self) -> bool:
         return self._finds_files and self._is_ours()
 

@@ -18,10 +18,9 @@ import structlog
 
 from bagline.errors import Gone
 from bagline.lines.fixity.line import ARCHIVES
-from bagline.lines.fixity.running import earlier
 from bagline.model.registry import STATE_ACTIVE
 from bagline.model.subject import Subject
-from bagline.model.times import Clock, Timestamp, now, to_datetime
+from bagline.model.times import Clock, Timestamp, earlier, now, to_datetime
 from bagline.services.queue.base import Queue
 from bagline.services.registry.base import Registry
 

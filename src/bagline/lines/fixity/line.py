@@ -11,9 +11,8 @@ from datetime import timedelta
 from bagline.errors import BaglineError, ServiceFault
 from bagline.lines.fixity.file_checking import FileChecker
 from bagline.lines.fixity.kept_copies import KeptCopies, copies_on_record
-from bagline.lines.fixity.running import earlier
 from bagline.model.registry import STATE_ACTIVE, GenericFile
-from bagline.model.times import is_set, to_datetime
+from bagline.model.times import earlier, is_set, to_datetime
 from bagline.worker.claim import Claim
 from bagline.worker.line import PATIENT, Line, Step, Words
 from bagline.worker.plain_records import PlainRecords

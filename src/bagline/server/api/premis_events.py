@@ -20,7 +20,8 @@ TYPES = (
     "replication",
     "validation",
 )
-OUTCOMES = ("Failure", "Success")
+OUTCOMES = ("Failed", "Failure", "Success")
+"""`Failed` is what every fixity worker says (contract J4)."""
 TEXTS = ("agent", "detail", "event_type", "identifier", "object", "outcome")
 
 ROUTES = Routes()

@@ -17,6 +17,7 @@ from bagline.model.premis import PremisEvent
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
 from bagline.model.workitem import ACTION_INGEST, WorkItem
 from bagline.problems import Problem
+from bagline.services.registry.alert_book import Alerts
 from bagline.services.registry.copy_book import Copies
 from bagline.services.registry.open_changes import changing
 from bagline.services.registry.spot_tests import SpotTests
@@ -156,6 +157,12 @@ class Registry(ABC):
     def spot_tests(self) -> SpotTests | None:
         """Whose turn it is to be restored to nowhere, and what came of it; None where only the
         Registry's database tells that, and this is not it."""
+        return None
+
+    @property
+    def alerts(self) -> Alerts | None:
+        """Whom fixity's failures are told; None where only the Registry's database tells that, and
+        this is not it."""
         return None
 
     def changing_ingest(self, institution_id: int, name: str) -> WorkItem | None:

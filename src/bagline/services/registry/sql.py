@@ -22,6 +22,7 @@ from bagline.model.registry import (
 from bagline.model.workitem import COMPLETED, WorkItem
 from bagline.problems import Problem
 from bagline.services.registry import tables as t
+from bagline.services.registry.alert_rows import SqlAlerts
 from bagline.services.registry.base import (
     Begin,
     Begun,
@@ -57,6 +58,7 @@ class SqlRegistry(Registry):
         self._files = FileRows(clock)
         self._copies = SqlCopies(database, clock=clock)
         self._spot_tests = SqlSpotTests(database)
+        self._alerts = SqlAlerts(database)
 
     # -- institutions
     def institutions(self) -> list[Institution]:
@@ -221,6 +223,10 @@ class SqlRegistry(Registry):
     @property
     def spot_tests(self) -> SqlSpotTests:
         return self._spot_tests
+
+    @property
+    def alerts(self) -> SqlAlerts:
+        return self._alerts
 
     # -- files
     def files(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -10,14 +11,17 @@ from typing import Any, cast
 import pytest
 from msgspec import structs
 
-from bagline.errors import Unreachable
+from bagline.errors import Misconfigured, Unreachable
 from bagline.lines.fixity.kept_copies import KeptCopies
 from bagline.lines.fixity.running import Allowance, FixityRunner
 from bagline.model.copy_checks import MISSING, PROVEN, WRONG, KeptCopy
 from bagline.model.times import NEVER, Timestamp, earlier, is_set, later, now
 from bagline.model.workitem import STAGE_STORE, STATUS_STARTED, STATUS_SUCCESS, WorkItem
 from bagline.services.objects.base import Check, Objects
+from bagline.services.registry.base import Missing
 from bagline.services.registry.copy_book import CopyFilter
+from bagline.services.registry.users import SYS_ADMIN, ApiUsers
+from bagline.wiring import open_database
 from support.bags import BagBuilder
 from support.fixity import copies, flipped, long_after, name_of, put, repairing, run
 from support.line import LineUnderTest
@@ -162,12 +166,61 @@ def test_a_store_that_is_away_makes_no_bad_copy(kept: KeptCopies) -> None:
     assert runner.run().proven == len(copies(kept)) - len(others)
 
 
+def test_people_are_told_once_a_day_of_what_runs_found(kept: KeptCopies) -> None:
+    """By the runs of a worker; not by an operator's own, which says so itself."""
+    database = open_database(kept.settings)
+    ApiUsers(database).add("root@bagline.example", SYS_ADMIN)
+    database.close()
+    alerts = kept.services.registry.alerts
+    assert alerts is not None
+    harmed, _ = copies(kept, "small.txt")
+    put(kept, harmed, b"a liver!")
+    assert run(kept).bad == 1
+    with pytest.raises(Missing):
+        alerts.find(1, 1)
+    FixityRunner(kept, stop=Looks(3)).watch()
+    told = alerts.find(1, 1)
+    assert f"{harmed.url}: wrong" in told.content
+    assert alerts.find(2, 0).institution_id == harmed.institution_id
+    with pytest.raises(Missing):
+        alerts.find(3, 0)
+
+
+def test_a_place_that_cannot_be_looked_at_keeps_nobody_from_being_told(kept: KeptCopies) -> None:
+    keyless = Away(kept.services.objects)
+    keyless.keyless, lost = (copy.bucket for copy in copies(kept, "small.txt"))
+    for copy in copies(kept):
+        if copy.bucket == lost:
+            kept.services.objects.delete(copy.bucket, copy.uuid)
+    services = replace(kept.services, objects=cast("Objects", keyless))
+    with pytest.raises(Misconfigured):
+        FixityRunner(replace(kept, services=services), stop=Looks(1)).watch()
+    alerts = kept.services.registry.alerts
+    assert alerts is not None
+    assert f"/{lost}/" in alerts.find(2, 0).content
+
+
+class Looks(threading.Event):
+    """It is to stop after so many looks, and waits for none."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._left = looks
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._left -= 1
+        if self._left < 0:
+            self.set()
+        return self.is_set()
+
+
 class Away:
-    """A real store, of which one bucket does not answer."""
+    """A real store, of which one bucket does not answer, or has no key."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self.silent = ""
+        self.keyless = ""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._objects, name)
@@ -175,6 +228,8 @@ class Away:
     def verify_many(self, bucket: str, checks: Sequence[Check]) -> list[Any]:
         if bucket == self.silent:
             raise Unreachable("nobody answers")
+        if bucket == self.keyless:
+            raise Misconfigured("the file of its key is gone")
         return list(self._objects.verify_many(bucket, checks))
 
 

@@ -123,7 +123,7 @@ class Api:
             )
             answer = route.handle(asked)
             visit.wrote(request.path_params, answer)
-            return _json(route.status, answer)
+            return _json(route.status_of(answer), answer)
         except tuple(STATUSES) as fault:
             sentence = str(fault) or "Record not found."
             if isinstance(fault, Denied):

@@ -14,7 +14,9 @@ from typing import Any
 
 import urllib3
 
-OWN_ROUTES = re.compile(r"/(info|files/find|files/after|items/problems/.*|items/report/.*)$")
+OWN_ROUTES = re.compile(
+    r"/(info|files/find|files/after|files/copies/.*|items/problems/.*|items/report/.*)$"
+)
 FORWARDED = ("X-Pharos-API-User", "X-Pharos-API-Key", "Content-Type", "Accept")
 TAKEN = b'{"StatusCode":500,"Error":"duplicate key value violates unique constraint"}'
 

@@ -25,6 +25,7 @@ from bagline.model.named_uuids import named_uuid
 from bagline.model.premis import PremisEvent, our_agent
 from bagline.model.storage import StorageTarget
 from bagline.model.times import NEVER, Timestamp, earlier, is_set, later
+from bagline.services.registry.base import Conflict
 from bagline.services.registry.copy_book import AHEAD, CopyFilter
 from bagline.units import MIB
 
@@ -78,13 +79,35 @@ class FixityRunner:
     _counted_at: Timestamp = NEVER
 
     def watch(self) -> None:
-        """A run of what is due every so often, until it is to stop. Raises what the Registry
-        raises, and Refused where it keeps no copies."""
+        """A run of what is due every so often, until it is to stop; once a day (UTC) people are
+        told of what failed. Raises what the Registry raises, and Refused where it keeps no
+        copies."""
         _ = self.kept.book
         while not self.stop.wait(self.kept.settings.fixity.look_hours * 3600):
             allowance = self.due()
-            if allowance.whole:
-                self.run(budget=allowance)
+            try:
+                if allowance.whole:
+                    self.run(budget=allowance)
+            finally:  # a place that cannot be looked at keeps nobody from hearing of the others
+                self.tell()
+
+    def tell(self) -> None:
+        """Alerts of every failed check that none has told of, whoever made it, unless there were
+        alerts today. Raises what the Registry raises."""
+        alerts = self.kept.services.registry.alerts
+        if alerts is None:
+            return
+        try:
+            told = alerts.tell_of_failed_fixity(self.kept.clock())
+        except Conflict:
+            return
+        for each in told:
+            log.warning(
+                "fixity_alert",
+                institution=each.institution_id,
+                failures=each.failures,
+                reason=each.error,
+            )
 
     def repairer(self) -> CopyRepair:
         """Puts single copies right."""

@@ -59,6 +59,11 @@ class Asked:
         return self.user.institution_id if self.user.is_member else None
 
     @property
+    def reader(self) -> int | None:
+        """The user whose alone the asker sees of what is people's; None: everybody's."""
+        return None if self.user.is_sys_admin else self.user.id
+
+    @property
     def key(self) -> str:
         """An id or an identifier in the path."""
         return self.path["key"]
@@ -72,6 +77,11 @@ class Asked:
     def institution_id(self) -> int:
         """The institution's id in the path. Raises Missing when none can have it."""
         return self._number("institution_id")
+
+    @property
+    def user_id(self) -> int:
+        """The user's id in the path. Raises Missing when none can have it."""
+        return self._number("user_id")
 
     @cached_property
     def institution(self) -> Institution:
@@ -122,7 +132,7 @@ class Asked:
             wanted = lists.parse(listing, self.query)
         except BadQuery as fault:
             raise BadRequest(f"Invalid query params: {fault}") from None
-        found, total = self.catalogue.page(listing, wanted, self.own)
+        found, total = self.catalogue.page(listing, wanted, self.own, self.reader)
         is_last = wanted.page * wanted.per_page >= total
         return {
             "count": total,

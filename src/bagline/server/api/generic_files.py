@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from bagline.model.copy_checks import CopyState
 from bagline.model.registry import (
     STATE_ACTIVE,
     STATE_DELETED,
@@ -48,6 +49,28 @@ class FilesAfter(Struct, kw_only=True):
 def show_file(asked: Asked) -> GenericFile:
     """A file, by id or identifier, with checksums (newest first), copies and events."""
     return asked.catalogue.file(asked.key, asked.own)
+
+
+@ROUTES.get("/files/copies/{key:path}", answers=list[CopyState], own=True)
+def show_copies(asked: Asked) -> dict[str, Any]:
+    """Every copy of a file, by the file's id or identifier: when each was asked for and what was
+    found, when it was proven last and by what. None of a deleted file."""
+    file = asked.catalogue.file(asked.key, asked.own)
+    copies = asked.catalogue.registry.copies.of_file(file.id)
+    return {
+        "results": [
+            CopyState(
+                generic_file_id=copy.file_id,
+                url=copy.url,
+                asked_at=copy.asked_at,
+                outcome=copy.outcome,
+                detail=copy.detail,
+                proven_at=copy.proven_at,
+                proven_by=copy.proven_by,
+            )
+            for copy in copies
+        ]
+    }
 
 
 @ROUTES.post(

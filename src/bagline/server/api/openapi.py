@@ -62,6 +62,7 @@ def _operation(route: Route, base: str) -> dict[str, Any]:
         "parameters": [*_in_path(route), *_in_query(route.listing)],
         "responses": {
             str(route.status): _response("Done.", _answer_schema(route)),
+            **_if_none(route),
             **{status: _response(said, _ref(name)) for status, (said, name) in _FAULTS.items()},
         },
     }
@@ -82,6 +83,12 @@ def _operation(route: Route, base: str) -> dict[str, Any]:
         content = {"application/x-www-form-urlencoded": {"schema": schema}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _if_none(route: Route) -> dict[str, Any]:
+    if not route.if_none:
+        return {}
+    return {str(route.if_none): _response("There was nothing to do.", _answer_schema(route))}
 
 
 def _in_path(route: Route) -> list[dict[str, Any]]:
@@ -110,7 +117,7 @@ def _in_query(listing: Listing[Any] | None) -> list[dict[str, Any]]:
             "type": "string",
             "enum": [
                 f"{name}{direction}"
-                for name in listing.table.c.keys()  # noqa: SIM118 - not a dictionary
+                for name in listing.columns
                 for direction in ("", "__asc", "__desc")
             ],
         },

@@ -37,6 +37,8 @@ class Route:
     answers: Any = None
     listing: Listing[Any] | None = None
     status: int = 200
+    if_none: int = 0
+    """The status where it answers a list and there is nothing in it; 0: the same."""
     own: bool = False
     """Bagline's own, not of contract D."""
     workers: bool = True
@@ -50,6 +52,10 @@ class Route:
     def largest_body(self) -> int:
         """In bytes."""
         return MANY_RECORDS if get_origin(self.takes) is list else ONE_RECORD
+
+    def status_of(self, answer: Any) -> int:
+        """The status of that answer, which is a success."""
+        return self.if_none if self.if_none and not answer["results"] else self.status
 
     @property
     def bases(self) -> tuple[str, ...]:

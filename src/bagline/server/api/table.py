@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from bagline.server.api import (
+    alerts,
     file_checksums,
     generic_files,
     institutions,
@@ -36,5 +37,6 @@ ROUTES = (
     *requests.ROUTES,
     *file_checksums.ROUTES,
     *storage_records.ROUTES,
+    *alerts.ROUTES,
     *_itself,
 )

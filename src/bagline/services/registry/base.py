@@ -18,6 +18,7 @@ from bagline.model.registry import GenericFile, Institution, IntellectualObject
 from bagline.model.times import NEVER, Timestamp, now
 from bagline.model.workitem import ACTION_INGEST, WorkItem
 from bagline.problems import Problem
+from bagline.services.registry.alert_book import Alerts
 from bagline.services.registry.copy_book import Copies
 from bagline.services.registry.open_changes import changing
 from bagline.services.registry.spot_tests import SpotTests
@@ -164,6 +165,12 @@ class Registry(ABC):
         where none is in hand. Of another Registry's objects none is."""
         copies = self.copies
         return copies.repaired_until(object_identifier, now=now()) if copies else NEVER
+
+    @property
+    def alerts(self) -> Alerts | None:
+        """Whom fixity's failures are told; None where only the Registry's database tells that, and
+        this is not it."""
+        return None
 
     def changing_ingest(self, institution_id: int, name: str) -> WorkItem | None:
         """The ingest of the bag that may have changed preserved bytes, and has not recorded

@@ -68,12 +68,16 @@ class Catalogue:
 
     # -- lists
     def page(
-        self, listing: Listing[R], wanted: Page, own: int | None = None
+        self,
+        listing: Listing[R],
+        wanted: Page,
+        own: int | None = None,
+        reader: int | None = None,
     ) -> tuple[list[R], int]:
         """A page of records, and how many there are on all pages: objects with counts and
-        sizes, files with all that belongs to them, events with identifiers of their subjects."""
-        held = [] if own is None else [listing.institution(own)]
-        conditions = [*wanted.conditions, *held]
+        sizes, files with all that belongs to them, events with identifiers of their subjects.
+        What is people's is held to the `reader`, a user (None: to none)."""
+        conditions = [*wanted.conditions, *listing.held(own, reader)]
         with self._database.reading() as connection:
             total = lists.count(connection, conditions, listing.table)
             return self._records(connection, listing, conditions, wanted), total

@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bagline.errors import NoRoom, Refused, Unreachable
 
-HEAD = "0010"
+HEAD = "0011"
 """The schema that this version works with."""
 BUSY_SECONDS = 30
 FULL = ("disk is full", "no space left on device", "disk quota exceeded")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from msgspec import Struct
 from sqlalchemy import (
@@ -18,13 +18,14 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    FromClause,
     Integer,
     Select,
-    Table,
     func,
     select,
 )
 
+from bagline.model.alert import Alert
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
     Checksum,
@@ -67,28 +68,44 @@ class Listing(Generic[R]):
     """What can be listed: its name in addresses, the record in a row of its table, whose
     rows they are, and filters beside its columns.
 
-    `extra`: parameter → (its column, how rows of the table are found by it).
+    `extra`: parameter → (its column, how rows of the table are found by it). `person`: whose rows
+    they are, where they are people's. `key`: columns of which no two rows have the same.
     """
 
     name: str
     record: type[R]
-    table: Table
+    table: FromClause
     institution: Callable[[int], ColumnElement[bool]]
     extra: dict[str, tuple[Column[Any], Callable[[ColumnElement[bool]], ColumnElement[bool]]]] = (
         field(default_factory=dict)
     )
+    person: Callable[[int], ColumnElement[bool]] | None = None
+    key: tuple[str, ...] = ("id",)
+
+    def held(self, own: int | None, reader: int | None) -> list[ColumnElement[bool]]:
+        """Conditions of rows that are that institution's and, where they are people's, that
+        user's; None: anybody's."""
+        found = [] if own is None else [self.institution(own)]
+        if self.person is not None and reader is not None:
+            found.append(self.person(reader))
+        return found
 
     def column(self, name: str) -> Column[Any] | None:
         if name in self.table.c:
-            return self.table.c[name]
+            return cast("Column[Any]", self.table.c[name])
         return self.extra[name][0] if name in self.extra else None
 
     def where(self, name: str, condition: ColumnElement[bool]) -> ColumnElement[bool]:
         return self.extra[name][1](condition) if name in self.extra else condition
 
     @property
+    def columns(self) -> list[str]:
+        """Names of what can be sorted by."""
+        return [str(name) for name in self.table.c.keys()]  # noqa: SIM118 - not a dictionary
+
+    @property
     def names(self) -> list[str]:
-        return [*(str(column.name) for column in self.table.c), *self.extra]
+        return [*self.columns, *self.extra]
 
 
 def _of_files(condition: ColumnElement[bool], column: Column[Any]) -> ColumnElement[bool]:
@@ -162,6 +179,29 @@ STORAGE_RECORDS = Listing(
     t.storage_records,
     lambda own: _of_files(_files.institution_id == own, _copies.generic_file_id),
 )
+_alerts = (
+    select(
+        t.alerts,
+        t.institutions.c.name.label("institution_name"),
+        t.alerts_users.c.user_id,
+        t.api_users.c.email.label("user_name"),
+        t.api_users.c.email.label("user_email"),
+        t.alerts_users.c.sent_at,
+        t.alerts_users.c.read_at,
+    )
+    .select_from(
+        t.alerts.outerjoin(t.institutions).outerjoin(t.alerts_users).outerjoin(t.api_users)
+    )
+    .subquery("alert_views")
+)
+ALERTS = Listing(
+    "alerts",
+    Alert,
+    _alerts,
+    lambda own: _alerts.c.institution_id == own,
+    person=lambda user_id: _alerts.c.user_id == user_id,
+    key=("id", "user_id"),
+)
 
 
 @dataclass(frozen=True)
@@ -196,10 +236,13 @@ def parse(listing: Listing[Any], parameters: Sequence[tuple[str, str]]) -> Page:
         column = listing.column(name)
         assert column is not None
         conditions.append(listing.where(name, column.in_(values)))
-    return Page(tuple(conditions), (*order, listing.table.c.id), page, per_page)
+    order += [listing.table.c[name] for name in listing.key]
+    return Page(tuple(conditions), tuple(order), page, per_page)
 
 
-def count(connection: Connection, conditions: Sequence[ColumnElement[bool]], table: Table) -> int:
+def count(
+    connection: Connection, conditions: Sequence[ColumnElement[bool]], table: FromClause
+) -> int:
     """How many rows there are on all pages."""
     query = select(func.count()).select_from(table).where(*conditions)
     return int(connection.scalar(query) or 0)

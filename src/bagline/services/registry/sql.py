@@ -21,6 +21,7 @@ from bagline.model.registry import (
 from bagline.model.workitem import COMPLETED, WorkItem
 from bagline.problems import Problem
 from bagline.services.registry import tables as t
+from bagline.services.registry.alert_rows import SqlAlerts
 from bagline.services.registry.base import (
     Begin,
     Begun,
@@ -56,6 +57,7 @@ class SqlRegistry(Registry):
         self._files = FileRows(clock)
         self._copies = SqlCopies(database, clock=clock)
         self._spot_tests = SqlSpotTests(database)
+        self._alerts = SqlAlerts(database)
 
     # -- institutions
     def institutions(self) -> list[Institution]:
@@ -220,6 +222,10 @@ class SqlRegistry(Registry):
     @property
     def spot_tests(self) -> SqlSpotTests:
         return self._spot_tests
+
+    @property
+    def alerts(self) -> SqlAlerts:
+        return self._alerts
 
     # -- files
     def files(

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -252,6 +253,8 @@ fixity_runs = Table(
     Column("requests", BigInteger, nullable=False, default=0),
 )
 
+FAILED_CHECKS = text("event_type = 'fixity check' AND outcome = 'Failed'")
+
 premis_events = Table(
     "premis_events",
     metadata,
@@ -270,6 +273,12 @@ premis_events = Table(
     Column("outcome_information", Text, nullable=False, default=""),
     _text("outcome", 20),
     _time("updated_at"),
+    Index(
+        "ix_premis_events_failed_fixity",
+        "date_time",
+        sqlite_where=FAILED_CHECKS,
+        postgresql_where=FAILED_CHECKS,
+    ),
 )
 
 spot_tests = Table(
@@ -307,4 +316,42 @@ api_keys = Table(
     _time("created_at"),
     _time("last_used_at"),
     _time("revoked_at"),
+)
+
+internal_metadata = Table(
+    "internal_metadata",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("key", String(255), nullable=False, unique=True),
+    Column("value", Text, nullable=False),
+    _time("created_at"),
+    _time("updated_at"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # None: of all institutions.
+    Column("institution_id", Id, ForeignKey("institutions.id"), index=True),
+    _text("type", 60),
+    _text("subject", 255),
+    Column("content", Text, nullable=False, default=""),
+    _time("created_at"),
+)
+
+alerts_users = Table(
+    "alerts_users",
+    metadata,
+    Column("alert_id", Id, ForeignKey("alerts.id"), primary_key=True),
+    Column("user_id", Id, ForeignKey("api_users.id"), primary_key=True, index=True),
+    _time("sent_at"),
+    _time("read_at"),
+)
+
+alerts_premis_events = Table(
+    "alerts_premis_events",
+    metadata,
+    Column("alert_id", Id, ForeignKey("alerts.id"), primary_key=True),
+    Column("premis_event_id", Id, ForeignKey("premis_events.id"), primary_key=True, index=True),
 )

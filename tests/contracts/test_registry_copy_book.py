@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
+from sqlalchemy import event, select
 
-from bagline.model.copy_checks import MISSING, PROVEN, CopyCheck, FixityRun, KeptCopy
+from bagline.model.copy_checks import MISSING, PROVEN, CopyCheck, CopySeen, FixityRun, KeptCopy
 from bagline.model.registry import RegistryStorageRecord
 from bagline.model.times import NEVER, Timestamp, earlier, later, now
+from bagline.services.registry import tables as t
 from bagline.services.registry.base import Registry
 from bagline.services.registry.copy_book import Copies, CopyFilter
+from bagline.services.registry.copy_statements import WERE_BAD
+from bagline.services.registry.database import Database, sqlite_url
 from bagline.services.registry.http.over_http import HttpRegistry
 from bagline.services.registry.http.speaking import RegistryClient
 from bagline.services.registry.sql import SqlRegistry
@@ -88,14 +92,14 @@ def test_filters(book: Copies) -> None:
 def test_what_was_found_is_kept_with_its_events(database_registry: Registry, book: Copies) -> None:
     first, second, _ = taken(book)
     moment = later(MOMENT, 5 * DAY)
-    event = an_event(7, "fixity check", outcome="Failed", generic_file_id=second.file_id)
-    event.institution_id, event.intellectual_object_id = second.institution_id, second.object_id
+    told = an_event(7, "fixity check", outcome="Failed", generic_file_id=second.file_id)
+    told.institution_id, told.intellectual_object_id = second.institution_id, second.object_id
     checks = [
         CopyCheck(copy=first, asked_at=moment, outcome=PROVEN, how="read back"),
         CopyCheck(copy=second, asked_at=moment, outcome=MISSING, detail="nothing is there"),
     ]
     for _ in range(2):  # may be repeated
-        book.save(checks, [event])
+        book.save(checks, [told])
     mine, other = (copy for copy in book.of_file(first.file_id))
     by_place = {copy.place: copy for copy in (mine, other)}
     assert (by_place[VA].outcome, by_place[VA].proven_at) == (PROVEN, moment)
@@ -251,3 +255,68 @@ def test_workers_before_the_api_see_a_repair(tmp_path: Path) -> None:
 
 def test_of_another_registry_no_repair_is_asked(older: Registry) -> None:
     assert older.repaired_until("test.edu/bag") == NEVER
+
+
+def seen(copy: KeptCopy, outcome: str, at: Timestamp = MOMENT, **other: str) -> CopySeen:
+    return CopySeen(url=copy.url, uuid=copy.uuid, seen_at=at, outcome=outcome, **other)
+
+
+def test_what_others_saw_of_copies_counts(database_registry: Registry, book: Copies) -> None:
+    first, second, third = taken(book)
+    book.give_back([first, second, third])
+    marks = [
+        seen(first, PROVEN, how="read back"),
+        seen(second, MISSING, detail="nothing is there"),
+        seen(third, PROVEN, earlier(MOMENT, 2 * DAY), how="read back"),  # before it was proven
+    ]
+    for _ in range(2):  # may be repeated
+        book.note(marks)
+    now_known = {copy.id: copy for copy in (*book.bad(), *book.of_file(first.file_id))}
+    found = now_known[first.id]
+    assert (found.outcome, found.proven_at, found.proven_by, found.asked_at) == (
+        PROVEN,
+        MOMENT,
+        "read back",
+        MOMENT,
+    )
+    assert [copy.id for copy in book.bad()] == [second.id]
+    assert now_known[second.id].proven_at == second.proven_at
+    (unchanged,) = (copy for copy in book.of_file(third.file_id) if copy.id == third.id)
+    assert (unchanged.proven_at, unchanged.outcome) == (third.proven_at, "")
+    moment = later(MOMENT, 2 * DAY)
+    assert paths(taken(book, now=moment)) == ["data/b", "data/c", "data/a"]  # all, oldest first
+    assert never_proven(database_registry, first) == []
+
+
+def never_proven(registry: Registry, copy: KeptCopy) -> list[KeptCopy]:
+    """Those of the file that were never proven, once every one was noted as proven."""
+    book = registry.copies
+    assert book is not None
+    book.note([seen(each, PROVEN, how="read back") for each in book.of_file(copy.file_id)])
+    (file,) = registry.files([copy.identifier]).values()
+    assert file.last_fixity_check == MOMENT
+    return [each for each in book.of_file(copy.file_id) if each.proven_at == NEVER]
+
+
+def test_those_that_were_bad_come_first(book: Copies) -> None:
+    first, _, third = taken(book)
+    book.give_back([first])
+    bad = CopyCheck(copy=third, asked_at=MOMENT, outcome=MISSING, detail="nothing is there")
+    book.save([bad])
+    moment = later(MOMENT, 2 * DAY)
+    assert paths(taken(book, limit=1, now=moment)) == ["data/c"]
+    assert paths(taken(book, limit=1, now=moment)) == ["data/a"]
+
+
+def test_an_index_finds_those_that_were_bad(tmp_path: Path) -> None:
+    database = Database(sqlite_url(tmp_path / "registry.db"))
+    database.migrate()
+    columns = t.storage_records.c
+    query = select(columns.id).where(columns.place == VA, columns.outcome.in_(WERE_BAD))
+    asked: list[str] = []
+    with database.reading() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        connection.execute(query).all()
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1]}", (VA,)).all()
+    assert "ix_storage_records_bad" in str(plan)
+    database.close()

@@ -69,6 +69,18 @@ class CopyCheck(Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class CopySeen(Struct, frozen=True, kw_only=True):
+    """What somebody else than fixity learned of a copy on the way: its URL, its file's UUID, a
+    moment before the first byte was read."""
+
+    url: str
+    uuid: str
+    seen_at: Timestamp
+    outcome: str
+    how: str = ""
+    detail: str = ""
+
+
 class PlaceTotals(Struct, frozen=True, kw_only=True):
     """The copies of active files in one place, by storage option and institution. `unproven`: of
     these nobody ever said by what they are sound; `oldest`: of the others."""

@@ -23,6 +23,7 @@ from bagline.errors import (
     Unreachable,
     Unreadable,
 )
+from bagline.lines.restoration.copy_notes import CopyNotes
 from bagline.lines.restoration.kept_object import DIGESTS, LARGE_BYTES, KeptFile, KeptObject
 from bagline.model.storage import StorageTarget
 from bagline.problems import BAD_COPY, NO_DIGEST_KEPT, NO_GOOD_COPY, Problem
@@ -76,6 +77,10 @@ class HeldCopies:
     """URLs by identifier: copies that lie in an archive. Nothing is wrong with them."""
     lost: set[str] = field(default_factory=set)
     """Identifiers of which it was said that no copy is left."""
+    notes: CopyNotes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.notes = CopyNotes(self.kept.services.registry)
 
     # -- which
 
@@ -112,6 +117,7 @@ class HeldCopies:
 
     def problems(self) -> list[Problem]:
         """What an operator must be told: of bad copies, and of files that nothing proves."""
+        self.notes.tell()
         told = [
             BAD_COPY.about(identifier, copies="; ".join(f"{url}: {why}" for url, why in copies))
             for identifier, copies in self.bad.items()
@@ -161,7 +167,7 @@ class HeldCopies:
             try:
                 body = self._read(file, target)
             except (Gone, Replaced, Unreadable) as lost:
-                self._mark(file, url, str(lost))
+                self._mark(file, url, str(lost), lost)
             except _Frozen:
                 self.frozen[file.identifier].append(url)
             except (Unreachable, Refused) as passing:
@@ -206,7 +212,7 @@ class HeldCopies:
                     yield chunk
                 return
             except Gone as lost:
-                self._mark(file, url, str(lost))
+                self._mark(file, url, str(lost), lost)
             except (Unreachable, Refused) as passing:
                 fault = passing
                 self.silent.add(target)
@@ -236,7 +242,7 @@ class HeldCopies:
                     each.update(memoryview(chunk))
                 self.kept.progress.moved()
         except (Gone, Replaced, Unreadable) as lost:
-            self._mark(file, url, str(lost))
+            self._mark(file, url, str(lost), lost)
             raise WrongCopy(file, str(lost)) from lost
         if not self._accept(file, target, count, hashes):
             raise WrongCopy(file, "a copy of it is not what was preserved")
@@ -263,10 +269,11 @@ class HeldCopies:
         ]
         if size != file.size:
             wrong = [f"it has {size} bytes, not {file.size}"]
+        url = next((url for found, url in self.copies(file) if found == target), "")
         if wrong:
-            url = next(url for found, url in self.copies(file) if found == target)
             self._mark(file, url, wrong[0])
             return False
+        self.notes.right(file, url, digests)
         self._learn(file, digests)
         return True
 
@@ -279,9 +286,10 @@ class HeldCopies:
         if not file.digests and len(self.unproven) < TOLD_FILES:
             self.unproven.append(file.path)
 
-    def _mark(self, file: KeptFile, url: str, why: str) -> None:
+    def _mark(self, file: KeptFile, url: str, why: str, fault: BaglineError | None = None) -> None:
         """Raises Unreachable where an ingest is changing the object: then nothing is known."""
         self.kept.check_idle()
+        self.notes.bad(file, url, why, fault)
         is_told = len(self.bad) < TOLD_FILES or file.identifier in self.bad
         if is_told or file.size > LARGE_BYTES:  # there are not many of these
             self.bad[file.identifier].append((url, why))

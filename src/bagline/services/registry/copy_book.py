@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bagline.model.copy_checks import CopyCheck, FixityRun, KeptCopy, PlaceTotals
+from bagline.model.copy_checks import CopyCheck, CopySeen, FixityRun, KeptCopy, PlaceTotals
 from bagline.model.premis import PremisEvent
 from bagline.model.times import NEVER, Timestamp
 
@@ -49,7 +49,8 @@ class Copies(ABC):
         asked_before: Timestamp,
         until: Timestamp,
     ) -> list[KeptCopy]:
-        """Up to so many copies of the place, the longest unproven first, which nobody looked at
+        """Up to so many copies of the place, those that were bad and then the longest unproven
+        first, which nobody looked at
         since `asked_before`, or holds `now`; nobody else is given them before `until`, unless they
         are given back. In one step. Dates further ahead of `now` than AHEAD are as if there were
         none."""
@@ -70,6 +71,13 @@ class Copies(ABC):
         longest. May be repeated.
         Copies that are gone from the Registry meanwhile are passed over, and so are those of which
         a newer version was recorded."""
+
+    @abstractmethod
+    def note(self, seen: Sequence[CopySeen]) -> None:
+        """What was learned of copies on the way (a restoration), without events: those that are
+        proven are as if fixity had looked; those that are bad come first at its next look, which
+        says so or not. Copies that were proven, or stored anew, since `seen_at` are passed over.
+        May be repeated."""
 
     @abstractmethod
     def of_file(self, file_id: int) -> list[KeptCopy]:

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
-    bindparam,
     case,
     delete,
     func,
@@ -23,11 +22,28 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row
 
 from bagline.model import times
-from bagline.model.copy_checks import BAD, PROVEN, CopyCheck, FixityRun, KeptCopy, PlaceTotals
+from bagline.model.copy_checks import (
+    BAD,
+    PROVEN,
+    CopyCheck,
+    CopySeen,
+    FixityRun,
+    KeptCopy,
+    PlaceTotals,
+)
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import STATE_ACTIVE, Checksum
 from bagline.services.registry import tables as t
 from bagline.services.registry.copy_book import AHEAD, Copies, CopyFilter
+from bagline.services.registry.copy_statements import (
+    ASKED_NOW,
+    NOTED_BAD,
+    NOTED_PROVEN,
+    PROVEN_NOW,
+    WERE_BAD,
+    found,
+    noted,
+)
 from bagline.services.registry.database import Database
 from bagline.services.registry.file_rows import FileRows
 from bagline.services.registry.rows import record_of, records_of, row_of
@@ -40,26 +56,6 @@ _c, _f, _o, _r, _h = (
     t.copy_repairs.c,
 )
 IN_AT_ONCE = 1_000
-
-ASKED_NOW = (
-    update(t.storage_records)
-    # Nobody proved it, or stored it anew, since it was read.
-    .where(
-        _c.id == bindparam("copy"),
-        _c.proven_at.is_not_distinct_from(
-            bindparam("proven_before", type_=t.WireTime(timezone=True))
-        ),
-    )
-    .values(
-        asked_at=bindparam("asked", type_=t.WireTime(timezone=True)),
-        outcome=bindparam("found"),
-        detail=bindparam("why"),
-        taken_until=None,
-    )
-)
-PROVEN_NOW = ASKED_NOW.values(
-    proven_at=bindparam("asked", type_=t.WireTime(timezone=True)), proven_by=bindparam("how")
-)
 
 
 class SqlCopies(Copies):
@@ -150,8 +146,8 @@ class SqlCopies(Copies):
         now: times.Timestamp,
         asked_before: times.Timestamp,
     ) -> list[Select[tuple[int]]]:
-        """Those without a date first (databases do not agree on where they stand in an order),
-        and those whose date means nothing."""
+        """Those that were bad; then those without a date (databases do not agree on where they
+        stand in an order), those whose date means nothing, and the others."""
         far = _far(now)
         query = (
             select(_c.id)
@@ -169,8 +165,9 @@ class SqlCopies(Copies):
         if wanted.storage_option is not None:
             query = query.where(_f.storage_option == wanted.storage_option)
         last = min(wanted.proven_before, far) if times.is_set(wanted.proven_before) else far
+        good = _c.outcome.not_in(WERE_BAD)
         dates = (_c.proven_at.is_(None), _c.proven_at > far, _c.proven_at <= last)
-        return [query.where(date) for date in dates]
+        return [query.where(_c.outcome.in_(WERE_BAD)), *(query.where(good, d) for d in dates)]
 
     def give_back(self, copies: Sequence[KeptCopy]) -> None:
         with self._database.writing() as connection:
@@ -190,7 +187,7 @@ class SqlCopies(Copies):
                 row = row_of(run, t.fixity_runs)
                 connection.execute(update(t.fixity_runs).where(_r.id == row.pop("id")).values(row))
             for is_proven in (True, False):
-                some = [_found(c) for c in checks if (c.outcome == PROVEN) is is_proven]
+                some = [found(c) for c in checks if (c.outcome == PROVEN) is is_proven]
                 if some:
                     connection.execute(PROVEN_NOW if is_proven else ASKED_NOW, some)
             self._date_files(connection, sorted({check.copy.file_id for check in checks}))
@@ -211,6 +208,19 @@ class SqlCopies(Copies):
                 .where(_f.id.in_(some), ~lacks)
                 .values(last_fixity_check=func.coalesce(oldest, _f.last_fixity_check))
             )
+
+    def note(self, seen: Sequence[CopySeen]) -> None:
+        with self._database.writing() as connection:
+            for is_proven in (True, False):
+                some = [noted(each) for each in seen if (each.outcome == PROVEN) is is_proven]
+                if some:
+                    connection.execute(NOTED_PROVEN if is_proven else NOTED_BAD, some)
+            proven = sorted({each.uuid for each in seen if each.outcome == PROVEN})
+            ids: list[int] = []
+            for start in range(0, len(proven), IN_AT_ONCE):
+                known = select(_f.id).where(_f.uuid.in_(proven[start : start + IN_AT_ONCE]))
+                ids += connection.scalars(known)
+            self._date_files(connection, ids)
 
     def of_file(self, file_id: int) -> list[KeptCopy]:
         with self._database.reading() as connection:
@@ -315,18 +325,6 @@ class SqlCopies(Copies):
 
 def _far(now: times.Timestamp) -> times.Timestamp:
     return times.from_datetime(times.to_datetime(now) + AHEAD)
-
-
-def _found(check: CopyCheck) -> dict[str, Any]:
-    """The parameters of what is saved of it."""
-    return {
-        "copy": check.copy.id,
-        "proven_before": check.copy.proven_at,
-        "asked": check.asked_at,
-        "found": check.outcome,
-        "why": check.detail,
-        "how": check.how,
-    }
 
 
 def _copy(row: Row[Any], digests: dict[str, str]) -> KeptCopy:

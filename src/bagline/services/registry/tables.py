@@ -210,6 +210,9 @@ checksums = Table(
     _time("updated_at"),
 )
 
+BAD_COPIES = text("outcome IN ('missing', 'wrong', 'unreadable')")
+"""As the index of them has it (`copy_checks.BAD`)."""
+
 storage_records = Table(
     "storage_records",
     metadata,
@@ -226,6 +229,7 @@ storage_records = Table(
     _time("taken_until"),
     UniqueConstraint("generic_file_id", "url"),
     Index(None, "place", "proven_at"),
+    Index("ix_storage_records_bad", "place", sqlite_where=BAD_COPIES, postgresql_where=BAD_COPIES),
 )
 
 # A copy that is being put right from another one: its object is left alone until then.

@@ -24,6 +24,15 @@ def upgrade() -> None:
         op.f("ix_copy_repairs_intellectual_object_id"), "copy_repairs", ["intellectual_object_id"]
     )
 
+    op.create_index(
+        "ix_storage_records_bad",
+        "storage_records",
+        ["place"],
+        sqlite_where=tables.BAD_COPIES,
+        postgresql_where=tables.BAD_COPIES,
+    )
+
 
 def downgrade() -> None:
+    op.drop_index("ix_storage_records_bad", table_name="storage_records")
     op.drop_table("copy_repairs")

@@ -28,7 +28,7 @@ UNITS = {
     **dict.fromkeys(("receiving", "restore"), "pattern"),
 }
 """By the end of a field's name."""
-IN_PROSE = {"providers"}
+IN_PROSE = {"providers", "prices"}
 UNNAMED = {"has_own_engines"}
 """Settings that no environment variable may name."""
 

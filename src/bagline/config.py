@@ -201,6 +201,9 @@ def _check_fixity(fixity: FixitySettings) -> None:
         raise Misconfigured(f"fixity.repair is {fixity.repair!r}: it must be ask or auto")
     if fixity.events not in FIXITY_EVENTS:
         raise Misconfigured(f"fixity.events is {fixity.events!r}: it must be all or changes")
+    for provider, price in fixity.prices.items():
+        if min(price.gigabyte, price.thousand_requests) < 0:
+            raise Misconfigured(f"fixity.prices.{provider}: a price must not be less than 0")
 
 
 def _check_secret_files(settings: Settings) -> None:

@@ -173,6 +173,18 @@ class VerifySettings(Struct, kw_only=True, forbid_unknown_fields=True):
         return 1 if self.read_back == READ_ALL else int(self.read_back.removeprefix("1/"))
 
 
+class ReadPrice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a provider asks for reading."""
+
+    gigabyte: float = 0.0
+    """For 10^9 bytes that leave it."""
+    thousand_requests: float = 0.0
+    """For so many GETs."""
+
+    def of(self, *, bytes: int, requests: int) -> float:
+        return self.gigabyte * bytes / 1e9 + self.thousand_requests * requests / 1e3
+
+
 class FixitySettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """How every preserved copy is read again and compared with its digest."""
 
@@ -192,6 +204,10 @@ class FixitySettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """Between runs of what is due."""
     archives: bool = False
     """Whether copies of storage options such as Glacier are looked at, too."""
+    currency: str = "USD"
+    """Of the prices."""
+    prices: dict[str, ReadPrice] = {}
+    """What reading costs, by provider."""
 
 
 class ThawSettings(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from bagline.lines.fixity.running import Allowance, FixityRunner
 from bagline.model.copy_checks import MISSING, PROVEN, WRONG, KeptCopy
 from bagline.model.times import NEVER, Timestamp, earlier, is_set, later, now
 from bagline.model.workitem import STAGE_STORE, STATUS_STARTED, STATUS_SUCCESS, WorkItem
+from bagline.sections import ReadPrice
 from bagline.services.objects.base import Check, Objects
 from bagline.services.registry.base import Missing
 from bagline.services.registry.copy_book import CopyFilter
@@ -269,3 +270,24 @@ def test_what_is_due_is_an_even_share_and_all_that_is_overdue(kept: KeptCopies) 
     at_home = FixityRunner(replace(kept, clock=now), sleep=lambda _: None)
     assert whole // 81 <= at_home.due().whole <= whole // 81 + 2  # rounded up, each place
     assert at_home.run(budget=Allowance(copies=3)).asked == 3
+
+
+def test_a_run_says_what_its_reading_costs(kept: KeptCopies) -> None:
+    price = ReadPrice(gigabyte=2.0, thousand_requests=5.0)
+    provider = kept.settings.storage_options[0].targets[0].provider
+    fixity = structs.replace(kept.settings.fixity, currency="EUR", prices={provider: price})
+    priced = replace(kept, settings=structs.replace(kept.settings, fixity=fixity))
+    record = run(priced)
+    assert record.asked == record.requests
+    assert record.cost == pytest.approx(2e-9 * record.bytes + 5e-3 * record.requests)
+    assert record.currency == "EUR"
+    (kept_record, *_) = kept.book.runs()
+    assert (kept_record.cost, kept_record.currency) == (record.cost, "EUR")
+
+
+def test_a_run_of_one_bucket_asks_no_other(kept: KeptCopies) -> None:
+    one, other = copies(kept, "small.txt")
+    record = FixityRunner(kept, sleep=lambda _: None).run(bucket=one.bucket)
+    assert record.proven == len(copies(kept)) / 2
+    found = {copy.bucket: copy.outcome for copy in copies(kept, "small.txt")}
+    assert found == {one.bucket: PROVEN, other.bucket: ""}

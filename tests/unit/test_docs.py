@@ -164,7 +164,7 @@ def settings(kind: type = Settings, prefix: str = "") -> Iterator[tuple[str, Any
 
 
 DEFAULTS = dict(settings())
-PROSE = {"data_dir", "providers", "storage_options"}
+PROSE = {"data_dir", "fixity.prices", "providers", "storage_options"}
 """Settings whose default is no single value."""
 
 

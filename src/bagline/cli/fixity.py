@@ -26,8 +26,9 @@ from bagline.errors import BaglineError, Gone
 from bagline.lines.fixity.kept_copies import KeptCopies
 from bagline.lines.fixity.running import REQUEST_BYTES, Allowance, FixityRunner
 from bagline.logs import configure_logs
-from bagline.model.copy_checks import KeptCopy, PlaceTotals
+from bagline.model.copy_checks import FixityRun, KeptCopy, PlaceTotals
 from bagline.model.times import earlier, is_set, now
+from bagline.problems import shown
 from bagline.services.registry.copy_book import CopyFilter
 
 fixity = typer.Typer(
@@ -80,7 +81,7 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
         out.print(
             f"Run {run.id}, {run.began_at[:19]} to {ended}: {run.asked:,} asked, "
             f"{run.proven:,} proven, {run.bad:,} bad, {run.repaired:,} repaired, "
-            f"{size_text(run.bytes)}"
+            f"{size_text(run.bytes)}{_cost_of(run)}"
         )
     for copy in bad:
         out.print(f"[red]{copy.outcome}[/red] {safe(copy.url)}")
@@ -96,22 +97,36 @@ def plan(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = No
         runner = FixityRunner(_kept(app))
         totals, read = _kept(app).book.totals(), runner.places()
         share = runner.due().whole
-    rows = {
-        place: (sum(t.copies for t in some), sum(t.bytes for t in some), place in read)
+    settings = app.settings.fixity
+    rows = [
+        _Planned(
+            place=place,
+            requests=(copies := sum(t.copies for t in some)),
+            bytes=(size := sum(t.bytes for t in some)),
+            is_read=place in read,
+            cost=(
+                price.of(bytes=size, requests=copies)
+                if place in read and (price := settings.prices.get(read[place].provider))
+                else None
+            ),
+        )
         for place, some in _by_place(totals).items()
-    }
+    ]
     if json:
-        told = [
-            {"place": place, "requests": copies, "bytes": size, "is_read": is_read}
-            for place, (copies, size, is_read) in rows.items()
-        ]
-        print(msgspec.json.encode({"places": told, "share_now": share}).decode())
+        told = {"places": rows, "share_now": share, "currency": settings.currency}
+        print(msgspec.json.encode(told).decode())
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("Place", "Requests", "Bytes read", "Looked at"):
-        table.add_column(heading, justify="right" if heading[0] in "RB" else "left")
-    for place, (copies, size, is_read) in rows.items():
-        table.add_row(safe(place), f"{copies:,}", size_text(size), "yes" if is_read else "no")
+    for heading in ("Place", "Requests", "Bytes read", "Costs", "Looked at"):
+        table.add_column(heading, justify="right" if heading[0] in "RBC" else "left")
+    for row in rows:
+        table.add_row(
+            safe(row.place),
+            f"{row.requests:,}",
+            size_text(row.bytes),
+            "no price" if row.cost is None else f"{row.cost:,.2f} {safe(settings.currency)}",
+            "yes" if row.is_read else "no",
+        )
     out.print(table)
     days = app.settings.fixity.days
     out.print(f"Every copy within {days} days: now {size_text(share)} are due, where a request")
@@ -125,6 +140,7 @@ def run(
     everything: Annotated[
         bool, typer.Option("--all", help="Every copy that nobody looked at for a day.")
     ] = False,
+    bucket: Annotated[str, typer.Option(help="Copies in this preservation bucket alone.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="So many copies; 0: any number.")] = 0,
     json: AsJson = False,
     data_dir: DataDir = None,
@@ -135,20 +151,22 @@ def run(
     with App.open(settings_for(data_dir, config)) as app:
         wanted = CopyFilter(_institution_id(app, institution), option or None)
         runner = FixityRunner(_kept(app))
-        is_whole = everything or bool(institution or option or limit)
+        if bucket and all(target.bucket != bucket for target in runner.places().values()):
+            raise Gone(f"no storage option that is looked at has a bucket {shown(bucket)}")
+        is_whole = everything or bool(institution or option or bucket or limit)
         rate = app.settings.fixity.bytes_a_second
         allowance = Allowance(copies=limit, bytes_a_second=rate) if is_whole else runner.due()
         if not is_whole and not allowance.whole:
             err.print("Nothing is due. `--all` looks at every copy.")
             return
-        record = runner.run(wanted, allowance)
+        record = runner.run(wanted, allowance, bucket=bucket)
     if json:
         print(msgspec.json.encode(record).decode())
     else:
         out.print(
             f"{record.asked:,} copies asked, {record.proven:,} proven, {record.bad:,} bad, "
             f"{record.repaired:,} repaired, {record.passed_over:,} passed over, "
-            f"{size_text(record.bytes)} read"
+            f"{size_text(record.bytes)} read{_cost_of(record)}"
         )
     raise typer.Exit(EXIT_OUR_FAULT if record.bad > record.repaired else 0)
 
@@ -204,6 +222,20 @@ def repair(
                 book.save([check], [event])
                 out.print(f"{safe(copy.url)}: {safe(event.detail.lower())}")
     raise typer.Exit(EXIT_OUR_FAULT if failed else 0)
+
+
+class _Planned(msgspec.Struct, kw_only=True):
+    """A look at every copy of a place. `cost` None: no price is known."""
+
+    place: str
+    requests: int
+    bytes: int
+    is_read: bool
+    cost: float | None
+
+
+def _cost_of(run: FixityRun) -> str:
+    return f", {run.cost:,.2f} {safe(run.currency)}" if run.currency else ""
 
 
 def _kept(app: App) -> KeptCopies:

@@ -110,3 +110,6 @@ class FixityRun(Struct, kw_only=True):
     """In the middle of a re-ingest, or in an archive."""
     bytes: int = 0
     requests: int = 0
+    cost: float = 0.0
+    """What reading costs by `fixity.prices`, in `currency` ("" where no price is known)."""
+    currency: str = ""

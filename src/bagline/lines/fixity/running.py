@@ -113,13 +113,22 @@ class FixityRunner:
         """Puts single copies right."""
         return CopyRepair(self.kept, CopyChecker(self.kept))
 
-    def run(self, wanted: CopyFilter = CopyFilter(), budget: Allowance = Allowance()) -> FixityRun:  # noqa: B008 (frozen)
-        """Look at copies until the budget is spent, or no copy is left that waits. Returns what
-        came of it, as it is recorded. Raises Unreachable where the Registry does not answer."""
+    def run(
+        self,
+        wanted: CopyFilter = CopyFilter(),  # noqa: B008 (frozen)
+        budget: Allowance = Allowance(),
+        *,
+        bucket: str = "",
+    ) -> FixityRun:
+        """Look at copies (in one bucket, where it is named) until the budget is spent, or no copy
+        is left that waits. Returns what came of it, as it is recorded. Raises Unreachable where
+        the Registry does not answer."""
         book = self.kept.book
         record = book.save_run(FixityRun(began_at=self.kept.clock()))
         work = _Work(self, record, wanted, budget)
-        places = self.places()
+        places = {
+            name: target for name, target in self.places().items() if bucket in ("", target.bucket)
+        }
         threads = max(1, len(places)) * ABREAST
         with ThreadPoolExecutor(threads, thread_name_prefix="fixity") as pool:
             futures = [
@@ -247,14 +256,16 @@ class _Work:
         left = list(copies)
         try:
             while some := self._within_budget(name, left):
-                self._save(some, self.checker.look_at(target, some))
+                self._save(target, some, self.checker.look_at(target, some))
                 left = left[len(some) :]
                 self._pause_point()
         finally:
             if left:
                 self.kept.book.give_back(left)
 
-    def _save(self, asked: Sequence[KeptCopy], found: Sequence[CopyCheck]) -> None:
+    def _save(
+        self, target: StorageTarget, asked: Sequence[KeptCopy], found: Sequence[CopyCheck]
+    ) -> None:
         events = [event for check in found if (event := self._event(check)) is not None]
         unsaid = {copy.id for copy in asked} - {check.copy.id for check in found}
         outcomes = [check.outcome for check in found]
@@ -263,7 +274,9 @@ class _Work:
             record = self.record
             record.asked += len(asked)
             record.requests += len(asked)
-            record.bytes += sum(check.copy.size for check in found if check.outcome != ARCHIVED)
+            read = sum(check.copy.size for check in found if check.outcome != ARCHIVED)
+            record.bytes += read
+            self._count_cost(target, read, len(asked))
             record.proven += outcomes.count(PROVEN)
             record.bad += len(bad)
             record.passed_over += len(unsaid) + outcomes.count(ARCHIVED)
@@ -271,6 +284,12 @@ class _Work:
         for check in bad:
             self._bad(check)
         self._keep_to_rate()
+
+    def _count_cost(self, target: StorageTarget, size: int, requests: int) -> None:
+        settings = self.kept.settings.fixity
+        if (price := settings.prices.get(target.provider)) is not None:
+            self.record.cost += price.of(bytes=size, requests=requests)
+            self.record.currency = settings.currency
 
     def _bad(self, check: CopyCheck) -> None:
         copy = check.copy

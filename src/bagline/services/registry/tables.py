@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -255,6 +256,8 @@ fixity_runs = Table(
     Column("passed_over", BigInteger, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),
     Column("requests", BigInteger, nullable=False, default=0),
+    Column("cost", Float, nullable=False, server_default="0"),
+    Column("currency", String(10), nullable=False, server_default=""),
 )
 
 FAILED_CHECKS = text("event_type = 'fixity check' AND outcome = 'Failed'")

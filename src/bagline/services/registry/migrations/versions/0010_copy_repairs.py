@@ -32,7 +32,15 @@ def upgrade() -> None:
         postgresql_where=tables.BAD_COPIES,
     )
 
+    op.add_column("fixity_runs", sa.Column("cost", sa.Float(), nullable=False, server_default="0"))
+    op.add_column(
+        "fixity_runs",
+        sa.Column("currency", sa.String(length=10), nullable=False, server_default=""),
+    )
+
 
 def downgrade() -> None:
+    for name in ("currency", "cost"):
+        op.drop_column("fixity_runs", name)
     op.drop_index("ix_storage_records_bad", table_name="storage_records")
     op.drop_table("copy_repairs")

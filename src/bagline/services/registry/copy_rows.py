@@ -228,7 +228,7 @@ class SqlCopies(Copies):
 
     def bad(self, *, limit: int = 1_000) -> list[KeptCopy]:
         with self._database.reading() as connection:
-            return self._load(connection, _c.outcome.in_(BAD), limit=limit)
+            return self._load(connection, _c.outcome.in_(WERE_BAD), limit=limit)
 
     def _load(
         self, connection: Connection, where: ColumnElement[bool], *, limit: int | None = None

@@ -230,7 +230,13 @@ storage_records = Table(
     _time("taken_until"),
     UniqueConstraint("generic_file_id", "url"),
     Index(None, "place", "proven_at"),
-    Index("ix_storage_records_bad", "place", sqlite_where=BAD_COPIES, postgresql_where=BAD_COPIES),
+    Index(
+        "ix_storage_records_bad",
+        "place",
+        "proven_at",
+        sqlite_where=BAD_COPIES,
+        postgresql_where=BAD_COPIES,
+    ),
 )
 
 # A copy that is being put right from another one: its object is left alone until then.

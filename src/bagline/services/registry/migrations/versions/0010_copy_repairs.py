@@ -27,7 +27,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_storage_records_bad",
         "storage_records",
-        ["place"],
+        ["place", "proven_at"],
         sqlite_where=tables.BAD_COPIES,
         postgresql_where=tables.BAD_COPIES,
     )

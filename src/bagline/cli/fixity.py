@@ -29,6 +29,7 @@ from bagline.logs import configure_logs
 from bagline.model.copy_checks import KeptCopy, PlaceTotals
 from bagline.model.times import earlier, is_set, now
 from bagline.services.registry.copy_book import CopyFilter
+from bagline.worker.stopping import stop_on_signals
 
 fixity = typer.Typer(
     name="fixity",
@@ -130,11 +131,13 @@ def run(
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> None:
-    """Look at what is due now; with filters or --all, at all of it."""
+    """Look at what is due now; with filters or --all, at all of it. SIGTERM and Ctrl-C end it: it
+    saves what it found, and gives back the rest."""
     configure_logs(level="warning")
+    stop = stop_on_signals()
     with App.open(settings_for(data_dir, config)) as app:
         wanted = CopyFilter(_institution_id(app, institution), option or None)
-        runner = FixityRunner(_kept(app))
+        runner = FixityRunner(_kept(app), stop)
         is_whole = everything or bool(institution or option or limit)
         rate = app.settings.fixity.bytes_a_second
         allowance = Allowance(copies=limit, bytes_a_second=rate) if is_whole else runner.due()
@@ -150,6 +153,8 @@ def run(
             f"{record.repaired:,} repaired, {record.passed_over:,} passed over, "
             f"{size_text(record.bytes)} read"
         )
+    if stop.is_set():
+        err.print("Asked to stop. What was not looked at is the next run's.")
     raise typer.Exit(EXIT_OUR_FAULT if record.bad > record.repaired else 0)
 
 

@@ -19,6 +19,7 @@ from bagline.model.subject import item_subject
 from bagline.model.workitem import WorkItem
 from bagline.services.objects.base import Body, Target
 from support.bags import BagBuilder
+from support.below_the_store import flip_in_volumes
 from support.line import LineUnderTest, is_kept, line_under_test
 
 pytestmark = pytest.mark.engines
@@ -205,19 +206,6 @@ def own(tmp_path: Path) -> Iterator[tuple[LineUnderTest, Path]]:
         engines.stop()
 
 
-def flip_on_disk(folder: Path, bucket: str, body: bytes) -> int:
-    """Change one byte of each place where the bucket's volumes hold the body."""
-    flipped = 0
-    for volume in folder.rglob(f"{bucket}_*.dat"):
-        at = volume.read_bytes().find(body[:4096])
-        if at >= 0:
-            with volume.open("r+b") as file:
-                file.seek(at + 1000)
-                file.write(bytes([body[1000] ^ 1]))
-            flipped += 1
-    return flipped
-
-
 def test_a_byte_that_flips_on_the_disk_is_found_before_the_tar_goes(
     own: tuple[LineUnderTest, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,7 +219,7 @@ def test_a_byte_that_flips_on_the_disk_is_found_before_the_tar_goes(
     with line.working(only=tuple(before)):
         line.until(lambda: line.item(item.id).stage == "Storage Validation", "07", item=item.id)
     first, second = line.preservation_buckets()
-    assert flip_on_disk(folder, second, body) == 1
+    assert flip_in_volumes(folder, second, body) == 1
     with line.working():
         ended = line.until_ended(item.id, seconds=200)
     assert (ended.status, ended.needs_admin_review) == ("Suspended", True)
@@ -241,7 +229,7 @@ def test_a_byte_that_flips_on_the_disk_is_found_before_the_tar_goes(
     with line.working():
         assert line.until_ended(item.id).status == "Success"
     assert_whole(line, bag)
-    assert flip_on_disk(folder, first, body) == 1
+    assert flip_in_volumes(folder, first, body) == 1
     with line.working():  # now the bag comes again
         again = line.deposit("bag.tar", bag.tar())
         assert line.until_ended(again.id, seconds=200).status == "Success"

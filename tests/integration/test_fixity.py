@@ -1,9 +1,9 @@
-"""Every copy proven again: what each harm is called, what is mended, and what is left alone."""
+"""Every copy proven again, and what is left alone. Harms to copies: `test_fixity_harms`."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
@@ -14,7 +14,7 @@ from msgspec import structs
 from bagline.errors import Misconfigured, Unreachable
 from bagline.lines.fixity.kept_copies import KeptCopies
 from bagline.lines.fixity.running import Allowance, FixityRunner
-from bagline.model.copy_checks import MISSING, PROVEN, WRONG, KeptCopy
+from bagline.model.copy_checks import PROVEN, KeptCopy
 from bagline.model.times import NEVER, Timestamp, earlier, is_set, later, now
 from bagline.model.workitem import STAGE_STORE, STATUS_STARTED, STATUS_SUCCESS, WorkItem
 from bagline.sections import ReadPrice
@@ -24,7 +24,7 @@ from bagline.services.registry.copy_book import CopyFilter
 from bagline.services.registry.users import SYS_ADMIN, ApiUsers
 from bagline.wiring import open_database
 from support.bags import BagBuilder
-from support.fixity import copies, flipped, long_after, name_of, put, repairing, run
+from support.fixity import copies, long_after, put, repairing, run
 from support.line import LineUnderTest
 
 pytestmark = pytest.mark.engines
@@ -44,14 +44,6 @@ def kept(line: LineUnderTest) -> KeptCopies:
     return long_after(line)
 
 
-HARMS: dict[str, tuple[Callable[[KeptCopies, KeptCopy], object], str]] = {
-    "flipped": (lambda kept, copy: put(kept, copy, flipped(NAMES[name_of(copy)])), WRONG),
-    "cut": (lambda kept, copy: put(kept, copy, NAMES[name_of(copy)][:-1]), WRONG),
-    "swapped": (lambda kept, copy: put(kept, copy, b"bytes of another file"), WRONG),
-    "gone": (lambda kept, copy: kept.services.objects.delete(copy.bucket, copy.uuid), MISSING),
-}
-
-
 def test_every_copy_is_read_and_proven(kept: KeptCopies) -> None:
     before = copies(kept)
     record = run(kept)
@@ -67,60 +59,6 @@ def test_every_copy_is_read_and_proven(kept: KeptCopies) -> None:
     assert run(kept).asked == 0  # within a day
     (newest, _) = kept.book.runs()
     assert newest.asked == 0
-
-
-@pytest.mark.parametrize("name", ["small.txt", "large.bin"])
-@pytest.mark.parametrize("harm", list(HARMS))
-@pytest.mark.parametrize("how", ["ask", "auto"])
-def test_a_harmed_copy_is_told_of_and_mended(
-    kept: KeptCopies, name: str, harm: str, how: str
-) -> None:
-    kept = repairing(kept, how)
-    harmed, sound = copies(kept, name)
-    act, outcome = HARMS[harm]
-    act(kept, harmed)
-    record = run(kept)
-    assert (record.bad, record.repaired) == (1, int(how == "auto"))
-    (known,) = kept.services.registry.files([harmed.identifier]).values()
-    events = [event for event in known.premis_events if event.date_time > now()]
-    failed = next(event for event in events if event.outcome == "Failed")
-    assert failed.event_type == "fixity check"
-    assert failed.outcome_information.startswith(f"{harmed.url}: {outcome}")
-    found = {copy.id: copy for copy in copies(kept, name)}
-    assert found[sound.id].outcome == PROVEN
-    if how == "ask":
-        assert (found[harmed.id].outcome, found[harmed.id].proven_at) == (outcome, harmed.proven_at)
-        assert [copy.url for copy in kept.book.bad()] == [harmed.url]
-        return
-    assert found[harmed.id].outcome == PROVEN
-    assert kept.book.bad() == []
-    assert kept.services.objects.read(harmed.bucket, harmed.uuid) == NAMES[name]
-    one, other = (kept.services.objects.head(c.bucket, c.uuid) for c in (harmed, sound))
-    assert one.metadata == other.metadata
-    (repaired,) = [event for event in events if event.event_type == "replication"]
-    assert (repaired.outcome_detail, repaired.outcome) == (harmed.url, "Success")
-    assert sound.url in repaired.outcome_information
-
-
-@pytest.mark.parametrize("harm", list(HARMS))
-def test_where_no_copy_is_good_nothing_is_touched(
-    kept: KeptCopies, harm: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kept = repairing(kept, "auto")
-    for copy in copies(kept, "small.txt"):
-        HARMS[harm][0](kept, copy)
-    before = stored(kept)
-    record = run(kept)
-    assert (record.bad, record.repaired) == (2, 0)
-    assert len(kept.book.bad()) == 2
-    assert stored(kept) == before
-    assert capsys.readouterr().out.count("copy_unrepairable") == 2
-
-
-def stored(kept: KeptCopies) -> dict[tuple[str, str], str]:
-    store = kept.services.objects
-    buckets = {copy.bucket for copy in copies(kept)}
-    return {(b, found.key): found.etag for b in buckets for found in store.list(b)}
 
 
 def test_an_object_in_the_middle_of_a_reingest_is_left_alone(
@@ -180,9 +118,9 @@ def test_people_are_told_once_a_day_of_what_runs_found(kept: KeptCopies) -> None
     with pytest.raises(Missing):
         alerts.find(1, 1)
     FixityRunner(kept, stop=Looks(3)).watch()
-    told = alerts.find(1, 1)
+    told = alerts.find(2, 1)
     assert f"{harmed.url}: wrong" in told.content
-    assert alerts.find(2, 0).institution_id == harmed.institution_id
+    assert alerts.find(1, 0).institution_id == harmed.institution_id
     with pytest.raises(Missing):
         alerts.find(3, 0)
 

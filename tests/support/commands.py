@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -45,15 +45,17 @@ class Bagline:
     def running(self, *argv: object) -> Iterator[subprocess.Popen[bytes]]:
         """In the background; killed with its children at the end, if it still runs."""
         log = (self.data_dir.parent / f"{self.data_dir.name}-{argv[0]}.log").open("ab")
-        process = subprocess.Popen(
-            self._argv(*argv), stdout=log, stderr=log, stdin=subprocess.DEVNULL
-        )
+        process = self.start(*argv, out=log)
         try:
             yield process
         finally:
             kill_family(process.pid)
             process.wait(timeout=30)
             log.close()
+
+    def start(self, *argv: object, out: IO[bytes]) -> subprocess.Popen[bytes]:
+        """In the background, what it prints in `out`: whoever starts it ends it."""
+        return subprocess.Popen(self._argv(*argv), stdout=out, stderr=out, stdin=subprocess.DEVNULL)
 
     def _argv(self, *argv: object) -> list[str]:
         return [*COMMAND, *map(str, argv), "--data-dir", str(self.data_dir)]

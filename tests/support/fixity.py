@@ -6,13 +6,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 from msgspec import structs
+from sqlalchemy import update
 
 from bagline.lines.fixity.kept_copies import KeptCopies
 from bagline.lines.fixity.running import FixityRunner
 from bagline.model.copy_checks import FixityRun, KeptCopy
-from bagline.model.times import NEVER, later, now
+from bagline.model.times import NEVER, earlier, later, now
 from bagline.services.objects.base import Body, Target
+from bagline.services.registry import tables as t
 from bagline.services.registry.copy_book import CopyFilter
+from bagline.services.registry.database import Database
 from support.line import LineUnderTest
 
 DISTANT = timedelta(days=100)
@@ -40,7 +43,9 @@ def copies(kept: KeptCopies, name: str = "") -> list[KeptCopy]:
 
 def every(kept: KeptCopies, place: str) -> list[KeptCopy]:
     far = later(now(), timedelta(days=3650))
-    found = kept.book.take(place, CopyFilter(), limit=1000, now=far, asked_before=far, until=NEVER)
+    found = kept.book.take(
+        place, CopyFilter(), limit=10_000, now=far, asked_before=far, until=NEVER
+    )
     kept.book.give_back(found)
     return found
 
@@ -56,3 +61,32 @@ def name_of(copy: KeptCopy) -> str:
 def flipped(data: bytes) -> bytes:
     middle = len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+def days_pass(database: Database) -> None:
+    """Every copy was looked at two days ago, as it were, and what dead runs held has lapsed."""
+    moment = now()
+    past = earlier(moment, timedelta(days=2))
+    copy, held = t.storage_records.c, t.copy_repairs.c
+    with database.writing() as connection:
+        for table, date in (
+            (t.storage_records, copy.taken_until),
+            (t.copy_repairs, held.held_until),
+        ):
+            lapsed = update(table).where(date.is_not(None)).values({date.name: past})
+            connection.execute(lapsed)
+        asked = update(t.storage_records).where(copy.asked_at.is_not(None))
+        connection.execute(asked.values(asked_at=past))
+
+
+def held_copies(kept: KeptCopies) -> int:
+    """How many nobody else would be given now, whenever they were looked at."""
+    book, at = kept.book, kept.clock()
+    seen = later(at, timedelta(hours=23))
+    free = []
+    for place in {total.place for total in book.totals()}:
+        free += book.take(
+            place, CopyFilter(), limit=100_000, now=at, asked_before=seen, until=NEVER
+        )
+    book.give_back(free)
+    return sum(total.copies for total in book.totals()) - len(free)

@@ -30,6 +30,7 @@ from bagline.model.copy_checks import FixityRun, KeptCopy, PlaceTotals
 from bagline.model.times import earlier, is_set, now
 from bagline.problems import shown
 from bagline.services.registry.copy_book import CopyFilter
+from bagline.worker.stopping import stop_on_signals
 
 fixity = typer.Typer(
     name="fixity",
@@ -146,11 +147,13 @@ def run(
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> None:
-    """Look at what is due now; with filters or --all, at all of it."""
+    """Look at what is due now; with filters or --all, at all of it. SIGTERM and Ctrl-C end it: it
+    saves what it found, and gives back the rest."""
     configure_logs(level="warning")
+    stop = stop_on_signals()
     with App.open(settings_for(data_dir, config)) as app:
         wanted = CopyFilter(_institution_id(app, institution), option or None)
-        runner = FixityRunner(_kept(app))
+        runner = FixityRunner(_kept(app), stop)
         if bucket and all(target.bucket != bucket for target in runner.places().values()):
             raise Gone(f"no storage option that is looked at has a bucket {shown(bucket)}")
         is_whole = everything or bool(institution or option or bucket or limit)
@@ -168,6 +171,8 @@ def run(
             f"{record.repaired:,} repaired, {record.passed_over:,} passed over, "
             f"{size_text(record.bytes)} read{_cost_of(record)}"
         )
+    if stop.is_set():
+        err.print("Asked to stop. What was not looked at is the next run's.")
     raise typer.Exit(EXIT_OUR_FAULT if record.bad > record.repaired else 0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import uuid4
@@ -118,12 +119,20 @@ class CopyRepair:
             raise ProofFailed(f"it has {found.size} bytes, not {copy.size}")
         place = Target(target.bucket, copy.uuid, found.content_type, found.metadata)
         chunks = store.stream(source.bucket, copy.uuid, length=found.size, etag=found.etag)
+        self._end_uploads(copy, target)
         self.kept.store_of(target).put_stream(
             place,
             self._last_look(copy, chunks, hold),
             size=copy.size,
             sha256=copy.digests["sha256"],
         )
+        self._end_uploads(copy, target)
+
+    def _end_uploads(self, copy: KeptCopy, target: StorageTarget) -> None:
+        """What a killed repair left unfinished at the key, or one from a copy that was not good.
+        A store that does not let us look keeps it."""
+        with suppress(BaglineError):
+            self.kept.store_of(target).abort_uploads(target.bucket, copy.uuid, is_key=True)
 
     def _last_look(self, copy: KeptCopy, chunks: Iterator[bytes], hold: _Hold) -> Iterator[bytes]:
         """The bytes, and before the last of them once more whether nothing else changes the

@@ -201,7 +201,8 @@ class _Work:
     budget: Allowance
     lock: threading.Lock = field(default_factory=threading.Lock)
     spent: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """By place."""
+    silences: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """In a row, whichever of the place's threads met them. Both by place."""
     taken: int = 0
     began: float = field(default_factory=time.monotonic)
 
@@ -215,23 +216,24 @@ class _Work:
             raise Draining("fixity was asked to stop")
 
     def place(self, name: str, target: StorageTarget) -> None:
-        silences = 0
-        while not self.runner.stop.is_set() and self._has_budget(name):
-            copies = self._take(name)
-            if not copies:
-                return
+        while self._goes_on(name) and (copies := self._take(name)):
             try:
                 self._look(name, target, copies)
             except Draining:
                 return
             except (Unreachable, Refused) as fault:
-                silences += 1
+                with self.lock:
+                    self.silences[name] += 1
                 log.warning("fixity_store_silent", place=name, reason=str(fault))
-                if silences >= MOST_SILENCES:
-                    return
-                self._wait(SILENT_SECONDS)
+                if self.silences[name] < MOST_SILENCES:
+                    self._wait(SILENT_SECONDS)
             else:
-                silences = 0
+                with self.lock:
+                    self.silences[name] = 0
+
+    def _goes_on(self, name: str) -> bool:
+        is_silent = self.silences[name] >= MOST_SILENCES
+        return not self.runner.stop.is_set() and not is_silent and self._has_budget(name)
 
     def _take(self, name: str) -> list[KeptCopy]:
         now = self.kept.clock()

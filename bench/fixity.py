@@ -21,8 +21,9 @@ import obstore
 
 from bagline.app import App
 from bagline.config import load_settings
+from bagline.lines.fixity.due import REQUEST_BYTES, Allowance
 from bagline.lines.fixity.kept_copies import KeptCopies
-from bagline.lines.fixity.running import REQUEST_BYTES, Allowance, FixityRunner
+from bagline.lines.fixity.running import FixityRunner
 from bagline.logs import configure_logs
 from bagline.model.registry import (
     Checksum,

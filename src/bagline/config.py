@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ SECTIONS = frozenset(
     )
 )
 """Sections whose settings an environment variable may name."""
+MOST_DAYS, MOST_HOURS = 36_500, 8_784
+"""A hundred years, a year: what is longer is a slip."""
 _SHARE = re.compile(r"1/[1-9][0-9]{0,5}")
 
 
@@ -162,10 +165,13 @@ def _check(settings: Settings) -> None:
             value = getattr(section, item.name)
             if not isinstance(value, bool | str) and value <= 0:
                 raise Misconfigured(f"{name}.{item.name} is {value}: it must be more than 0")
-    if settings.spot.days < 0 or settings.spot.max_bytes < 0 or settings.spot.look_hours <= 0:
+    spot = settings.spot
+    if not 0 <= spot.days <= MOST_DAYS or spot.max_bytes < 0:
         raise Misconfigured(
-            "spot.days and spot.max_bytes must not be less than 0, spot.look_hours more"
+            f"spot.days and spot.max_bytes must not be less than 0, spot.days at most {MOST_DAYS:,}"
         )
+    if not 0 < spot.look_hours <= MOST_HOURS:
+        raise Misconfigured(f"spot.look_hours must be more than 0, and at most {MOST_HOURS:,}")
     _check_fixity(settings.fixity)
     if settings.queue.kind not in QUEUE_KINDS:
         raise Misconfigured(f"queue.kind is {settings.queue.kind!r}: it must be redis or nsq")
@@ -193,16 +199,19 @@ def _check(settings: Settings) -> None:
 
 
 def _check_fixity(fixity: FixitySettings) -> None:
-    if fixity.days <= 0 or fixity.look_hours <= 0:
-        raise Misconfigured("fixity.days and fixity.look_hours must be more than 0")
-    if fixity.bytes_a_day < 0 or fixity.bytes_a_second < 0:
+    if not 0 < fixity.days <= MOST_DAYS or not 0 < fixity.look_hours <= MOST_HOURS:
+        raise Misconfigured(
+            f"fixity.days and fixity.look_hours must be more than 0, and at most {MOST_DAYS:,} days "
+            f"and {MOST_HOURS:,} hours"
+        )
+    if fixity.bytes_a_day < 0 or not 0 <= fixity.bytes_a_second < inf:
         raise Misconfigured("fixity.bytes_a_day and fixity.bytes_a_second must not be less than 0")
     if fixity.repair not in FIXITY_REPAIRS:
         raise Misconfigured(f"fixity.repair is {fixity.repair!r}: it must be ask or auto")
     if fixity.events not in FIXITY_EVENTS:
         raise Misconfigured(f"fixity.events is {fixity.events!r}: it must be all or changes")
     for provider, price in fixity.prices.items():
-        if min(price.gigabyte, price.thousand_requests) < 0:
+        if not all(0 <= each < inf for each in (price.gigabyte, price.thousand_requests)):
             raise Misconfigured(f"fixity.prices.{provider}: a price must not be less than 0")
 
 

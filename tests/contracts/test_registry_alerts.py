@@ -11,11 +11,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from bagline.lines.fixity.running import later
 from bagline.model.alert import FAILED_FIXITY, Alert, FixityFailures
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import Institution
-from bagline.model.times import NEVER, Timestamp, from_datetime, is_set, to_datetime
+from bagline.model.times import NEVER, Timestamp, from_datetime, is_set, later, to_datetime
 from bagline.services.registry import listing as lists
 from bagline.services.registry.alert_book import Alerts
 from bagline.services.registry.alert_rows import NOBODY

@@ -262,7 +262,7 @@ def seen(copy: KeptCopy, outcome: str, at: Timestamp = MOMENT, **other: str) -> 
 
 def test_what_others_saw_of_copies_counts(database_registry: Registry, book: Copies) -> None:
     first, second, third = taken(book)
-    book.give_back([first, second, third])
+    book.give_back([first, second, third], later(MOMENT, timedelta(hours=1)))
     marks = [
         seen(first, PROVEN, how="read back"),
         seen(second, MISSING, detail="nothing is there"),
@@ -299,7 +299,7 @@ def never_proven(registry: Registry, copy: KeptCopy) -> list[KeptCopy]:
 
 def test_those_that_were_bad_come_first(book: Copies) -> None:
     first, _, third = taken(book)
-    book.give_back([first])
+    book.give_back([first], later(MOMENT, timedelta(hours=1)))
     bad = CopyCheck(copy=third, asked_at=MOMENT, outcome=MISSING, detail="nothing is there")
     book.save([bad])
     moment = later(MOMENT, 2 * DAY)
@@ -326,3 +326,43 @@ def test_an_index_finds_those_that_were_bad(tmp_path: Path) -> None:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", places).all()
             assert "ix_storage_records_bad" in str(plan), plan
     database.close()
+
+
+def test_only_who_holds_copies_keeps_them_or_gives_them_back(book: Copies) -> None:
+    hour, two = later(MOMENT, timedelta(hours=1)), later(MOMENT, timedelta(hours=2))
+    mine = taken(book)  # for an hour
+    book.give_back(mine, two)  # another's hold, which began later
+    assert taken(book) == []
+    book.keep(mine[1:], hour, two)
+    book.keep(mine[:1], two, later(MOMENT, timedelta(hours=3)))  # not his
+    assert [copy.id for copy in taken(book, now=hour)] == [mine[0].id]
+    book.give_back(mine, hour)
+    assert taken(book, now=hour) == []
+    book.give_back(mine[1:], two)
+    assert [copy.id for copy in taken(book, now=hour)] == [copy.id for copy in mine[1:]]
+
+
+def test_what_was_asked_today_is_overdue_and_cannot_be_taken(book: Copies) -> None:
+    first, *_ = taken(book)
+    book.save([CopyCheck(copy=first, asked_at=MOMENT, outcome=MISSING, detail="not there")])
+    later_on = later(MOMENT, timedelta(hours=5))
+    whole = book.overdue(later_on, now=later_on)
+    assert whole[VA][0] == 3
+    yesterday = earlier(later_on, DAY)
+    assert book.overdue(later_on, now=later_on, asked_before=yesterday)[VA][0] == 2
+    everything = CopyFilter(bad_asked_before=later_on)
+    free = later(MOMENT, timedelta(hours=2))
+    again = book.take(
+        VA, everything, limit=9, now=free, asked_before=earlier(MOMENT, DAY), until=later_on
+    )
+    assert [copy.id for copy in again][:1] == [first.id]
+
+
+def test_bad_ones_come_in_pages(book: Copies) -> None:
+    every = taken(book)
+    book.save(
+        [CopyCheck(copy=c, asked_at=MOMENT, outcome=MISSING, detail="not there") for c in every]
+    )
+    pages = [book.bad(limit=2), book.bad(limit=2, offset=2), book.bad(offset=3)]
+    assert [copy.id for page in pages for copy in page] == [copy.id for copy in book.bad()]
+    assert [len(page) for page in pages] == [2, 1, 0]

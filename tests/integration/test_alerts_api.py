@@ -12,7 +12,6 @@ import msgspec
 import pytest
 import urllib3
 
-from bagline.lines.fixity.running import earlier
 from bagline.model import wire
 from bagline.model.copy_checks import MISSING, CopyCheck
 from bagline.model.premis import PremisEvent
@@ -22,7 +21,7 @@ from bagline.model.registry import (
     IntellectualObject,
     RegistryStorageRecord,
 )
-from bagline.model.times import NEVER, now
+from bagline.model.times import NEVER, earlier, now
 from bagline.services.registry.sql import SqlRegistry
 from support.registry import ADMIN, WORKERS, RegistryServer, temporary_registry
 

@@ -12,8 +12,9 @@ import pytest
 from msgspec import structs
 
 from bagline.errors import Misconfigured, Unreachable
+from bagline.lines.fixity.due import Allowance
 from bagline.lines.fixity.kept_copies import KeptCopies
-from bagline.lines.fixity.running import Allowance, FixityRunner
+from bagline.lines.fixity.running import FixityRunner
 from bagline.model.copy_checks import PROVEN, KeptCopy
 from bagline.model.times import NEVER, Timestamp, earlier, is_set, later, now
 from bagline.model.workitem import STAGE_STORE, STATUS_STARTED, STATUS_SUCCESS, WorkItem
@@ -179,7 +180,7 @@ def test_two_runs_never_take_one_copy(kept: KeptCopies) -> None:
     assert other
     assert not {copy.id for copy in one} & {copy.id for copy in other}
     assert taken(kept, first, 9) == []
-    kept.book.give_back(one)
+    kept.book.give_back(one, IN_AN_HOUR)
     assert {copy.id for copy in taken(kept, first, 9)} == {copy.id for copy in one}
 
 
@@ -190,11 +191,12 @@ def test_what_a_dead_run_took_is_free_again(kept: KeptCopies) -> None:
 
 
 HOUR = timedelta(hours=1)
+IN_AN_HOUR = later(now(), HOUR)
 
 
 def taken(kept: KeptCopies, place: str, most: int, *, until: Timestamp = NEVER) -> list[KeptCopy]:
     moment = now()
-    until = until if is_set(until) else later(moment, HOUR)
+    until = until if is_set(until) else IN_AN_HOUR
     return kept.book.take(
         place, CopyFilter(), limit=most, now=moment, asked_before=moment, until=until
     )

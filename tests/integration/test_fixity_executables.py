@@ -17,9 +17,8 @@ import valkey
 from msgspec import structs
 
 from bagline.embedded import EngineAddresses
-from bagline.lines.fixity.running import earlier
 from bagline.model.registry import Checksum, GenericFile, RegistryStorageRecord
-from bagline.model.times import now
+from bagline.model.times import earlier, now
 from bagline.services.objects.base import Body, Target
 from bagline.services.registry.http.over_http import HttpRegistry
 from bagline.services.registry.http.speaking import RegistryClient

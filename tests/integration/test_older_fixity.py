@@ -14,9 +14,8 @@ from msgspec import structs
 from bagline.app import App
 from bagline.embedded import EngineAddresses
 from bagline.errors import Gone, Unreachable, Unreadable
-from bagline.lines.fixity.running import earlier
 from bagline.model.registry import GenericFile
-from bagline.model.times import Timestamp, now
+from bagline.model.times import Timestamp, earlier, now
 from bagline.model.workitem import WorkItem
 from bagline.services.bundle import Services
 from bagline.services.objects.base import Body, Check, Objects, Target

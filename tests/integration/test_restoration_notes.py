@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bagline.lines.fixity.due import Allowance
 from bagline.lines.fixity.kept_copies import KeptCopies
-from bagline.lines.fixity.running import Allowance, FixityRunner
+from bagline.lines.fixity.running import FixityRunner
 from bagline.model.copy_checks import MISSING, PROVEN, WRONG, KeptCopy
 from bagline.model.times import now
 from bagline.model.workitem import STATUS_SUCCESS

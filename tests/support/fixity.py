@@ -46,7 +46,7 @@ def every(kept: KeptCopies, place: str) -> list[KeptCopy]:
     found = kept.book.take(
         place, CopyFilter(), limit=10_000, now=far, asked_before=far, until=NEVER
     )
-    kept.book.give_back(found)
+    kept.book.give_back(found, NEVER)
     return found
 
 
@@ -88,5 +88,5 @@ def held_copies(kept: KeptCopies) -> int:
         free += book.take(
             place, CopyFilter(), limit=100_000, now=at, asked_before=seen, until=NEVER
         )
-    book.give_back(free)
+    book.give_back(free, NEVER)
     return sum(total.copies for total in book.totals()) - len(free)

@@ -29,7 +29,10 @@ from bagline.cli.trying import try_buckets, try_directories
 from bagline.config import Settings
 from bagline.embedded import close_to_others, free_bytes, is_open_to_others
 from bagline.errors import BaglineError
+from bagline.lines.fixity.due import DueCopies
+from bagline.lines.fixity.kept_copies import KeptCopies
 from bagline.logs import configure_logs
+from bagline.model.times import earlier, now
 from bagline.problems import shown
 from bagline.services.objects.base import Abilities, Objects
 from bagline.services.registry.base import Registry
@@ -128,6 +131,7 @@ def _look(app: App) -> Iterator[Finding]:
     yield _tried("staging store", lambda: _abilities(app, settings.buckets.staging))
     yield _preservation_buckets(app)
     yield _other_buckets(app)
+    yield _fixity(app)
     yield _tried("spot tests", lambda: _spot_tests(services.registry), _spot_remedies)
 
 
@@ -140,6 +144,43 @@ def _state(app: App) -> dict[str, str]:
 def _registry(registry: Registry) -> dict[str, str]:
     facts = dict(registry.ping())
     return facts | {"written": "yes" if registry.try_write() else "not tried"}
+
+
+def _fixity(app: App) -> Finding:
+    """Bad and overdue copies, places that nobody reads, and the last run."""
+    finding = Finding("fixity")
+    copies = app.services.registry.copies
+    if copies is None:
+        finding.facts["kept"] = "in the Registry's database"
+        return finding
+    try:
+        days, at = app.settings.fixity.days, now()
+        totals, runs = copies.totals(), copies.runs(limit=1)
+        late = copies.overdue(earlier(at, timedelta(days=days)), now=at).values()
+        unread = DueCopies(KeptCopies(app.services, app.settings)).unread_places()
+    except BaglineError as fault:
+        finding.remedies.append(str(fault))
+        return finding
+    bad, overdue = sum(total.bad for total in totals), sum(number for number, _ in late)
+    finding.facts |= {
+        "copies": f"{sum(total.copies for total in totals):,}",
+        "bad": f"{bad:,}",
+        f"unproven for {days} days": f"{overdue:,}",
+        "last run": runs[0].began_at[:19] if runs else "none",
+    }
+    if bad:
+        finding.remedies.append(f"{bad:,} copies are bad: bagline fixity status names them")
+    if overdue:
+        finding.remedies.append(
+            f"{overdue:,} copies are overdue: is the worker fixity running, and may it read enough "
+            "(fixity.bytes_a_day, fixity.bytes_a_second)?"
+        )
+    finding.remedies += [
+        f"{number:,} copies in {shown(place)}, which no storage option names, are never read: name "
+        "the bucket in [[storage_options]]"
+        for place, number in unread.items()
+    ]
+    return finding
 
 
 def _spot_tests(registry: Registry) -> dict[str, str]:

@@ -23,14 +23,19 @@ from bagline.cli.common import (
     size_text,
 )
 from bagline.errors import BaglineError, Gone
+from bagline.lines.fixity.due import REQUEST_BYTES, Allowance, DueCopies
 from bagline.lines.fixity.kept_copies import KeptCopies
-from bagline.lines.fixity.running import REQUEST_BYTES, Allowance, FixityRunner
+from bagline.lines.fixity.repairing import Unrepairable
+from bagline.lines.fixity.running import FixityRunner
 from bagline.logs import configure_logs
 from bagline.model.copy_checks import FixityRun, KeptCopy, PlaceTotals
-from bagline.model.times import earlier, is_set, now
+from bagline.model.times import NEVER, earlier, is_set, now
 from bagline.problems import shown
 from bagline.services.registry.copy_book import CopyFilter
 from bagline.worker.stopping import stop_on_signals
+
+SHOWN_BAD = 100
+REPAIRED = "repaired a copy from another one"
 
 fixity = typer.Typer(
     name="fixity",
@@ -51,17 +56,21 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
         at = now()
         late = book.overdue(earlier(at, timedelta(days=days)), now=at).values()
         overdue, size = sum(copies for copies, _ in late), sum(size for _, size in late)
-        totals, bad, runs = book.totals(), book.bad(limit=100), book.runs(limit=5)
+        totals, bad, runs = book.totals(), book.bad(limit=SHOWN_BAD), book.runs(limit=5)
+        unread = DueCopies(_kept(app)).unread_places()
+    all_bad = _count_bad(totals)
     if json:
         told = {
             "days": days,
             "overdue": {"copies": overdue, "bytes": size},
             "places": totals,
             "bad": bad,
+            "bad_copies": all_bad,
+            "unread": unread,
             "runs": runs,
         }
         print(msgspec.json.encode(told).decode())
-        raise typer.Exit(EXIT_OUR_FAULT if bad else 0)
+        raise typer.Exit(EXIT_OUR_FAULT if bad or unread else 0)
     table = Table(box=None, pad_edge=False)
     for heading in ("Place", "Copies", "Size", "Never proven", "Bad", "Longest unproven since"):
         table.add_column(heading, justify="left" if heading == "Place" else "right")
@@ -87,7 +96,10 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
     for copy in bad:
         out.print(f"[red]{copy.outcome}[/red] {safe(copy.url)}")
         out.print(f"  {safe(copy.identifier)}: {safe(copy.detail)}")
-    raise typer.Exit(EXIT_OUR_FAULT if bad else 0)
+    if all_bad > len(bad):
+        out.print(f"and {all_bad - len(bad):,} more")
+    _tell_unread(unread)
+    raise typer.Exit(EXIT_OUR_FAULT if bad or unread else 0)
 
 
 @fixity.command()
@@ -152,28 +164,40 @@ def run(
     configure_logs(level="warning")
     stop = stop_on_signals()
     with App.open(settings_for(data_dir, config)) as app:
-        wanted = CopyFilter(_institution_id(app, institution), option or None)
+        if option:
+            app.settings.storage_option(option)  # there is one of that name
+        wanted = CopyFilter(
+            _institution_id(app, institution),
+            option or None,
+            bad_asked_before=now() if everything else NEVER,
+        )
         runner = FixityRunner(_kept(app), stop)
         if bucket and all(target.bucket != bucket for target in runner.places().values()):
             raise Gone(f"no storage option that is looked at has a bucket {shown(bucket)}")
         is_whole = everything or bool(institution or option or bucket or limit)
         rate = app.settings.fixity.bytes_a_second
         allowance = Allowance(copies=limit, bytes_a_second=rate) if is_whole else runner.due()
-        if not is_whole and not allowance.whole:
+        if is_whole or allowance.whole:
+            record = runner.run(wanted, allowance, bucket=bucket)
+        else:
             err.print("Nothing is due. `--all` looks at every copy.")
-            return
-        record = runner.run(wanted, allowance, bucket=bucket)
+            record = FixityRun()
+        bad = _count_bad(runner.kept.book.totals())
+        unread = runner.due_copies.unread_places()
     if json:
         print(msgspec.json.encode(record).decode())
     else:
         out.print(
             f"{record.asked:,} copies asked, {record.proven:,} proven, {record.bad:,} bad, "
-            f"{record.repaired:,} repaired, {record.passed_over:,} passed over, "
-            f"{size_text(record.bytes)} read{_cost_of(record)}"
+            f"{record.repaired:,} repaired, {record.unanswered:,} without an answer, "
+            f"{record.passed_over:,} passed over, {size_text(record.bytes)} read{_cost_of(record)}"
         )
+    _tell_unread(unread)
+    if bad:
+        err.print(f"{bad:,} copies are bad: `bagline fixity status` names them.")
     if stop.is_set():
         err.print("Asked to stop. What was not looked at is the next run's.")
-    raise typer.Exit(EXIT_OUR_FAULT if record.bad > record.repaired else 0)
+    raise typer.Exit(EXIT_OUR_FAULT if bad or unread or record.unanswered else 0)
 
 
 @fixity.command()
@@ -213,20 +237,39 @@ def repair(
     with App.open(settings_for(data_dir, config)) as app:
         book, repairer = _kept(app).book, FixityRunner(_kept(app)).repairer()
         chosen = [c for name in identifiers or [] for c in _copies_of(app, name)]
-        if everything:
-            chosen = book.bad(limit=10_000)
-        if not chosen:
+        if not chosen and not everything:
             err.print("Nothing to repair: name files, or give --all for every bad copy.")
-        for copy in chosen:
+        elif everything and not book.bad(limit=1):
+            out.print("No copy is bad.")
+        while chosen or (everything and (chosen := book.bad(offset=failed))):
+            copy = chosen.pop(0)
             try:
                 check, event = repairer.repair(copy)
+            except Unrepairable as lost:
+                failed += 1
+                err.print(f"{safe(copy.url)}: cannot be repaired")
+                for each in lost.told:
+                    err.print(f"  {safe(each)}")
             except BaglineError as fault:
                 failed += 1
                 err.print(f"{safe(copy.url)}: {safe(fault)}")
             else:
-                book.save([check], [event])
-                out.print(f"{safe(copy.url)}: {safe(event.detail.lower())}")
+                book.save([check], [event] if event else [])
+                is_new = event is not None and event.event_type == "replication"
+                out.print(f"{safe(copy.url)}: {REPAIRED if is_new else 'is sound'}")
     raise typer.Exit(EXIT_OUR_FAULT if failed else 0)
+
+
+def _count_bad(totals: list[PlaceTotals]) -> int:
+    return sum(total.bad for total in totals)
+
+
+def _tell_unread(places: dict[str, int]) -> None:
+    for place, copies in places.items():
+        err.print(
+            f"{copies:,} copies are in {safe(place)}, which no storage option names: nobody looks "
+            "at them. Name the bucket in [[storage_options]]."
+        )
 
 
 class _Planned(msgspec.Struct, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from bagline.model.times import NEVER, Timestamp
+from bagline.model.times import NEVER, Timestamp, is_set
 
 PROVEN = "proven"
 MISSING = "missing"
@@ -12,6 +12,8 @@ WRONG = "wrong"
 UNREADABLE = "unreadable"
 ARCHIVED = "archived"
 """It lies in an archive class, and nobody asked to have it read: no fault of the copy."""
+UNANSWERED = "unanswered"
+"""The store gave no answer of this one, while it gave others: nothing is known of it."""
 BAD = (MISSING, WRONG, UNREADABLE)
 """Outcomes of a check that an operator must be told of."""
 
@@ -43,19 +45,12 @@ class KeptCopy(Struct, frozen=True, kw_only=True):
     def bucket(self) -> str:
         return self.place.rpartition("/")[2]
 
-
-class CopyState(Struct, frozen=True, kw_only=True):
-    """What people are told of one copy: when it was asked for last and what was found then
-    (`outcome`, with `detail` where it is not proven), when it was proven last, and by what
-    (`proven_by`, a `ProofMethod`). Times NEVER and texts "": it was not yet, or nobody told."""
-
-    generic_file_id: int
-    url: str
-    asked_at: Timestamp
-    outcome: str
-    detail: str
-    proven_at: Timestamp
-    proven_by: str
+    @property
+    def was_told(self) -> bool:
+        """Whether what is said of it was found by a look of fixity, after it was last proven: a
+        restoration's word waits for that."""
+        was_proven = is_set(self.proven_at) and self.asked_at <= self.proven_at
+        return is_set(self.asked_at) and not was_proven
 
 
 class CopyCheck(Struct, frozen=True, kw_only=True):
@@ -106,8 +101,12 @@ class FixityRun(Struct, kw_only=True):
     proven: int = 0
     bad: int = 0
     repaired: int = 0
+    unanswered: int = 0
+    """Of which their stores said nothing."""
     passed_over: int = 0
     """In the middle of a re-ingest, or in an archive."""
+    reserved: int = 0
+    """As much as it may read, where that is bounded: bytes, and what requests count as."""
     bytes: int = 0
     requests: int = 0
     cost: float = 0.0

@@ -123,7 +123,10 @@ def _producer(
 
 
 def _interval(environ: Mapping[str, str], name: str, usual: float) -> float:
-    return duration(environ.get(name) or f"{usual}s")
+    seconds = duration(environ.get(name) or f"{usual}s")
+    if seconds <= 0:
+        raise Misconfigured(f"{name} is {environ[name]!r}: it must be more than 0")
+    return seconds
 
 
 def fixity_queuer(app: App, environ: Mapping[str, str]) -> FixityQueuer:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bagline.bagit.digests import new_hash
-from bagline.errors import Gone, ProofFailed, Unreadable
+from bagline.errors import BaglineError, Draining, Gone, ProofFailed, Unreadable
 from bagline.lines.fixity.kept_copies import KeptCopies
 from bagline.model.copy_checks import (
     ARCHIVED,
     MISSING,
     PROVEN,
+    UNANSWERED,
     UNREADABLE,
     WRONG,
     CopyCheck,
@@ -28,6 +29,10 @@ from bagline.services.objects.base import Check, Proof, ProofMethod
 
 DIGESTS = ("sha256", "sha512", "sha1", "md5")
 """The first that the Registry has is compared."""
+GROUP = 16
+"""So many are asked at once where one of many did not answer."""
+SILENT_COPIES, MOST_SILENT_COPIES = 3, 10
+"""So many in a row, where none answered before, or where some did, and the store is silent."""
 Answer = Proof | Gone | ProofFailed | Unreadable
 
 
@@ -39,8 +44,25 @@ class CopyChecker:
     pause_point: Callable[[], None] = lambda: None
 
     def look_at(self, target: StorageTarget, copies: Sequence[KeptCopy]) -> list[CopyCheck]:
-        """What is found, of those of which something can be said. Raises Unreachable or Refused
-        where the store does not answer for one of them: then nothing is known of any."""
+        """What is found, of those of which something can be said. Where the store does not answer
+        for some, it is of these (`unanswered`) that nothing is known; where it answers for none,
+        what it said is raised."""
+        try:
+            found = self._together(target, copies)
+        except Draining:
+            raise
+        except BaglineError:
+            found = self._in_groups(target, copies)
+        said = []
+        for check in found:
+            self.pause_point()
+            if check.outcome in (PROVEN, ARCHIVED, UNANSWERED):
+                said.append(check)
+            elif (confirmed := self._confirmed(target, check)) is not None:
+                said.append(confirmed)
+        return said
+
+    def _together(self, target: StorageTarget, copies: Sequence[KeptCopy]) -> list[CopyCheck]:
         store, moment = self.kept.store_of(target), self.kept.clock()
         digested = [copy for copy in copies if "sha256" in copy.digests]
         checks = [_check(copy, self.pause_point) for copy in digested]
@@ -49,13 +71,51 @@ class CopyChecker:
             _found(copy, answer, moment) for copy, answer in zip(digested, answers, strict=True)
         ]
         found += [self._by_another_digest(target, copy) for copy in copies if copy not in digested]
-        said = []
-        for check in found:
-            self.pause_point()
-            confirmed = check if check.outcome in (PROVEN, ARCHIVED) else self._again(target, check)
-            if confirmed is not None:
-                said.append(confirmed)
-        return said
+        return found
+
+    def _in_groups(self, target: StorageTarget, copies: Sequence[KeptCopy]) -> list[CopyCheck]:
+        """One copy that is not answered for must not hide the others. Raises the fault where so
+        many in a row are not, and none was."""
+        found: list[CopyCheck] = []
+        in_a_row = 0
+        for start in range(0, len(copies), GROUP):
+            group = copies[start : start + GROUP]
+            try:
+                found += self._together(target, group)
+                in_a_row = 0
+                continue
+            except Draining:
+                raise
+            except BaglineError:
+                pass
+            for copy in group:
+                self.pause_point()
+                try:
+                    found.append(self.again(target, copy))
+                    in_a_row = 0
+                except Draining:
+                    raise
+                except BaglineError as fault:
+                    in_a_row += 1
+                    has_answered = any(check.outcome != UNANSWERED for check in found)
+                    if not has_answered and in_a_row >= min(SILENT_COPIES, len(copies)):
+                        raise
+                    found.append(self._unanswered(copy, fault))
+                    if in_a_row >= MOST_SILENT_COPIES:  # it fell silent: the rest is for later
+                        return found
+        return found
+
+    def _unanswered(self, copy: KeptCopy, fault: BaglineError) -> CopyCheck:
+        moment = self.kept.clock()
+        return CopyCheck(copy=copy, asked_at=moment, outcome=UNANSWERED, detail=str(fault))
+
+    def _confirmed(self, target: StorageTarget, check: CopyCheck) -> CopyCheck | None:
+        try:
+            return self._again(target, check)
+        except Draining:
+            raise
+        except BaglineError as fault:
+            return self._unanswered(check.copy, fault)
 
     def again(self, target: StorageTarget, copy: KeptCopy) -> CopyCheck:
         """One copy, alone."""

@@ -15,8 +15,8 @@ import structlog
 
 from bagline.errors import Unreachable
 from bagline.lines.fixity.copy_checking import CopyChecker
+from bagline.lines.fixity.fixity_events import fixity_event
 from bagline.lines.fixity.kept_copies import KeptCopies, copies_on_record
-from bagline.lines.fixity.running import fixity_event
 from bagline.model.copy_checks import ARCHIVED, BAD, MISSING, CopyCheck, KeptCopy
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import STATE_ACTIVE, GenericFile, RegistryStorageRecord

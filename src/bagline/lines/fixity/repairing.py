@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import uuid4
 
+import structlog
+
 from bagline.errors import (
     BaglineError,
     Gone,
@@ -19,20 +21,27 @@ from bagline.errors import (
     Unreadable,
 )
 from bagline.lines.fixity.copy_checking import CopyChecker
+from bagline.lines.fixity.fixity_events import fixity_event
 from bagline.lines.fixity.kept_copies import KeptCopies
-from bagline.model.copy_checks import BAD, PROVEN, CopyCheck, KeptCopy
+from bagline.model.copy_checks import ARCHIVED, BAD, PROVEN, CopyCheck, KeptCopy
 from bagline.model.named_uuids import named_uuid
 from bagline.model.premis import PremisEvent, our_agent
 from bagline.model.storage import StorageTarget
 from bagline.model.times import later
 from bagline.services.objects.base import Target
 
+log = structlog.get_logger(__name__)
+
 HELD = timedelta(minutes=30)
 """No request to a store lasts as long after its last byte."""
 
 
 class Unrepairable(BaglineError):
-    """No good copy is left to repair it from."""
+    """No good copy is left to repair it from. `told`: what is wrong with each."""
+
+    def __init__(self, *told: str) -> None:
+        super().__init__("; ".join(told))
+        self.told = told
 
 
 class LeftAlone(BaglineError):
@@ -44,16 +53,19 @@ class CopyRepair:
     kept: KeptCopies
     checker: CopyChecker
 
-    def repair(self, copy: KeptCopy) -> tuple[CopyCheck, PremisEvent]:
-        """Put the copy right; what a look at it then found, and the event of it. Raises LeftAlone,
-        Unrepairable (which names each copy), Unreachable or Refused. May be repeated: what is
-        right already is only proven."""
+    def repair(self, copy: KeptCopy) -> tuple[CopyCheck, PremisEvent | None]:
+        """Put the copy right; what a look at it then found, and the event of it (None where it was
+        never bad). Raises LeftAlone, Unrepairable (which names each copy), Unreachable or Refused.
+        May be repeated: what is right already is only proven."""
         target = self.kept.target_of(copy)
         if target is None:
             raise Unrepairable(f"{copy.url} is in no bucket of this installation")
         found = self.checker.again(target, copy)
         if found.outcome == PROVEN:
-            return found, _event(found, "")
+            is_older = self.kept.settings.work.older_event_wording
+            return found, fixity_event(found, is_older=is_older) if copy.outcome in BAD else None
+        if found.outcome == ARCHIVED:
+            raise LeftAlone(f"{copy.url} lies in an archive class, and is not read there")
         if "sha256" not in copy.digests:
             raise Unrepairable(f"the Registry has no SHA-256 of {copy.identifier} to prove it by")
         hold = _Hold(self.kept, copy)
@@ -77,17 +89,20 @@ class CopyRepair:
             try:
                 self._put(copy, target, source, hold)
             except (Gone, Replaced, ProofFailed, Unreadable) as bad:
+                hold.is_unsure = False
                 told.append(f"{other.url}: {bad}")
                 continue
             except (Unreachable, Refused) as silent:  # another copy may be had
-                hold.is_unsure |= isinstance(silent, Unreachable)
                 passing = silent
                 continue
+            hold.is_unsure = False
             again = self.checker.again(target, copy)
             if again.outcome != PROVEN:
                 raise Unreadable(f"{copy.url} was stored anew from {other.url}, and {again.detail}")
-            return again, _event(again, other.url)
-        raise passing or Unrepairable("; ".join(told))
+            return again, _replicated(again, other.url)
+        if passing is None:
+            log.critical("copy_unrepairable", url=copy.url, file=copy.identifier, reason=told)
+        raise passing or Unrepairable(*told)
 
     def _check_idle(self, copy: KeptCopy) -> None:
         why = self.kept.why_left_alone(copy)
@@ -146,6 +161,7 @@ class CopyRepair:
             held = bytes(chunk)
         hold.take()
         self._check_idle(copy)
+        hold.is_unsure = True  # from here on the store may have all of it
         if held:
             yield held
 
@@ -181,18 +197,18 @@ class _Hold:
             self.kept.book.free_from_repair(self.copy, self.holder)
 
 
-def _event(check: CopyCheck, source: str) -> PremisEvent:
+def _replicated(check: CopyCheck, source: str) -> PremisEvent:
     copy = check.copy
     return PremisEvent(
         identifier=named_uuid("copy repaired", copy.url, check.asked_at),
         event_type="replication",
         date_time=check.asked_at,
-        detail="Repaired a copy from another one" if source else "The copy is sound again",
+        detail="Repaired a copy from another one",
         object="Bagline fixity, SHA-256 of OpenSSL",
         agent=our_agent(),
         outcome="Success",
         outcome_detail=copy.url,
-        outcome_information=f"Copied from {source}; read back" if source else "Read back",
+        outcome_information=f"Copied from {source}; read back",
         institution_id=copy.institution_id,
         intellectual_object_id=copy.object_id,
         generic_file_id=copy.file_id,

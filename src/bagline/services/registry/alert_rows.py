@@ -53,7 +53,7 @@ class SqlAlerts(Alerts):
             if last is not None and _is_same_day(last.value, now):
                 raise Conflict(f"Alerts of failed fixity checks were made today, at {last.value}.")
             remember(connection, ALERTS_LAST_RUN, now, now)
-            since = _day_before(now if last is None else last.created_at)
+            since = _day_before(now if last is None else min(last.created_at, now, key=to_datetime))
             checks = _untold(connection, since, now)
             found = [_tell(connection, some, now) for some in _by_institution(connection, checks)]
             if found:

@@ -22,11 +22,14 @@ nothing."""
 
 @dataclass(frozen=True, slots=True)
 class CopyFilter:
-    """Which copies; None means any. `proven_before`: those that nobody proved since then."""
+    """Which copies; None means any. `proven_before`: those that nobody proved since then.
+    `bad_asked_before`: those that were bad are taken if nobody looked since then, where that is
+    later than for the others."""
 
     institution_id: int | None = None
     storage_option: str | None = None
     proven_before: Timestamp = NEVER
+    bad_asked_before: Timestamp = NEVER
 
 
 class Copies(ABC):
@@ -35,8 +38,11 @@ class Copies(ABC):
         """Of all copies. Goes through all of them: for once a day."""
 
     @abstractmethod
-    def overdue(self, before: Timestamp, *, now: Timestamp) -> dict[str, tuple[int, int]]:
-        """How many copies nobody proved since then, and their bytes, by place."""
+    def overdue(
+        self, before: Timestamp, *, now: Timestamp, asked_before: Timestamp | None = None
+    ) -> dict[str, tuple[int, int]]:
+        """How many copies nobody proved since then, and their bytes, by place; of those that nobody
+        looked at since `asked_before`."""
 
     @abstractmethod
     def take(
@@ -56,8 +62,12 @@ class Copies(ABC):
         none."""
 
     @abstractmethod
-    def give_back(self, copies: Sequence[KeptCopy]) -> None:
-        """They were not looked at."""
+    def give_back(self, copies: Sequence[KeptCopy], until: Timestamp) -> None:
+        """They were not looked at; those that are still held until then, and so the caller's."""
+
+    @abstractmethod
+    def keep(self, copies: Sequence[KeptCopy], until: Timestamp, longer: Timestamp) -> None:
+        """Hold those longer that are still held until then."""
 
     @abstractmethod
     def save(
@@ -84,8 +94,9 @@ class Copies(ABC):
         """Every copy of the file, if it is active."""
 
     @abstractmethod
-    def bad(self, *, limit: int = 1_000) -> list[KeptCopy]:
-        """Copies whose last look found them bad, the longest unproven first."""
+    def bad(self, *, limit: int = 1_000, offset: int = 0) -> list[KeptCopy]:
+        """Copies whose last look found them bad, the longest unproven first, after the first
+        `offset` of them."""
 
     @abstractmethod
     def hold_for_repair(

@@ -95,7 +95,11 @@ class SqlCopies(Copies):
             ]
 
     def overdue(
-        self, before: times.Timestamp, *, now: times.Timestamp
+        self,
+        before: times.Timestamp,
+        *,
+        now: times.Timestamp,
+        asked_before: times.Timestamp | None = None,
     ) -> dict[str, tuple[int, int]]:
         query = (
             select(_c.place, func.count(), func.coalesce(func.sum(_f.size), 0))
@@ -103,6 +107,7 @@ class SqlCopies(Copies):
             .where(
                 _f.state == STATE_ACTIVE,
                 or_(_c.proven_at.is_(None), _c.proven_at <= before, _c.proven_at > _far(now)),
+                *((_not_asked(asked_before, _far(now)),) if asked_before else ()),
             )
             .group_by(_c.place)
         )
@@ -156,7 +161,6 @@ class SqlCopies(Copies):
                 _c.place == place,
                 _f.state == STATE_ACTIVE,
                 or_(_c.taken_until.is_(None), _c.taken_until <= now, _c.taken_until > far),
-                or_(_c.asked_at.is_(None), _c.asked_at <= asked_before, _c.asked_at > far),
             )
             .order_by(_c.proven_at, _c.id)
         )
@@ -165,16 +169,28 @@ class SqlCopies(Copies):
         if wanted.storage_option is not None:
             query = query.where(_f.storage_option == wanted.storage_option)
         last = min(wanted.proven_before, far) if times.is_set(wanted.proven_before) else far
-        good = _c.outcome.not_in(WERE_BAD)
+        bad_before = max(asked_before, wanted.bad_asked_before)
+        bad = query.where(_c.outcome.in_(WERE_BAD), _not_asked(bad_before, far))
+        good = query.where(_c.outcome.not_in(WERE_BAD), _not_asked(asked_before, far))
         dates = (_c.proven_at.is_(None), _c.proven_at > far, _c.proven_at <= last)
-        return [query.where(_c.outcome.in_(WERE_BAD)), *(query.where(good, d) for d in dates)]
+        return [bad, *(good.where(date) for date in dates)]
 
-    def give_back(self, copies: Sequence[KeptCopy]) -> None:
+    def give_back(self, copies: Sequence[KeptCopy], until: times.Timestamp) -> None:
+        self._hold(copies, until, None)
+
+    def keep(
+        self, copies: Sequence[KeptCopy], until: times.Timestamp, longer: times.Timestamp
+    ) -> None:
+        self._hold(copies, until, longer)
+
+    def _hold(
+        self, copies: Sequence[KeptCopy], until: times.Timestamp, longer: times.Timestamp | None
+    ) -> None:
         with self._database.writing() as connection:
             for start in range(0, len(copies), IN_AT_ONCE):
                 ids = [copy.id for copy in copies[start : start + IN_AT_ONCE]]
-                free = update(t.storage_records).where(_c.id.in_(ids)).values(taken_until=None)
-                connection.execute(free)
+                held = update(t.storage_records).where(_c.id.in_(ids), _c.taken_until == until)
+                connection.execute(held.values(taken_until=longer))
 
     def save(
         self,
@@ -226,12 +242,17 @@ class SqlCopies(Copies):
         with self._database.reading() as connection:
             return self._load(connection, _c.generic_file_id == file_id)
 
-    def bad(self, *, limit: int = 1_000) -> list[KeptCopy]:
+    def bad(self, *, limit: int = 1_000, offset: int = 0) -> list[KeptCopy]:
         with self._database.reading() as connection:
-            return self._load(connection, _c.outcome.in_(WERE_BAD), limit=limit)
+            return self._load(connection, _c.outcome.in_(WERE_BAD), limit=limit, offset=offset)
 
     def _load(
-        self, connection: Connection, where: ColumnElement[bool], *, limit: int | None = None
+        self,
+        connection: Connection,
+        where: ColumnElement[bool],
+        *,
+        limit: int | None = None,
+        offset: int | None = None,
     ) -> list[KeptCopy]:
         query = (
             select(
@@ -250,6 +271,7 @@ class SqlCopies(Copies):
             .where(where, _f.state == STATE_ACTIVE)
             .order_by(_c.proven_at, _c.id)
             .limit(limit)
+            .offset(offset)
         )
         rows = list(connection.execute(query))
         digests = self._digests(connection, sorted({row.generic_file_id for row in rows}))
@@ -321,6 +343,11 @@ class SqlCopies(Copies):
             query = query.where(_r.began_at > since)
         with self._database.reading() as connection:
             return [record_of(row, FixityRun) for row in connection.execute(query)]
+
+
+def _not_asked(since: times.Timestamp, far: times.Timestamp) -> ColumnElement[bool]:
+    """Nobody looked since then; what a clock that ran ahead said means nothing."""
+    return or_(_c.asked_at.is_(None), _c.asked_at <= since, _c.asked_at > far)
 
 
 def _far(now: times.Timestamp) -> times.Timestamp:

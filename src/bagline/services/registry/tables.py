@@ -229,7 +229,7 @@ storage_records = Table(
     Column("detail", Text, nullable=False, server_default=""),
     _time("taken_until"),
     UniqueConstraint("generic_file_id", "url"),
-    Index(None, "place", "proven_at"),
+    Index(None, "place", "proven_at", "id"),
     Index(
         "ix_storage_records_bad",
         "place",
@@ -262,6 +262,8 @@ fixity_runs = Table(
     Column("passed_over", BigInteger, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),
     Column("requests", BigInteger, nullable=False, default=0),
+    Column("unanswered", BigInteger, nullable=False, server_default="0"),
+    Column("reserved", BigInteger, nullable=False, server_default="0"),
     Column("cost", Float, nullable=False, server_default="0"),
     Column("currency", String(10), nullable=False, server_default=""),
 )

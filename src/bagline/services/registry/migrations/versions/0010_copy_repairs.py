@@ -32,6 +32,16 @@ def upgrade() -> None:
         postgresql_where=tables.BAD_COPIES,
     )
 
+    for name in ("unanswered", "reserved"):
+        column = sa.Column(name, sa.BigInteger(), nullable=False, server_default="0")
+        op.add_column("fixity_runs", column)
+    # In the order in which copies are taken; of those that were never proven by their id.
+    op.drop_index("ix_storage_records_place_proven_at", table_name="storage_records")
+    op.create_index(
+        op.f("ix_storage_records_place_proven_at_id"),
+        "storage_records",
+        ["place", "proven_at", "id"],
+    )
     op.add_column("fixity_runs", sa.Column("cost", sa.Float(), nullable=False, server_default="0"))
     op.add_column(
         "fixity_runs",
@@ -40,7 +50,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name in ("currency", "cost"):
+    op.drop_index(op.f("ix_storage_records_place_proven_at_id"), table_name="storage_records")
+    op.create_index("ix_storage_records_place_proven_at", "storage_records", ["place", "proven_at"])
+    for name in ("currency", "cost", "reserved", "unanswered"):
         op.drop_column("fixity_runs", name)
     op.drop_index("ix_storage_records_bad", table_name="storage_records")
     op.drop_table("copy_repairs")

@@ -201,8 +201,8 @@ def _check(settings: Settings) -> None:
 def _check_fixity(fixity: FixitySettings) -> None:
     if not 0 < fixity.days <= MOST_DAYS or not 0 < fixity.look_hours <= MOST_HOURS:
         raise Misconfigured(
-            f"fixity.days and fixity.look_hours must be more than 0, and at most {MOST_DAYS:,} days "
-            f"and {MOST_HOURS:,} hours"
+            "fixity.days and fixity.look_hours must be more than 0, and at most "
+            f"{MOST_DAYS:,} days and {MOST_HOURS:,} hours"
         )
     if fixity.bytes_a_day < 0 or not 0 <= fixity.bytes_a_second < inf:
         raise Misconfigured("fixity.bytes_a_day and fixity.bytes_a_second must not be less than 0")

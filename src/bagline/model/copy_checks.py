@@ -53,6 +53,20 @@ class KeptCopy(Struct, frozen=True, kw_only=True):
         return is_set(self.asked_at) and not was_proven
 
 
+class CopyState(Struct, frozen=True, kw_only=True):
+    """What people are told of one copy: when it was asked for last and what was found then
+    (`outcome`, with `detail` where it is not proven), when it was proven last, and by what
+    (`proven_by`, a `ProofMethod`). Times NEVER and texts "": it was not yet, or nobody told."""
+
+    generic_file_id: int
+    url: str
+    asked_at: Timestamp
+    outcome: str
+    detail: str
+    proven_at: Timestamp
+    proven_by: str
+
+
 class CopyCheck(Struct, frozen=True, kw_only=True):
     """What a look at a copy found, at `asked_at`. `how` (a `ProofMethod`) where it is proven,
     `detail` where it is not."""

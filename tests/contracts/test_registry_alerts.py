@@ -278,3 +278,10 @@ def test_pages_of_what_many_are_told_hold_each_once(house: House) -> None:
         assert total == 7
         seen += [(a.id, a.user_id) for a in found]  # type: ignore[attr-defined]
     assert len(seen) == len(set(seen)) == 7
+
+
+def test_a_first_run_with_a_clock_that_ran_ahead_silences_nobody(house: House) -> None:
+    house.alerts.tell_of_failed_fixity(later(NOW, timedelta(days=3650)))
+    house.fail(later(NOW, timedelta(hours=1)))
+    (told,) = house.alerts.tell_of_failed_fixity(later(NOW, timedelta(hours=2)))
+    assert told.failures == 1

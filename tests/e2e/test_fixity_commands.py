@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from bagline.app import App
 from bagline.config import load_settings
+from bagline.model.copy_checks import WRONG, CopySeen
+from bagline.model.times import now
 from bagline.services.objects.base import Body, Target
 from support.bags import BagBuilder
 from support.commands import Bagline
@@ -33,12 +37,29 @@ def test_a_lost_copy_is_found_shown_and_put_back(bagline: Bagline, tmp_path: Pat
         bucket = lost["place"].rpartition("/")[2]
         app.services.objects.put(Body(Target(bucket, lost["uuid"]), b"Dear reaper"))
     assert bagline.json("fixity", "run", "--all")["asked"] == 0  # all were looked at today
+    assert bagline.run("fixity", "run", "--option", "Nope").returncode == 1
+    assert bagline.json("fixity", "run")["asked"] == 0  # nothing is due, and JSON says so, too
+    with App.open(load_settings(data_dir=bagline.data_dir)) as app:
+        copies = app.services.registry.copies
+        assert copies is not None
+        wrong = CopySeen(url=lost["url"], uuid=lost["uuid"], seen_at=now(), outcome=WRONG)
+        copies.note([wrong])  # as a restoration says it
+    for command in (("fixity", "status"), ("fixity", "run"), ("doctor",)):
+        told = bagline.run(*command)
+        assert (command, told.returncode) == (command, 1)
+        said = told.stdout + told.stderr
+        assert "ad copies: 1" in said or f"wrong {lost['url']}" in said.replace("\n", "")
+    record = bagline.run("fixity", "run", "--all", "--json")  # bad ones are looked at again
+    assert record.returncode == 1
+    assert msgspec.json.decode(record.stdout)["bad"] == 1
     repaired = bagline.run("fixity", "repair", FILE)
     assert repaired.returncode == 0, repaired.stderr
     assert f"{lost['url']}: repaired a copy from another one" in repaired.stdout.replace("\n", " ")
     shown = {copy["url"]: copy for copy in bagline.json("fixity", "show", FILE)}
     assert shown[lost["url"]]["outcome"] == "proven"
     assert shown[other["url"]]["outcome"] == "proven"
+    assert "No copy is bad" in bagline.run("fixity", "repair", "--all").stdout
+    assert bagline.run("fixity", "run").returncode == 0
     unknown = bagline.run("fixity", "show", "test.edu/bag/data/none.txt")
     assert unknown.returncode == 1
     assert "no active file" in unknown.stderr

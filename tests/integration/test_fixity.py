@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
@@ -11,15 +13,17 @@ from typing import Any, cast
 import pytest
 from msgspec import structs
 
-from bagline.errors import Misconfigured, Unreachable
+from bagline.errors import Misconfigured, Refused, Unreachable
+from bagline.lines.fixity import running
 from bagline.lines.fixity.due import Allowance
 from bagline.lines.fixity.kept_copies import KeptCopies
+from bagline.lines.fixity.repairing import LeftAlone
 from bagline.lines.fixity.running import FixityRunner
-from bagline.model.copy_checks import PROVEN, KeptCopy
+from bagline.model.copy_checks import PROVEN, UNANSWERED, FixityRun, KeptCopy
 from bagline.model.times import NEVER, Timestamp, earlier, is_set, later, now
 from bagline.model.workitem import STAGE_STORE, STATUS_STARTED, STATUS_SUCCESS, WorkItem
 from bagline.sections import ReadPrice
-from bagline.services.objects.base import Check, Objects
+from bagline.services.objects.base import Check, Objects, Proof, ProofMethod
 from bagline.services.registry.base import Missing
 from bagline.services.registry.copy_book import CopyFilter
 from bagline.services.registry.users import SYS_ADMIN, ApiUsers
@@ -231,3 +235,164 @@ def test_a_run_of_one_bucket_asks_no_other(kept: KeptCopies) -> None:
     assert record.proven == len(copies(kept)) / 2
     found = {copy.bucket: copy.outcome for copy in copies(kept, "small.txt")}
     assert found == {one.bucket: PROVEN, other.bucket: ""}
+
+
+class Picky:
+    """A real store that answers for no batch with one of these keys in it."""
+
+    def __init__(self, objects: Objects, keys: set[str], answers: Callable[[Check], Any]) -> None:
+        self._objects = objects
+        self._keys = keys
+        self._answers = answers
+        self.puts = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._objects, name)
+
+    def verify_many(self, bucket: str, checks: Sequence[Check]) -> list[Any]:
+        found = list(self._objects.verify_many(bucket, checks))
+        for place, check in enumerate(checks):
+            if check.key in self._keys:
+                found[place] = self._answers(check)
+        return found
+
+    def put_stream(self, *args: Any, **kwargs: Any) -> Any:
+        self.puts += 1
+        return self._objects.put_stream(*args, **kwargs)
+
+
+def before(kept: KeptCopies, key: str, answers: Callable[[Check], Any]) -> tuple[KeptCopies, Picky]:
+    store = Picky(kept.services.objects, {key}, answers)
+    services = replace(kept.services, objects=cast("Objects", store))
+    return replace(kept, services=services), store
+
+
+def refused(check: Check) -> Any:
+    raise Refused(f"{check.key}: this key is not for you")
+
+
+def test_one_copy_without_an_answer_hides_no_other(kept: KeptCopies) -> None:
+    silent, twin = copies(kept, "small.txt")
+    record = run(before(kept, silent.uuid, refused)[0])
+    every = copies(kept)
+    of_file = [copy for copy in every if copy.uuid == silent.uuid]  # in both places
+    assert (record.asked, record.unanswered) == (len(every), len(of_file))
+    assert record.proven == len(every) - len(of_file)
+    assert {copy.outcome for copy in of_file} == {UNANSWERED}
+    assert {copy.proven_at for copy in of_file} == {silent.proven_at, twin.proven_at}
+    assert kept.book.bad() == []
+    assert run(kept).asked == 0  # others have their turn first
+    tomorrow = later(kept.clock(), timedelta(days=1, hours=1))
+    again = run(replace(kept, clock=lambda: tomorrow))
+    assert (again.asked, again.unanswered) == (len(every), 0)
+
+
+def test_a_store_that_refuses_every_key_says_nothing_of_any(kept: KeptCopies) -> None:
+    store = Picky(kept.services.objects, {copy.uuid for copy in copies(kept)}, refused)
+    services = replace(kept.services, objects=cast("Objects", store))
+    record = run(replace(kept, services=services))
+    assert (record.asked, record.proven) == (0, 0)
+    assert record.unanswered > 0
+    assert {copy.outcome for copy in copies(kept)} == {""}
+    assert run(kept).proven == len(copies(kept))  # nothing is held
+
+
+def test_what_lies_in_an_archive_is_not_written_over(kept: KeptCopies) -> None:
+    frozen, _ = copies(kept, "small.txt")
+
+    def archived(check: Check) -> Any:
+        how = ProofMethod.STORE_SIZE
+        return Proof(frozen.bucket, check.key, check.size, "", check.sha256, how)
+
+    cold, store = before(kept, frozen.uuid, archived)
+    with pytest.raises(LeftAlone, match="archive"):
+        FixityRunner(cold).repairer().repair(frozen)
+    assert store.puts == 0
+
+
+def test_a_repair_of_what_was_never_bad_says_nothing(kept: KeptCopies) -> None:
+    sound, _ = copies(kept, "small.txt")
+    check, event = FixityRunner(kept).repairer().repair(sound)
+    assert (check.outcome, event) == (PROVEN, None)
+
+
+def test_bad_copies_that_were_looked_at_today_make_nothing_else_due(kept: KeptCopies) -> None:
+    for copy in copies(kept):
+        kept.services.objects.delete(copy.bucket, copy.uuid)
+    assert run(kept).bad == len(copies(kept))
+    tomorrow = replace(kept, clock=lambda: later(now(), timedelta(days=101, hours=2)))
+    assert FixityRunner(tomorrow).due().whole > 0
+    assert FixityRunner(kept).due().whole == 0  # they are overdue, and cannot be asked now
+
+
+def test_a_bad_copy_is_told_of_once_while_it_stays_so(kept: KeptCopies) -> None:
+    gone, _ = copies(kept, "small.txt")
+    kept.services.objects.delete(gone.bucket, gone.uuid)
+    for day in range(3):
+        at = later(kept.clock(), timedelta(days=2 * day))
+        record = run(replace(kept, clock=lambda at=at: at))  # type: ignore[misc]
+        assert record.bad == 1
+    (file,) = kept.services.registry.files([gone.identifier]).values()
+    assert [e.outcome for e in file.premis_events if e.outcome == "Failed"] == ["Failed"]
+
+
+class Slow(Picky):
+    """Moves, and takes its time."""
+
+    def verify_many(self, bucket: str, checks: Sequence[Check]) -> list[Any]:
+        for _ in range(20):
+            checks[0].moved()
+            time.sleep(0.05)
+        return list(self._objects.verify_many(bucket, checks))
+
+
+def test_what_takes_longer_than_its_hold_stays_held(
+    kept: KeptCopies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LEASE", timedelta(seconds=0.4))
+    at = replace(kept, clock=now)
+    store = Slow(kept.services.objects, set(), refused)
+    slow = replace(at, services=replace(kept.services, objects=cast("Objects", store)))
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: FixityRunner(slow).run(), range(2)))
+    assert sum(record.asked for record in both) == len(copies(kept))
+
+
+def test_the_bytes_of_a_day_are_those_of_all_processes(kept: KeptCopies) -> None:
+    fixity = structs.replace(kept.settings.fixity, bytes_a_day=10**9)
+    bounded = replace(kept, settings=structs.replace(kept.settings, fixity=fixity))
+    first = FixityRunner(bounded)
+    whole = first.due()
+    assert 0 < whole.whole <= 10**9
+    other = FixityRun(began_at=kept.clock(), reserved=10**9)
+    kept.book.save_run(other)  # it began, and has read nothing yet
+    assert FixityRunner(bounded).due().whole == 0
+    assert first.run(budget=whole).asked == 0
+    other.ended_at = kept.clock()
+    kept.book.save_run(other)
+    assert FixityRunner(bounded).run(budget=whole).asked > 0
+
+
+def test_so_many_copies_as_were_allowed(kept: KeptCopies) -> None:
+    whole = len(copies(kept))
+    asked = [run_of(kept, copies=1) for _ in range(4)]
+    assert asked == [1] * 4
+    assert run_of(kept, copies=whole - 5) == whole - 5
+    assert run_of(kept, copies=3) == 1
+
+
+def run_of(kept: KeptCopies, **allowed: int) -> int:
+    return FixityRunner(kept, sleep=lambda _: None).run(budget=Allowance(**allowed)).asked
+
+
+def test_copies_in_places_that_no_setting_names_are_counted(kept: KeptCopies) -> None:
+    one, other = copies(kept, "small.txt")
+    options = tuple(
+        structs.replace(o, targets=tuple(t for t in o.targets if t.bucket != other.bucket))
+        for o in kept.settings.storage_options
+    )
+    moved = replace(kept, settings=structs.replace(kept.settings, storage_options=options))
+    unread = FixityRunner(moved).due_copies.unread_places()
+    assert unread == {other.place: len([c for c in copies(kept) if c.place == other.place])}
+    assert FixityRunner(kept).due_copies.unread_places() == {}
+    assert one.place not in unread

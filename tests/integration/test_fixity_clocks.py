@@ -143,7 +143,9 @@ def test_a_repair_while_the_clock_jumps_holds_nothing_afterwards(kept: KeptCopie
         bad, _ = copies(kept, "7.txt")
         put(kept, bad, flipped(b"7"))
         moment = later(today, day * 10 * DAY)
-        assert a_run(kept, MovedClock(moment, YEAR, after)).repaired == 1
+        record = a_run(kept, MovedClock(moment, YEAR, after))
+        # While the clock is a year ahead a hold has lapsed: then two may have found it.
+        assert record.repaired == record.bad >= 1
         assert kept.services.objects.read(bad.bucket, bad.uuid) == b"7"
         soon = later(moment, HOUR)
         a_run(kept, standing(soon))
@@ -194,7 +196,7 @@ def test_a_store_that_is_away_for_an_hour_is_caught_up_with_and_none_waits_for_i
     clock = MovedClock(later(now(), DISTANT))
     lost, *_ = {copy.bucket for copy in copies(kept)}
     began = clock.at
-    back = later(began, 2 * HOUR)  # the first look is an hour after the start
+    back = later(began, HOUR)
     store = Away(kept.services.objects, lost, lambda: clock.at < back)
     services = replace(kept.services, objects=cast("Objects", store))
     away = replace(kept, services=services, clock=clock)
@@ -206,6 +208,7 @@ def test_a_store_that_is_away_for_an_hour_is_caught_up_with_and_none_waits_for_i
         assert (copy.proven_at < began) is (copy.bucket == lost), copy.url
     assert clock.at < back  # a run does not wait for as long as it takes
     assert_nothing_said(away)
+    clock.move(HOUR)
     FixityRunner(away, stop=Looks(1, clock), sleep=lambda _: None).watch()
     assert {copy.outcome for copy in copies(kept)} == {PROVEN}
     for copy in copies(kept):

@@ -170,15 +170,15 @@ def _fixity(app: App) -> Finding:
         "last run": runs[0].began_at[:19] if runs else "none",
     }
     if bad:
-        finding.remedies.append(f"{bad:,} copies are bad: bagline fixity status names them")
+        finding.remedies.append(f"bad copies: {bad:,}. bagline fixity status names them")
     if overdue:
         finding.remedies.append(
-            f"{overdue:,} copies are overdue: is the worker fixity running, and may it read enough "
+            f"overdue copies: {overdue:,}. Is the worker fixity running, and may it read enough "
             "(fixity.bytes_a_day, fixity.bytes_a_second)?"
         )
     finding.remedies += [
-        f"{number:,} copies in {shown(place)}, which no storage option names, are never read: name "
-        "the bucket in [[storage_options]]"
+        f"{shown(place)}: nobody looks at what is there (copies: {number:,}); name the bucket in "
+        "[[storage_options]]"
         for place, number in unread.items()
     ]
     return finding

@@ -194,7 +194,7 @@ def run(
         )
     _tell_unread(unread)
     if bad:
-        err.print(f"{bad:,} copies are bad: `bagline fixity status` names them.")
+        err.print(f"Bad copies: {bad:,}. `bagline fixity status` names them.")
     if stop.is_set():
         err.print("Asked to stop. What was not looked at is the next run's.")
     raise typer.Exit(EXIT_OUR_FAULT if bad or unread or record.unanswered else 0)
@@ -267,8 +267,8 @@ def _count_bad(totals: list[PlaceTotals]) -> int:
 def _tell_unread(places: dict[str, int]) -> None:
     for place, copies in places.items():
         err.print(
-            f"{copies:,} copies are in {safe(place)}, which no storage option names: nobody looks "
-            "at them. Name the bucket in [[storage_options]]."
+            f"{safe(place)}: nobody looks at what is there (copies: {copies:,}), for no storage "
+            "option names it. Name the bucket in [[storage_options]]."
         )
 
 

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 import structlog
 
-from bagline.errors import BaglineError, Draining
+from bagline.errors import BaglineError, Draining, Misconfigured
 from bagline.lines.fixity.copy_checking import CopyChecker
 from bagline.lines.fixity.due import LOOKED_AGAIN, REQUEST_BYTES, Allowance, DueCopies
 from bagline.lines.fixity.fixity_events import fixity_event
@@ -202,6 +202,8 @@ class _Work:
                 self._look(name, target, taken)
             except Draining:
                 return
+            except Misconfigured:  # nothing but an operator ends that
+                raise
             except BaglineError as fault:
                 with self.lock:
                     self.silences[name] += 1

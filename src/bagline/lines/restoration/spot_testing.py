@@ -40,8 +40,8 @@ log = structlog.get_logger(__name__)
 HELD = timedelta(minutes=15)
 """A test is held so much longer with every sign of life: a dead process's is free after it."""
 RENEWED_SECONDS = 60.0
-CANDIDATES = 20
-"""Chosen at random; the first of them that fits is taken."""
+CANDIDATES, ROUNDS = 20, 20
+"""Chosen at random, so many at a time and so often; the first of them that fits is taken."""
 
 
 @dataclass
@@ -133,13 +133,17 @@ class SpotTester:
         """Objects that may be chosen; none that lies in an archive, is too large, or is being
         changed."""
         most = self.settings.spot.max_bytes
-        for found in self._book.candidates(institution_id, not_of=GLACIER, limit=CANDIDATES):
-            if not found.file_count or (most and found.size > most):
-                continue
-            try:
-                yield restorable(self.services.registry, found.identifier)
-            except BaglineError:
-                continue
+        for _ in range(ROUNDS):
+            chosen = self._book.candidates(institution_id, not_of=GLACIER, limit=CANDIDATES)
+            for found in chosen:
+                if not found.file_count or (most and found.size > most):
+                    continue
+                try:
+                    yield restorable(self.services.registry, found.identifier)
+                except BaglineError:
+                    continue
+            if len(chosen) < CANDIDATES:  # there are no more
+                return
 
 
 @dataclass

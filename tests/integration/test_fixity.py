@@ -337,25 +337,33 @@ def test_a_bad_copy_is_told_of_once_while_it_stays_so(kept: KeptCopies) -> None:
 
 
 class Slow(Picky):
-    """Moves, and takes its time."""
+    """Moves, and takes its time; half of it over, another may look."""
+
+    def __init__(self, objects: Objects) -> None:
+        super().__init__(objects, set(), refused)
+        self.is_half_done = threading.Event()
 
     def verify_many(self, bucket: str, checks: Sequence[Check]) -> list[Any]:
-        for _ in range(20):
+        for moment in range(60):
             checks[0].moved()
             time.sleep(0.05)
+            if moment == 30:
+                self.is_half_done.set()
         return list(self._objects.verify_many(bucket, checks))
 
 
 def test_what_takes_longer_than_its_hold_stays_held(
     kept: KeptCopies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "LEASE", timedelta(seconds=0.4))
+    monkeypatch.setattr(running, "LEASE", timedelta(seconds=0.5))
     at = replace(kept, clock=now)
-    store = Slow(kept.services.objects, set(), refused)
+    store = Slow(kept.services.objects)
     slow = replace(at, services=replace(kept.services, objects=cast("Objects", store)))
-    with ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(lambda _: FixityRunner(slow).run(), range(2)))
-    assert sum(record.asked for record in both) == len(copies(kept))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(FixityRunner(slow).run)
+        assert store.is_half_done.wait(30)
+        assert FixityRunner(at).run().asked == 0
+        assert first.result(30).asked == len(copies(kept))
 
 
 def test_the_bytes_of_a_day_are_those_of_all_processes(kept: KeptCopies) -> None:

@@ -344,10 +344,10 @@ class Slow(Picky):
         self.is_half_done = threading.Event()
 
     def verify_many(self, bucket: str, checks: Sequence[Check]) -> list[Any]:
-        for moment in range(60):
+        for moment in range(120):
             checks[0].moved()
             time.sleep(0.05)
-            if moment == 30:
+            if moment == 80:
                 self.is_half_done.set()
         return list(self._objects.verify_many(bucket, checks))
 
@@ -355,7 +355,7 @@ class Slow(Picky):
 def test_what_takes_longer_than_its_hold_stays_held(
     kept: KeptCopies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "LEASE", timedelta(seconds=0.5))
+    monkeypatch.setattr(running, "LEASE", timedelta(seconds=3))
     at = replace(kept, clock=now)
     store = Slow(kept.services.objects)
     slow = replace(at, services=replace(kept.services, objects=cast("Objects", store)))

@@ -37,7 +37,7 @@ PAST_THE_END = 1.1
 """Within so many times what a whole run takes it is killed, and then the one beside it."""
 LARGE_IN = 4
 """In one of so many rounds a copy of the large file is harmed, too."""
-ENDING_SECONDS = 10.0
+ENDING_SECONDS = 60.0
 PROBES = "bagline-probe/"
 """What a process that dies while it asks the store leaves there; a later one removes it."""
 

@@ -38,6 +38,7 @@ SOON = RetryPolicy(attempts=1_000, first_delay=0.05, longest_delay=0.05)
 LETTERS = "test.edu/letters"
 ONE, TWO, LARGE = (f"{LETTERS}/data/{name}" for name in ("one.txt", "two.txt", "large.bin"))
 BODIES = {ONE: b"one\n", TWO: b"two\n", LARGE: bytes(range(256)) * 4096 * 9}
+THEIR_INGEST = "their ingest"
 FROZEN = "test.edu/frozen/data/a.txt"
 WASABI = "test.edu/wasabi/data/a.txt"
 
@@ -159,15 +160,14 @@ class Pair:
         return sorted(found)
 
 
-@pytest.fixture(
-    scope="module", params=["our ingest", pytest.param("their ingest", marks=pytest.mark.long)]
-)
+@pytest.fixture(scope="module")
 def ingested(
     request: pytest.FixtureRequest,
     engines: EngineAddresses,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[MixedLine]:
-    older = frozenset(STAGES) if request.param == "their ingest" else frozenset[str]()
+    is_theirs = getattr(request, "param", "") == THEIR_INGEST
+    older = frozenset(STAGES) if is_theirs else frozenset[str]()
     with mixed_line(engines, tmp_path_factory.mktemp("mixed")) as line:
         trails = line.ingest({name: bag.tar("gnu") for name, bag in bags().items()}, older)
         assert {trail.status for trail in trails.values()} == {"Success"}
@@ -246,6 +246,13 @@ def test_a_bad_copy_is_a_failed_event_wherever_it_lies(pair: Pair, harm: str, pl
             others = {"outcome_detail", "outcome_information"}
             assert without(bad, others) == without(theirs[0], others)
             assert bad["outcome_detail"] == f"sha256:{file.newest_digest('sha256')}"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ingested", [THEIR_INGEST], indirect=True)
+def test_of_what_the_older_line_ingested_it_is_the_same(pair: Pair) -> None:
+    test_of_a_sound_file_both_say_the_same(pair)
+    test_a_bad_copy_is_a_failed_event_wherever_it_lies(pair, "flipped", 0)
 
 
 def without(event: dict[str, Any], names: set[str]) -> Any:

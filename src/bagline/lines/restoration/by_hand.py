@@ -26,6 +26,7 @@ from bagline.lines.restoration.tar_bytes import TarBytes
 from bagline.model.registry import STATE_ACTIVE
 from bagline.model.times import now
 from bagline.problems import Problem, shown
+from bagline.units import MIB
 
 PART = ".part"
 SPARE_BYTES = 64 * 1024 * 1024
@@ -100,7 +101,7 @@ class HandRestoration:
                 with _gone_unless_whole(part), closing(tar.chunks(0)) as chunks:
                     source = _Readable(chunks, self._moved)
                     with tarfile.open(fileobj=cast("IO[bytes]", source), mode="r|") as archive:
-                        archive.extractall(part, filter="data")
+                        _unpack(archive, part)
                     source.drain()
                 break
             except WrongCopy:  # known as bad now
@@ -257,6 +258,22 @@ class _Readable:
         """What stands behind the end mark."""
         for _, data in self._chunks:
             self._moved(len(data))
+
+
+def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """The bag's files and directories, which is all that its tar has. Raises Misconfigured for a
+    path that leads elsewhere, FileExistsError where the file system takes two names for one."""
+    for member in archive:
+        place = _inside(folder, member.name)
+        if member.isdir():
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        body = archive.extractfile(member)
+        assert body is not None
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("xb") as out:
+            shutil.copyfileobj(body, out, MIB)
+        os.utime(place, (member.mtime, member.mtime))
 
 
 def _inside(folder: Path, path: str) -> Path:

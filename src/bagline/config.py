@@ -228,6 +228,7 @@ def _check_secret_files(settings: Settings) -> None:
 
 
 def _from_text(kind: type, value: Any) -> Any:
+    """msgspec's hook for types it does not know; NotImplementedError is how one says no to it."""
     if kind is Path:
         return Path(value)
     raise NotImplementedError(kind)

@@ -271,15 +271,22 @@ def refused(check: Check) -> Any:
     raise Refused(f"{check.key}: this key is not for you")
 
 
-def test_one_copy_without_an_answer_hides_no_other(kept: KeptCopies) -> None:
-    silent, twin = copies(kept, "small.txt")
-    record = run(before(kept, silent.uuid, refused)[0])
+def silent(check: Check) -> Any:
+    raise Unreachable(f"{check.key}: nobody answers")
+
+
+@pytest.mark.parametrize("answers", [refused, silent])
+def test_one_copy_without_an_answer_hides_no_other(
+    kept: KeptCopies, answers: Callable[[Check], Any]
+) -> None:
+    mute, twin = copies(kept, "small.txt")
+    record = run(before(kept, mute.uuid, answers)[0])
     every = copies(kept)
-    of_file = [copy for copy in every if copy.uuid == silent.uuid]  # in both places
+    of_file = [copy for copy in every if copy.uuid == mute.uuid]  # in both places
     assert (record.asked, record.unanswered) == (len(every), len(of_file))
     assert record.proven == len(every) - len(of_file)
     assert {copy.outcome for copy in of_file} == {UNANSWERED}
-    assert {copy.proven_at for copy in of_file} == {silent.proven_at, twin.proven_at}
+    assert {copy.proven_at for copy in of_file} == {mute.proven_at, twin.proven_at}
     assert kept.book.bad() == []
     assert run(kept).asked == 0  # others have their turn first
     tomorrow = later(kept.clock(), timedelta(days=1, hours=1))
@@ -287,8 +294,25 @@ def test_one_copy_without_an_answer_hides_no_other(kept: KeptCopies) -> None:
     assert (again.asked, again.unanswered) == (len(every), 0)
 
 
-def test_a_store_that_refuses_every_key_says_nothing_of_any(kept: KeptCopies) -> None:
-    store = Picky(kept.services.objects, {copy.uuid for copy in copies(kept)}, refused)
+def test_what_a_store_refuses_waits_a_day_and_others_have_their_turn(
+    kept: KeptCopies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is all that is asked at once: an object's files are neighbours."""
+    monkeypatch.setattr(running, "AT_ONCE", 2)
+    every = copies(kept)
+    first = {copy.uuid for copy in every[:2]}
+    store = Picky(kept.services.objects, first, refused)
+    services = replace(kept.services, objects=cast("Objects", store))
+    refusing = replace(kept, services=services)
+    for _ in range(len(every)):
+        run(refusing)
+    outcomes = {copy.uuid: copy.outcome for copy in copies(kept)}
+    assert {uuid for uuid, outcome in outcomes.items() if outcome == UNANSWERED} == first
+    assert set(outcomes.values()) == {UNANSWERED, PROVEN}
+
+
+def test_a_store_that_is_silent_says_nothing_of_any(kept: KeptCopies) -> None:
+    store = Picky(kept.services.objects, {copy.uuid for copy in copies(kept)}, silent)
     services = replace(kept.services, objects=cast("Objects", store))
     record = run(replace(kept, services=services))
     assert (record.asked, record.proven) == (0, 0)
@@ -400,7 +424,7 @@ def test_copies_in_places_that_no_setting_names_are_counted(kept: KeptCopies) ->
         for o in kept.settings.storage_options
     )
     moved = replace(kept, settings=structs.replace(kept.settings, storage_options=options))
-    unread = FixityRunner(moved).due_copies.unread_places()
+    unread = FixityRunner(moved).due_copies.unread_places(kept.book.totals())
     assert unread == {other.place: len([c for c in copies(kept) if c.place == other.place])}
-    assert FixityRunner(kept).due_copies.unread_places() == {}
+    assert FixityRunner(kept).due_copies.unread_places(kept.book.totals()) == {}
     assert one.place not in unread

@@ -13,7 +13,7 @@ import pytest
 from bagline.lines.fixity.kept_copies import KeptCopies
 from bagline.lines.fixity.repairing import LeftAlone
 from bagline.lines.fixity.running import FixityRunner
-from bagline.lines.ingest import forward
+from bagline.lines.ingest import preservation
 from bagline.lines.ingest.line import INGEST_LINE
 from bagline.model.times import NEVER, later, now
 from bagline.model.workitem import STAGE_RECORD, STAGE_STORE, STATUS_PENDING, STATUS_SUCCESS
@@ -85,7 +85,7 @@ class Held(KeptCopies):
 def test_an_ingest_stores_nothing_while_a_copy_is_repaired(
     kept: KeptCopies, line: LineUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forward, "REPAIR_SECONDS", 0.2)
+    monkeypatch.setattr(preservation, "REPAIR_SECONDS", 0.2)
     bad, _ = copies(kept, "one.txt")
     put(kept, bad, b"harmed")
     held = Held(kept.services, kept.settings, kept.clock)

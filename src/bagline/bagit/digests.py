@@ -32,6 +32,10 @@ FURTHER_LENGTHS = {
 
 KNOWN_LENGTHS = LENGTHS | FURTHER_LENGTHS
 
+PREFERRED = ("sha256", "sha512", "sha1", "md5")
+"""Of a preserved file's digests the first that the Registry has is what its copies are compared
+with."""
+
 DIGESTS_BYTES = sum(LENGTHS.values())
 
 SLICES: dict[str, slice] = {}

@@ -158,7 +158,7 @@ def _fixity(app: App) -> Finding:
         days, at = app.settings.fixity.days, now()
         totals, runs = copies.totals(), copies.runs(limit=1)
         late = copies.overdue(earlier(at, timedelta(days=days)), now=at).values()
-        unread = DueCopies(KeptCopies(app.services, app.settings)).unread_places()
+        unread = DueCopies(KeptCopies(app.services, app.settings)).unread_places(totals)
     except BaglineError as fault:
         finding.remedies.append(str(fault))
         return finding

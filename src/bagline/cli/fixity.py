@@ -57,7 +57,7 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
         late = book.overdue(earlier(at, timedelta(days=days)), now=at).values()
         overdue, size = sum(copies for copies, _ in late), sum(size for _, size in late)
         totals, bad, runs = book.totals(), book.bad(limit=SHOWN_BAD), book.runs(limit=5)
-        unread = DueCopies(_kept(app)).unread_places()
+        unread = DueCopies(_kept(app)).unread_places(totals)
     all_bad = _count_bad(totals)
     if json:
         told = {
@@ -182,8 +182,8 @@ def run(
         else:
             err.print("Nothing is due. `--all` looks at every copy.")
             record = FixityRun()
-        bad = _count_bad(runner.kept.book.totals())
-        unread = runner.due_copies.unread_places()
+        totals = runner.kept.book.totals()
+        bad, unread = _count_bad(totals), runner.due_copies.unread_places(totals)
     if json:
         print(msgspec.json.encode(record).decode())
     else:

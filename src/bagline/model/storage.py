@@ -44,6 +44,15 @@ class StorageOption(Struct, frozen=True, kw_only=True):
     targets: tuple[StorageTarget, ...]
 
 
+ARCHIVES = "Glacier"
+"""How the names of options begin whose copies lie in an archive alone (contract C)."""
+
+
+def is_archive(option: str) -> bool:
+    """Whether nothing under the storage option of that name can be read at once."""
+    return option.startswith(ARCHIVES)
+
+
 def _aws(bucket: str, region: str, priority: int) -> StorageTarget:
     return StorageTarget(bucket=bucket, region=region, restore_priority=priority)
 

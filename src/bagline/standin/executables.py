@@ -19,10 +19,11 @@ from bagline.app import App
 from bagline.cli.common import complain
 from bagline.duty import Duty
 from bagline.errors import BaglineError, Misconfigured
-from bagline.lines.fixity.line import ARCHIVES, FIXITY_CHECK, FixityLine
+from bagline.lines.fixity.line import FIXITY_CHECK, FixityLine
 from bagline.lines.ingest.line import INGEST_LINE, IngestLine, IngestStep
 from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION, THAWING, Thawing
 from bagline.logs import configure_logs
+from bagline.model.storage import is_archive
 from bagline.standin.environment import duration, older_settings, with_file
 from bagline.standin.fixity_queueing import FixityQueuer
 from bagline.standin.queueing import RequestQueuer
@@ -137,7 +138,7 @@ def fixity_queuer(app: App, environ: Mapping[str, str]) -> FixityQueuer:
         app.services.queue,
         FIXITY_CHECK.first.topic,
         FIXITY_CHECK.kind,
-        [name for name in names if not name.startswith(ARCHIVES)],
+        [name for name in names if not is_archive(name)],
         app.settings.fixity.days,
         _number(environ, "MAX_FIXITY_ITEMS_PER_RUN") or FIXITY_FILES,
     )

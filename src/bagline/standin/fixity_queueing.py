@@ -17,8 +17,8 @@ from datetime import timedelta
 import structlog
 
 from bagline.errors import Gone
-from bagline.lines.fixity.line import ARCHIVES
 from bagline.model.registry import STATE_ACTIVE
+from bagline.model.storage import is_archive
 from bagline.model.subject import Subject
 from bagline.model.times import Clock, Timestamp, earlier, now, to_datetime
 from bagline.services.queue.base import Queue
@@ -74,7 +74,7 @@ class FixityQueuer:
         file = self.registry.files([identifier], with_events=False).get(identifier)
         if file is None or file.state != STATE_ACTIVE:
             raise Gone(f"the Registry has no active file {identifier}")
-        if file.storage_option.startswith(ARCHIVES):
+        if is_archive(file.storage_option):
             raise Gone(f"{identifier} lies in {file.storage_option} alone: nothing reads it there")
         self.queue.publish(self.topic, file.id)
         subject = Subject(self.kind, file.id)

@@ -10,8 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bagline.bagit.digests import new_hash
-from bagline.errors import BaglineError, Draining, Gone, ProofFailed, Unreadable
+from bagline.bagit.digests import PREFERRED, new_hash
+from bagline.errors import (
+    BaglineError,
+    Draining,
+    Gone,
+    Misconfigured,
+    ProofFailed,
+    Unreachable,
+    Unreadable,
+)
 from bagline.lines.fixity.kept_copies import KeptCopies
 from bagline.model.copy_checks import (
     ARCHIVED,
@@ -27,8 +35,6 @@ from bagline.model.storage import StorageTarget
 from bagline.model.times import Timestamp
 from bagline.services.objects.base import Check, Proof, ProofMethod
 
-DIGESTS = ("sha256", "sha512", "sha1", "md5")
-"""The first that the Registry has is compared."""
 GROUP = 16
 """So many are asked at once where one of many did not answer."""
 SILENT_COPIES, MOST_SILENT_COPIES = 3, 10
@@ -44,12 +50,12 @@ class CopyChecker:
     pause_point: Callable[[], None] = lambda: None
 
     def look_at(self, target: StorageTarget, copies: Sequence[KeptCopy]) -> list[CopyCheck]:
-        """What is found, of those of which something can be said. Where the store does not answer
-        for some, it is of these (`unanswered`) that nothing is known; where it answers for none,
-        what it said is raised."""
+        """What is found, of those of which something can be said. Of those that the store refuses,
+        or does not answer for while it answers for others, nothing is known (`unanswered`). Raises
+        Unreachable where it is silent."""
         try:
             found = self._together(target, copies)
-        except Draining:
+        except (Draining, Misconfigured):
             raise
         except BaglineError:
             found = self._in_groups(target, copies)
@@ -74,8 +80,9 @@ class CopyChecker:
         return found
 
     def _in_groups(self, target: StorageTarget, copies: Sequence[KeptCopy]) -> list[CopyCheck]:
-        """One copy that is not answered for must not hide the others. Raises the fault where so
-        many in a row are not, and none was."""
+        """One copy that is not answered for must not hide the others, nor an object's many that
+        are refused. Raises Unreachable where so many in a row are not answered for, and none
+        was."""
         found: list[CopyCheck] = []
         in_a_row = 0
         for start in range(0, len(copies), GROUP):
@@ -84,7 +91,7 @@ class CopyChecker:
                 found += self._together(target, group)
                 in_a_row = 0
                 continue
-            except Draining:
+            except (Draining, Misconfigured):
                 raise
             except BaglineError:
                 pass
@@ -93,16 +100,18 @@ class CopyChecker:
                 try:
                     found.append(self.again(target, copy))
                     in_a_row = 0
-                except Draining:
+                except (Draining, Misconfigured):
                     raise
-                except BaglineError as fault:
+                except Unreachable as silence:
                     in_a_row += 1
-                    has_answered = any(check.outcome != UNANSWERED for check in found)
-                    if not has_answered and in_a_row >= min(SILENT_COPIES, len(copies)):
+                    if len(found) < in_a_row >= min(SILENT_COPIES, len(copies)):
                         raise
-                    found.append(self._unanswered(copy, fault))
+                    found.append(self._unanswered(copy, silence))
                     if in_a_row >= MOST_SILENT_COPIES:  # it fell silent: the rest is for later
                         return found
+                except BaglineError as refusal:
+                    found.append(self._unanswered(copy, refusal))
+                    in_a_row = 0
         return found
 
     def _unanswered(self, copy: KeptCopy, fault: BaglineError) -> CopyCheck:
@@ -139,7 +148,7 @@ class CopyChecker:
     def _by_another_digest(self, target: StorageTarget, copy: KeptCopy) -> CopyCheck:
         """Of files whose SHA-256 the Registry lacks: older ones may have MD5 alone."""
         moment = self.kept.clock()
-        name = next((name for name in DIGESTS if name in copy.digests), "")
+        name = next((name for name in PREFERRED if name in copy.digests), "")
         if not name:
             why = "the Registry has no digest of it: nothing can prove it"
             return CopyCheck(copy=copy, asked_at=moment, outcome=UNREADABLE, detail=why)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from bagline.lines.fixity.kept_copies import KeptCopies
-from bagline.model.copy_checks import FixityRun
-from bagline.model.storage import StorageTarget
+from bagline.model.copy_checks import FixityRun, PlaceTotals
+from bagline.model.storage import StorageTarget, is_archive
 from bagline.model.times import NEVER, Timestamp, earlier, is_set, later
 from bagline.services.registry.copy_book import AHEAD
 
@@ -52,7 +52,7 @@ class DueCopies:
         archives = with_archives or self.kept.settings.fixity.archives
         found: dict[str, StorageTarget] = {}
         for option in self.kept.settings.storage_options:
-            if not archives and option.name.startswith("Glacier"):
+            if not archives and is_archive(option.name):
                 continue
             for target in option.targets:
                 for name in (target.url(""), f"https://{target.host}/{target.bucket}/"):
@@ -106,11 +106,11 @@ class DueCopies:
             spent += max(read, run.reserved) if goes_on else read
         return spent
 
-    def unread_places(self) -> dict[str, int]:
-        """How many copies stand in places that no setting names: nobody looks at them."""
+    def unread_places(self, totals: Sequence[PlaceTotals]) -> dict[str, int]:
+        """How many of the copies stand in places that no setting names: nobody looks at them."""
         known = self.places(with_archives=True)
         found: dict[str, int] = defaultdict(int)
-        for total in self.kept.book.totals():
+        for total in totals:
             if total.place not in known:
                 found[total.place] += total.copies
         return dict(found)

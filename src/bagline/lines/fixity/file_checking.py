@@ -13,11 +13,11 @@ from typing import Any
 
 import structlog
 
-from bagline.errors import Unreachable
+from bagline.errors import Refused, Unreachable
 from bagline.lines.fixity.copy_checking import CopyChecker
 from bagline.lines.fixity.fixity_events import fixity_event
 from bagline.lines.fixity.kept_copies import KeptCopies, copies_on_record
-from bagline.model.copy_checks import ARCHIVED, BAD, MISSING, CopyCheck, KeptCopy
+from bagline.model.copy_checks import ARCHIVED, BAD, MISSING, UNANSWERED, CopyCheck, KeptCopy
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import STATE_ACTIVE, GenericFile, RegistryStorageRecord
 from bagline.services.registry.base import Registry
@@ -86,7 +86,11 @@ def _looked_at(job: Job, kept: KeptCopies, copies: Sequence[KeptCopy]) -> list[C
     for copy in copies:
         target = kept.target_of(copy)
         assert target is not None
-        found += checker.look_at(target, [copy])
+        seen = checker.look_at(target, [copy])
+        for check in seen:
+            if check.outcome == UNANSWERED:  # nothing is written of it, nor of the others
+                raise Refused(check.detail)
+        found += seen
         job.progress.add(files=1, bytes=copy.size)
     return found
 

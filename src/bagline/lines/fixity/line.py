@@ -12,6 +12,7 @@ from bagline.errors import BaglineError, ServiceFault
 from bagline.lines.fixity.file_checking import FileChecker
 from bagline.lines.fixity.kept_copies import KeptCopies, copies_on_record
 from bagline.model.registry import STATE_ACTIVE, GenericFile
+from bagline.model.storage import is_archive
 from bagline.model.times import earlier, is_set, to_datetime
 from bagline.worker.claim import Claim
 from bagline.worker.line import PATIENT, Line, Step, Words
@@ -19,9 +20,6 @@ from bagline.worker.plain_records import PlainRecords
 from bagline.worker.records import Records, StepContext
 from bagline.worker.settlement import Settlement
 from bagline.worker.stage import Decision, Halt, Job, Outcome, Retry, Run, Skip
-
-ARCHIVES = "Glacier"
-"""How the names of storage options begin whose copies lie in an archive alone."""
 
 
 class FixityLine(Line):
@@ -53,7 +51,7 @@ class FixityLine(Line):
         for again."""
         if record.state != STATE_ACTIVE:
             return Skip(f"{record.identifier} is deleted")
-        if record.storage_option.startswith(ARCHIVES):
+        if is_archive(record.storage_option):
             return Halt(
                 f"{record.identifier} lies in {record.storage_option} alone: nothing reads it"
             )

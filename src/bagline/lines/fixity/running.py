@@ -15,7 +15,7 @@ from datetime import timedelta
 
 import structlog
 
-from bagline.errors import BaglineError, Draining, Misconfigured
+from bagline.errors import BaglineError, Draining, Misconfigured, Refused
 from bagline.lines.fixity.copy_checking import CopyChecker
 from bagline.lines.fixity.due import LOOKED_AGAIN, REQUEST_BYTES, Allowance, DueCopies
 from bagline.lines.fixity.fixity_events import fixity_event
@@ -247,6 +247,8 @@ class _Work:
                 found = checker.look_at(target, some)
                 taken.copies = taken.copies[len(some) :]
                 self._save(target, some, found, checker)
+                if found and all(check.outcome == UNANSWERED for check in found):
+                    raise Refused(found[0].detail)  # what was asked waits; others have their turn
                 self._keep_to_rate(taken)
                 taken.pause_point()
         except BaglineError as fault:

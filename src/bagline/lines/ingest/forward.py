@@ -3,9 +3,7 @@ the Registry learns later (docs/decisions/only-forward.md)."""
 
 from __future__ import annotations
 
-from bagline.lines.ingest.job import IngestJob
 from bagline.model.ingest import object_identifier
-from bagline.model.times import is_set
 from bagline.model.workitem import (
     ACTION_INGEST,
     OUTCOME_CHANGING,
@@ -15,10 +13,8 @@ from bagline.model.workitem import (
 )
 from bagline.services.registry.base import Registry
 from bagline.worker.settlement import problems_note
-from bagline.worker.stage import Cancel, Halt, Later, Outcome, Reject
+from bagline.worker.stage import Cancel, Halt, Outcome, Reject
 
-REPAIR_SECONDS = 60.0
-"""It is looked at again after so long."""
 ONLY_FORWARD = (
     "This ingest has begun to change preserved copies of an object that the Registry knows. Called "
     "off here it would leave new bytes under the digests of the old ones, so it can only go forward"
@@ -38,19 +34,6 @@ def must_go_forward(item: WorkItem, registry: Registry, *, has_stored: bool) -> 
         registry.intellectual_object(object_identifier(institution.identifier, item.name))
         is not None
     )
-
-
-def wait_for_repair(job: IngestJob) -> Later | None:
-    """Asked before anything is written over the copies of a known object: a repair that has begun
-    would write old bytes over the new ones. It looks for this item, in turn, after it has said
-    that it begins (docs/decisions/every-copy.md)."""
-    bag = job.object
-    if not bag.is_reingest:
-        return None
-    until = job.services.registry.repaired_until(bag.identifier)
-    if not is_set(until):
-        return None
-    return Later(REPAIR_SECONDS, f"A copy of {bag.identifier} is being repaired, until {until}")
 
 
 def kept_going(item: WorkItem, outcome: Outcome, rejected_note: str) -> Outcome:

@@ -25,19 +25,20 @@ from bagline.lines.ingest.copies import (
     record_of,
     stored_at,
 )
-from bagline.lines.ingest.forward import wait_for_repair
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import must_be_kept
 from bagline.lines.ingest.stored_file import staged
 from bagline.model.ingest import IngestFile, StorageRecord
-from bagline.model.times import Timestamp
+from bagline.model.times import Timestamp, is_set
 from bagline.model.workitem import STAGE_RECEIVE
 from bagline.services.objects.base import Objects, Proof, ProofMethod, RangeCopy, Relay
 from bagline.services.state.base import FileEntry
-from bagline.worker.stage import Done, Halt, Outcome, Stage
+from bagline.worker.stage import Done, Halt, Later, Outcome, Stage
 
 FILES_IN_HAND = 48
 """Small files that are read and put at once."""
+REPAIR_SECONDS = 60.0
+"""It is looked at again after so long."""
 
 
 class PreservationUploader(Stage[IngestJob]):
@@ -45,7 +46,7 @@ class PreservationUploader(Stage[IngestJob]):
 
     def run(self, job: IngestJob) -> Outcome:
         bag = job.object
-        if waits := wait_for_repair(job):
+        if waits := _wait_for_repair(job):
             return waits
         job.progress.expect(files=bag.file_count, bytes=bag.size)
         for batch in job.iter_files():
@@ -140,6 +141,19 @@ class PreservationUploader(Stage[IngestJob]):
         proofs = {uuid: ledger.changed[uuid] for uuid in changed if uuid in ledger.changed}
         job.commit(files=list(changed.values()), proofs=proofs)
         _add_done(job, [file for file in changed.values() if is_stored(job.settings, file)])
+
+
+def _wait_for_repair(job: IngestJob) -> Later | None:
+    """Asked before anything is written over the copies of a known object: a repair that has begun
+    would write old bytes over the new ones. It looks for this item, in turn, after it has said
+    that it begins (docs/decisions/every-copy.md)."""
+    bag = job.object
+    if not bag.is_reingest:
+        return None
+    until = job.services.registry.repaired_until(bag.identifier)
+    if not is_set(until):
+        return None
+    return Later(REPAIR_SECONDS, f"A copy of {bag.identifier} is being repaired, until {until}")
 
 
 def _stored(copy: Copy, proof: Proof, moment: Timestamp) -> StorageRecord:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bagline.bagit.digests import Hash, new_hash
+from bagline.bagit.digests import PREFERRED, Hash, new_hash
 from bagline.bagit.writing import BagFile
 from bagline.errors import (
     BaglineError,
@@ -24,7 +24,7 @@ from bagline.errors import (
     Unreadable,
 )
 from bagline.lines.restoration.copy_notes import CopyNotes
-from bagline.lines.restoration.kept_object import DIGESTS, LARGE_BYTES, KeptFile, KeptObject
+from bagline.lines.restoration.kept_object import LARGE_BYTES, KeptFile, KeptObject
 from bagline.model.storage import StorageTarget
 from bagline.problems import BAD_COPY, NO_DIGEST_KEPT, NO_GOOD_COPY, Problem
 from bagline.services.objects.base import Piece
@@ -254,7 +254,7 @@ class HeldCopies:
         """Those that manifests need, and one at least that the Registry knows."""
         names = list(self.algorithms)
         if not any(name in file.digests for name in names):
-            names += [name for name in DIGESTS if name in file.digests][:1]
+            names += [name for name in PREFERRED if name in file.digests][:1]
         return {name: new_hash(name) for name in names}
 
     def _accept(

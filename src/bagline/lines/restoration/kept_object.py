@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from bagline.bagit.digests import PREFERRED
 from bagline.bagit.writing import BagFile, default_form
 from bagline.config import Settings
 from bagline.errors import Unreachable
@@ -15,9 +16,6 @@ from bagline.services.bundle import Services
 from bagline.services.registry.restoration_items import bag_of
 from bagline.units import MIB, spelled_path
 from bagline.worker.progress import Progress
-
-DIGESTS = ("sha256", "sha512", "sha1", "md5")
-"""Those that the Registry may have; where manifests need none of them, the first is compared."""
 
 LARGE_BYTES = 4 * MIB
 """Files above are read as they come; the others whole."""
@@ -114,7 +112,7 @@ class _Remembered:
 
 def kept_file(object: IntellectualObject, file: GenericFile) -> KeptFile:
     """The Registry's file as one of the list, with the newest digest of each algorithm."""
-    digests = {name: digest for name in DIGESTS if (digest := file.newest_digest(name))}
+    digests = {name: digest for name in PREFERRED if (digest := file.newest_digest(name))}
     return KeptFile(
         path=file.path_in(object),
         size=file.size,

@@ -21,10 +21,10 @@ from bagline.lines.restoration.by_hand import HandRestoration
 from bagline.lines.restoration.kept_object import KeptObject
 from bagline.lines.restoration.requesting import restorable
 from bagline.model.registry import STATE_ACTIVE, Institution, IntellectualObject
+from bagline.model.storage import ARCHIVES
 from bagline.model.times import Clock, from_datetime, now, to_datetime
 from bagline.problems import has_errors
 from bagline.services.bundle import Services
-from bagline.services.registry.restoration_items import GLACIER
 from bagline.services.registry.spot_tests import (
     FAILED,
     LEFT_ALONE,
@@ -134,7 +134,7 @@ class SpotTester:
         changed."""
         most = self.settings.spot.max_bytes
         for _ in range(ROUNDS):
-            chosen = self._book.candidates(institution_id, not_of=GLACIER, limit=CANDIDATES)
+            chosen = self._book.candidates(institution_id, not_of=ARCHIVES, limit=CANDIDATES)
             for found in chosen:
                 if not found.file_count or (most and found.size > most):
                     continue

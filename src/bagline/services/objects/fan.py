@@ -6,7 +6,6 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -75,10 +74,10 @@ class Fan:
     def _lane(self, batch: _Batch[A, B]) -> threading.Event:
         """One of those that work on the batch, until it is done; behind what others want of the
         pool after each few items."""
-        over, context = threading.Event(), copy_context()
+        over, do = threading.Event(), carried(batch.do)
 
         def queue_up() -> None:
-            self._pool.submit(context.run, batch.do, LANE_ITEMS).add_done_callback(go_on)
+            self._pool.submit(do, LANE_ITEMS).add_done_callback(go_on)
 
         def go_on(some: Future[bool]) -> None:
             try:

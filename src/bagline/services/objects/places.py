@@ -28,7 +28,8 @@ def asking_for(subject: object) -> Iterator[None]:
 
 
 def carried(work: Callable[P, R]) -> Callable[P, R]:
-    """The work, to be done once in another thread, for whom it is done here."""
+    """The work, to be done in another thread, for whom it is done here; as often as is wanted, but
+    not twice at once."""
     context = copy_context()
 
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

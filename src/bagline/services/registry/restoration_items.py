@@ -8,6 +8,7 @@ from msgspec import structs
 
 from bagline.model.ingest import tar_key
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
+from bagline.model.storage import is_archive
 from bagline.model.times import NEVER, Timestamp
 from bagline.model.workitem import (
     ACTION_RESTORE_FILE,
@@ -21,9 +22,6 @@ from bagline.model.workitem import (
     STATUS_SUCCESS,
     WorkItem,
 )
-
-GLACIER = "Glacier"
-"""Storage options of this beginning must be thawed first."""
 
 
 def restoration_item(
@@ -46,7 +44,7 @@ def restoration_item(
     return structs.replace(
         ingested,
         id=0,
-        action=ACTION_THAW if object.storage_option.startswith(GLACIER) else whole,
+        action=ACTION_THAW if is_archive(object.storage_option) else whole,
         stage=STAGE_REQUESTED,
         status=STATUS_PENDING,
         retry=True,

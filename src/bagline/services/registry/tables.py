@@ -1,7 +1,8 @@
 """The Registry's tables. Names and meanings of columns are contract D's.
 
 Times are stored as UTC with microseconds; the zero time is NULL. Sizes are bytes.
-`work_item_problems`, `ingest_reports`, `bag_forms`, `api_users` and `api_keys` are Bagline's own.
+`work_item_problems`, `ingest_reports`, `bag_forms`, `copy_repairs`, `fixity_runs`, `spot_tests`,
+`api_users` and `api_keys` are Bagline's own, and so is of `storage_records` all but the URL.
 """
 
 from __future__ import annotations

@@ -47,10 +47,10 @@ class House:
         (self.file,) = registry.create_files([a_file(kept, HOSTILE)])
         self.users = ApiUsers(self.database)
         for email, role, where in (
-            ("admin@test.edu", "inst_admin", self.ours),
-            ("user@test.edu", "inst_user", self.ours),
-            ("gone@x.edu", "inst_admin", self.theirs),
-            ("root@bagline.example", "sys_admin", None),
+            ("admin@test.edu", "institutional_admin", self.ours),
+            ("user@test.edu", "institutional_user", self.ours),
+            ("gone@x.edu", "institutional_admin", self.theirs),
+            ("root@bagline.example", "admin", None),
             ("workers@bagline.example", "worker", None),
         ):
             self.users.add(email, role, where.id if where else 0)
@@ -269,7 +269,7 @@ def test_it_is_found_by_whose_it_is(house: House) -> None:
 
 def test_pages_of_what_many_are_told_hold_each_once(house: House) -> None:
     for number in range(5):
-        house.users.add(f"a{number}@test.edu", "inst_admin", house.ours.id)
+        house.users.add(f"a{number}@test.edu", "institutional_admin", house.ours.id)
     house.fail(later(NOW, -HOUR))
     house.alerts.tell_of_failed_fixity(NOW)
     seen = []

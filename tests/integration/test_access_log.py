@@ -109,7 +109,7 @@ def test_every_write_leaves_a_trace_of_who_did_it(server: RegistryServer) -> Non
     ]
     every = lines(server, "request")
     assert all(line["address"] == "127.0.0.1" and line["seconds"] >= 0 for line in every)
-    assert {line["role"] for line in every} == {"sys_admin", "worker"}
+    assert {line["role"] for line in every} == {"admin", "worker"}
     for secret in (admin, worker, "secret", "\x1b"):
         assert secret not in server.output()
 
@@ -153,7 +153,10 @@ def test_a_members_pace_is_its_own(server: RegistryServer) -> None:
     admin = server.add_user()
     made = {"identifier": "test.edu", "name": "t"}
     assert ask(server, ADMIN, admin, "POST", "institutions/create", made)[0] == 201
-    keys = {email: server.add_user(email, "inst_user", 1) for email in ("a@test.edu", "b@test.edu")}
+    keys = {
+        email: server.add_user(email, "institutional_user", 1)
+        for email in ("a@test.edu", "b@test.edu")
+    }
 
     def statuses(email: str, count: int) -> list[int]:
         return [ask(server, email, keys[email], base="member-api")[0] for _ in range(count)]

@@ -96,12 +96,12 @@ def house() -> Iterator[House]:
         people = {
             name: Someone(server, email, server.add_user(email, role, of))
             for name, email, role, of in (
-                ("admin", "admin@test.edu", "inst_admin", ours),
-                ("second", "second@test.edu", "inst_admin", ours),
-                ("user", "user@test.edu", "inst_user", ours),
-                ("their_admin", "admin@other.edu", "inst_admin", theirs),
+                ("admin", "admin@test.edu", "institutional_admin", ours),
+                ("second", "second@test.edu", "institutional_admin", ours),
+                ("user", "user@test.edu", "institutional_user", ours),
+                ("their_admin", "admin@other.edu", "institutional_admin", theirs),
                 ("worker", WORKERS, "worker", 0),
-                ("root", ADMIN, "sys_admin", 0),
+                ("root", ADMIN, "admin", 0),
             )
         }
         people["root"].base = people["worker"].base = "admin"
@@ -214,7 +214,7 @@ def test_who_moves_to_another_institution_leaves_its_alerts_behind(house: House)
     house.root.ask(GENERATE, "POST")
     server = house.admin.server
     (mine,) = house.admin.alerts()
-    key = server.add_user("admin@test.edu", "inst_admin", house.institutions[1].id)
+    key = server.add_user("admin@test.edu", "institutional_admin", house.institutions[1].id)
     moved = Someone(server, "admin@test.edu", key)
     assert moved.alerts() == []
     assert moved.ask(f"alerts/show/{mine['id']}/{mine['user_id']}")[0] == 404

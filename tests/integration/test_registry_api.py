@@ -96,7 +96,7 @@ def houses(server: RegistryServer, registry: HttpRegistry) -> Houses:
         registry.save_work_item(an_item(one))
         made.append(one)
         email = f"Person@{name}"
-        key = server.add_user(email, "inst_user", one.id)
+        key = server.add_user(email, "institutional_user", one.id)
         people.append(Api(server, email, key, "member-api"))
     return Houses(*made, *people)
 
@@ -189,14 +189,14 @@ def test_a_member_can_only_read(houses: Houses) -> None:
 def test_keys_are_kept_hashed_and_a_disabled_user_stays_out(
     server: RegistryServer, houses: Houses
 ) -> None:
-    key = server.add_user("leaves@test.edu", "inst_admin", houses.ours.id)
+    key = server.add_user("leaves@test.edu", "institutional_admin", houses.ours.id)
     person = Api(server, "leaves@test.edu", key, "member-api")
     assert person.ask("GET", "items")[0] == 200
     assert key.encode() not in (server.folder / "registry.db").read_bytes()
     assert "leaves@test.edu" in run("user", "list", data_dir=server.folder)
     run("user", "disable", "leaves@test.edu", data_dir=server.folder)
     assert person.ask("GET", "items")[0] == 401
-    new = run("user", "add", "leaves@test.edu", "--role", "inst_user", "--institution",
+    new = run("user", "add", "leaves@test.edu", "--role", "institutional_user", "--institution",
               "test.edu", data_dir=server.folder).strip()  # fmt: skip
     assert person.ask("GET", "items")[0] == 401
     assert Api(server, "leaves@test.edu", new, "member-api").ask("GET", "items")[0] == 200

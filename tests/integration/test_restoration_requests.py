@@ -118,9 +118,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     registry = HttpRegistry(RegistryClient(server.url, user=ADMIN, key=keys[ADMIN]))
     institution = save_institution(registry)
     other = registry.save_institution(Institution(identifier="other.edu", name="Other"))
-    keys["user@test.edu"] = server.add_user("user@test.edu", "inst_user", institution.id)
-    keys["admin@test.edu"] = server.add_user("admin@test.edu", "inst_admin", institution.id)
-    keys["user@other.edu"] = server.add_user("user@other.edu", "inst_user", other.id)
+    keys["user@test.edu"] = server.add_user("user@test.edu", "institutional_user", institution.id)
+    keys["admin@test.edu"] = server.add_user(
+        "admin@test.edu", "institutional_admin", institution.id
+    )
+    keys["user@other.edu"] = server.add_user("user@other.edu", "institutional_user", other.id)
     yield House(registry, server, redis, institution, keys)
     registry.close()
     server.stop()

@@ -134,7 +134,7 @@ def test_keys_of_the_last_release_open_after_the_upgrade(tmp_path: Path) -> None
     database = Database(sqlite_url(tmp_path / "registry.db"))
     database.migrate()
     users = ApiUsers(database)
-    key = users.add(ADMIN, "sys_admin")
+    key = users.add(ADMIN, "admin")
     out = users.add("out@test.edu", "worker")
     users.disable("out@test.edu")
     with database.writing() as connection:

@@ -46,7 +46,7 @@ class RegistryServer(Server):
     def database(self) -> Database:
         return open_database(self.settings)
 
-    def add_user(self, email: str = ADMIN, role: str = "sys_admin", institution: int = 0) -> str:
+    def add_user(self, email: str = ADMIN, role: str = "admin", institution: int = 0) -> str:
         """A user's new key."""
         database = self.database()
         try:

@@ -30,6 +30,7 @@ from bagline.server.outgoing import Outgoing
 from bagline.server.pages import HEADERS, pages
 from bagline.server.signing_in import KEY_HEADER, UNKNOWN, USER_HEADER, may_not
 from bagline.server.visits import PING, visit_of
+from bagline.services.registry.acts import acting
 from bagline.services.registry.base import Conflict, Missing, Unfit
 from bagline.services.registry.catalogue import Catalogue
 from bagline.services.registry.users import ApiUser, ApiUsers
@@ -120,8 +121,10 @@ class Api:
                 body,
                 headers,
                 self._outgoing,
+                address=visit.address,
             )
-            answer = route.handle(asked)
+            with acting(asked.person if route.act else None, route.act):
+                answer = route.handle(asked)
             visit.wrote(request.path_params, answer)
             return _json(route.status_of(answer), answer)
         except tuple(STATUSES) as fault:

@@ -31,6 +31,7 @@ def show_alert(asked: Asked) -> Alert:
     answers=list[FixityFailures],
     workers=False,
     if_none=200,
+    act="alerts made",
 )
 def alert_of_failed_fixity(asked: Asked) -> dict[str, Any]:
     """Tell administrators of the failed fixity checks that no alert has told of. Once a day (UTC):

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, unquote_to_bytes, urlencode
 
 import msgspec
 
 from bagline.model import wire
 from bagline.model.registry import Institution
 from bagline.model.times import Clock, now
+from bagline.problems import shown
 from bagline.server.outgoing import Outgoing
 from bagline.services.registry import listing as lists
+from bagline.services.registry.acts import Person, checked_reason
 from bagline.services.registry.base import Missing
 from bagline.services.registry.catalogue import Catalogue
 from bagline.services.registry.listing import LARGEST_ID, BadQuery, Listing
@@ -26,6 +28,9 @@ MOST_OBJECTS = 200_000
 """In one body. A batch of 1,000 files has some 25,000."""
 MOST_VALUES = 2_000_000
 MOST_FIELDS = 20
+REASON = "bagline-reason"
+"""Header of Bagline's own: why a person does what they ask, as UTF-8, percent-encoded."""
+ADDRESS_CHARACTERS = 80
 
 
 NOWHERE = Outgoing(lambda _: "", lambda: None)
@@ -53,6 +58,24 @@ class Asked:
     headers: Mapping[str, str] = field(default_factory=dict)
     outgoing: Outgoing = NOWHERE
     clock: Clock = now
+    address: str = ""
+    """Where the asker is, as the door takes it."""
+
+    @property
+    def person(self) -> Person | None:
+        """Who acts by this; None where a worker does. Raises BadRequest for a reason that cannot be
+        kept."""
+        if self.user.is_worker:
+            return None
+        try:
+            said = unquote_to_bytes(self.headers.get(REASON, "").encode("ascii")).decode()
+            reason = checked_reason(said)
+        except UnicodeError:
+            raise BadRequest(f"{REASON} must be UTF-8, percent-encoded") from None
+        except ValueError as fault:
+            raise BadRequest(f"{REASON}: {fault}") from None
+        origin = f"API, {shown(self.address, ADDRESS_CHARACTERS)}"
+        return Person(self.user.email, self.user.role, origin, reason)
 
     @property
     def own(self) -> int | None:

@@ -22,7 +22,9 @@ def show_checksum(asked: Asked) -> Checksum:
     return asked.catalogue.checksum(asked.id, asked.own)
 
 
-@ROUTES.post("/checksums/create/{institution_id}", takes=Checksum, answers=Checksum)
+@ROUTES.post(
+    "/checksums/create/{institution_id}", takes=Checksum, answers=Checksum, act="checksum added"
+)
 def create_checksum(asked: Asked) -> Checksum:
     """Add a checksum to a file."""
     checksum = asked.new(Checksum)

@@ -74,7 +74,10 @@ def show_copies(asked: Asked) -> dict[str, Any]:
 
 
 @ROUTES.post(
-    "/files/create_batch/{institution_id}", takes=list[GenericFile], answers=list[GenericFile]
+    "/files/create_batch/{institution_id}",
+    takes=list[GenericFile],
+    answers=list[GenericFile],
+    act="files added",
 )
 def create_files(asked: Asked) -> dict[str, Any]:
     """Add up to 1,000 files with all that belongs to them: all or none."""
@@ -82,13 +85,22 @@ def create_files(asked: Asked) -> dict[str, Any]:
     return {"count": len(files), "next": "", "previous": "", "results": files}
 
 
-@ROUTES.post("/files/create/{institution_id}", takes=GenericFile, answers=GenericFile)
+@ROUTES.post(
+    "/files/create/{institution_id}", takes=GenericFile, answers=GenericFile, act="files added"
+)
 def create_file(asked: Asked) -> GenericFile:
     """Add a file with all that belongs to it."""
     return _created(asked, [asked.record(GenericFile)])[0]
 
 
-@ROUTES.post("/files/find", takes=list[FileName], answers=list[GenericFile], status=200, own=True)
+@ROUTES.post(
+    "/files/find",
+    takes=list[FileName],
+    answers=list[GenericFile],
+    status=200,
+    own=True,
+    act="files looked up",
+)
 def find_files(asked: Asked) -> dict[str, Any]:
     """The files of up to 1,000 identifiers that exist."""
     wanted = asked.records(FileName, BATCH_FILES)
@@ -96,7 +108,14 @@ def find_files(asked: Asked) -> dict[str, Any]:
     return {"results": list(found.values())}
 
 
-@ROUTES.post("/files/after", takes=FilesAfter, answers=list[GenericFile], status=200, own=True)
+@ROUTES.post(
+    "/files/after",
+    takes=FilesAfter,
+    answers=list[GenericFile],
+    status=200,
+    own=True,
+    act="files looked up",
+)
 def files_after(asked: Asked) -> dict[str, Any]:
     """The next 1,000 active files of an object at most, in the order of their identifiers' bytes;
     without events."""
@@ -107,7 +126,7 @@ def files_after(asked: Asked) -> dict[str, Any]:
     return {"results": found}
 
 
-@ROUTES.put("/files/update/{id}", takes=GenericFile, answers=GenericFile)
+@ROUTES.put("/files/update/{id}", takes=GenericFile, answers=GenericFile, act="file changed")
 def update_file(asked: Asked) -> GenericFile:
     """Replace a file; new checksums, copies and events are added."""
     file = asked.changed(GenericFile)
@@ -122,7 +141,7 @@ def update_file(asked: Asked) -> GenericFile:
     return asked.catalogue.update_file(file)
 
 
-@ROUTES.delete("/files/delete/{id}", answers=GenericFile)
+@ROUTES.delete("/files/delete/{id}", answers=GenericFile, act="file deleted")
 def delete_file(asked: Asked) -> GenericFile:
     """Mark a file deleted."""
     file = asked.catalogue.file(asked.id)

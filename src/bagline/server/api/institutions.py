@@ -23,7 +23,12 @@ def show_institution(asked: Asked) -> Institution:
 
 
 @ROUTES.post(
-    "/institutions/create", takes=Institution, answers=Institution, own=True, workers=False
+    "/institutions/create",
+    takes=Institution,
+    answers=Institution,
+    own=True,
+    workers=False,
+    act="institution saved",
 )
 def create_institution(asked: Asked) -> Institution:
     """Add an institution."""
@@ -33,7 +38,12 @@ def create_institution(asked: Asked) -> Institution:
 
 
 @ROUTES.put(
-    "/institutions/update/{id}", takes=Institution, answers=Institution, own=True, workers=False
+    "/institutions/update/{id}",
+    takes=Institution,
+    answers=Institution,
+    own=True,
+    workers=False,
+    act="institution saved",
 )
 def update_institution(asked: Asked) -> Institution:
     """Replace an institution."""

@@ -32,7 +32,10 @@ def show_object(asked: Asked) -> IntellectualObject:
 
 
 @ROUTES.post(
-    "/objects/create/{institution_id}", takes=IntellectualObject, answers=IntellectualObject
+    "/objects/create/{institution_id}",
+    takes=IntellectualObject,
+    answers=IntellectualObject,
+    act="object added",
 )
 def create_object(asked: Asked) -> IntellectualObject:
     """Add an intellectual object."""
@@ -43,7 +46,12 @@ def create_object(asked: Asked) -> IntellectualObject:
     return asked.catalogue.create_object(object)
 
 
-@ROUTES.put("/objects/update/{id}", takes=IntellectualObject, answers=IntellectualObject)
+@ROUTES.put(
+    "/objects/update/{id}",
+    takes=IntellectualObject,
+    answers=IntellectualObject,
+    act="object changed",
+)
 def update_object(asked: Asked) -> IntellectualObject:
     """Replace an intellectual object. An active one keeps its storage option."""
     object = asked.changed(IntellectualObject)
@@ -65,7 +73,7 @@ def show_repair(asked: Asked) -> dict[str, str]:
     return {"until": asked.catalogue.registry.repaired_until(object.identifier)}
 
 
-@ROUTES.delete("/objects/delete/{id}", answers=IntellectualObject)
+@ROUTES.delete("/objects/delete/{id}", answers=IntellectualObject, act="object deleted")
 def delete_object(asked: Asked) -> IntellectualObject:
     """Mark an intellectual object deleted, when its files are."""
     object = asked.catalogue.object(asked.id)

@@ -34,7 +34,7 @@ def show_event(asked: Asked) -> PremisEvent:
     return asked.catalogue.event(asked.key, asked.own)
 
 
-@ROUTES.post("/events/create", takes=PremisEvent, answers=PremisEvent)
+@ROUTES.post("/events/create", takes=PremisEvent, answers=PremisEvent, act="event added")
 def create_event(asked: Asked) -> PremisEvent:
     """Add a PREMIS event. Events are never changed."""
     event = asked.new(PremisEvent)

@@ -18,21 +18,34 @@ from bagline.services.registry.restoration_items import bag_of, restoration_item
 ROUTES = Routes()
 
 
-@ROUTES.post("/objects/init_restore/{id}", answers=WorkItem, workers=False, members=True)
+@ROUTES.post(
+    "/objects/init_restore/{id}",
+    answers=WorkItem,
+    workers=False,
+    members=True,
+    act="restoration asked",
+)
 def restore_object(asked: Asked) -> WorkItem:
     """Ask for an object to be restored, whole, into its institution's restoration bucket. A 409
     while another item of the object is open that this cannot go on beside."""
     return _requested(asked, asked.catalogue.object(asked.id, asked.own))
 
 
-@ROUTES.post("/files/init_restore/{id}", answers=WorkItem, workers=False, members=True, own=True)
+@ROUTES.post(
+    "/files/init_restore/{id}",
+    answers=WorkItem,
+    workers=False,
+    members=True,
+    own=True,
+    act="restoration asked",
+)
 def restore_file(asked: Asked) -> WorkItem:
     """Ask for one file of an object to be restored into its institution's restoration bucket."""
     file = asked.catalogue.file(asked.id, asked.own)
     return _requested(asked, asked.catalogue.object(file.intellectual_object_id), file)
 
 
-@ROUTES.put("/items/requeue/{id}", answers=WorkItem, workers=False, form=("stage",))
+@ROUTES.put("/items/requeue/{id}", answers=WorkItem, workers=False, form=("stage",), act="requeue")
 def requeue_item(asked: Asked) -> WorkItem:
     """Put a work item back on its line, at a stage: for others than ingests Requested."""
     item, stage = asked.catalogue.item(asked.id), asked.form("stage")

@@ -47,6 +47,8 @@ class Route:
     """Whether an institution's people may ask it, though it does not only read."""
     form: tuple[str, ...] = ()
     """The fields of its body, where that is a form."""
+    act: str = ""
+    """What a person who asks it does, as the record of acts has it; each but a GET has one."""
 
     @property
     def largest_body(self) -> int:

@@ -23,6 +23,7 @@ ROUTES.list(STORAGE_RECORDS)
     "/storage_records/create/{institution_id}",
     takes=RegistryStorageRecord,
     answers=RegistryStorageRecord,
+    act="copy added",
 )
 def create_copy(asked: Asked) -> RegistryStorageRecord:
     """Add a copy to a file."""

@@ -15,13 +15,16 @@ from bagline.model.workitem import (
     ACTION_RESTORE_OBJECT,
     ACTION_THAW,
     STAGE_RECEIVE,
+    STATUS_CANCELLED,
     STATUS_PENDING,
+    STATUS_STARTED,
     WorkItem,
 )
 from bagline.problems import ERROR, WARNING, Problem
 from bagline.server.api.asking import Asked, BadRequest, Denied, must_be_of
 from bagline.server.api.checking import needs, needs_times, one_of, refuse
 from bagline.server.api.routing import Routes
+from bagline.services.registry.acts import acting
 from bagline.services.registry.base import Missing
 from bagline.services.registry.fitting import misfits
 from bagline.services.registry.listing import ITEMS
@@ -82,7 +85,7 @@ def show_item(asked: Asked) -> WorkItem:
     return asked.catalogue.item(asked.id, asked.own)
 
 
-@ROUTES.post("/items/create/{institution_id}", takes=WorkItem, answers=WorkItem)
+@ROUTES.post("/items/create/{institution_id}", takes=WorkItem, answers=WorkItem, act="item added")
 def create_item(asked: Asked) -> WorkItem:
     """Add a work item."""
     item = asked.new(WorkItem)
@@ -103,7 +106,7 @@ def create_item(asked: Asked) -> WorkItem:
     return asked.catalogue.save_item(item)
 
 
-@ROUTES.put("/items/update/{id}", takes=WorkItem, answers=WorkItem)
+@ROUTES.put("/items/update/{id}", takes=WorkItem, answers=WorkItem, act="item changed")
 def update_item(asked: Asked) -> WorkItem:
     """Replace a work item. With the header If-Status-Not (statuses, separated by commas) a row
     of such a status stays and is answered."""
@@ -120,9 +123,10 @@ def update_item(asked: Asked) -> WorkItem:
     known_since = asked.headers.get(UNLESS_CHANGED, "")
     if known_since:
         item.updated_at = Timestamp(known_since)
-    return asked.catalogue.save_item(
-        item, [status for status in statuses if status], unless_changed=bool(known_since)
-    )
+    with acting(asked.person, _act_upon(stored, item)):
+        return asked.catalogue.save_item(
+            item, [status for status in statuses if status], unless_changed=bool(known_since)
+        )
 
 
 @ROUTES.get("/items/problems/{id}", answers=list[Problem], own=True)
@@ -132,7 +136,13 @@ def show_problems(asked: Asked) -> dict[str, Any]:
     return {"results": asked.catalogue.registry.problems(item.id)}
 
 
-@ROUTES.put("/items/problems/{id}", takes=list[Problem], answers=list[Problem], own=True)
+@ROUTES.put(
+    "/items/problems/{id}",
+    takes=list[Problem],
+    answers=list[Problem],
+    own=True,
+    act="problems saved",
+)
 def save_problems(asked: Asked) -> dict[str, Any]:
     """Replace what is wrong with a work item's bag."""
     item = asked.catalogue.item(asked.id)
@@ -149,13 +159,25 @@ def show_report(asked: Asked) -> dict[str, Any]:
     return asked.catalogue.registry.report(item.id) or {}
 
 
-@ROUTES.put("/items/report/{id}", takes=dict[str, Any], answers=dict[str, Any], own=True)
+@ROUTES.put(
+    "/items/report/{id}", takes=dict[str, Any], answers=dict[str, Any], own=True, act="report saved"
+)
 def save_report(asked: Asked) -> dict[str, Any]:
     """Replace a work item's ingest report."""
     item = asked.catalogue.item(asked.id)
     report = asked.document()
     asked.catalogue.registry.save_report(item.id, report)
     return report
+
+
+def _act_upon(stored: WorkItem, item: WorkItem) -> str:
+    """What a person does who saves it like that: `bagline cancel` and `bagline requeue` do it over
+    this route, too."""
+    if item.status == STATUS_CANCELLED and stored.status != STATUS_CANCELLED:
+        return "cancel"
+    if item.status == STATUS_PENDING and stored.status not in (STATUS_PENDING, STATUS_STARTED):
+        return "requeue"
+    return "item changed"
 
 
 def _name_by_ids(asked: Asked, item: WorkItem) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from bagline.model.alert import FAILED_FIXITY, Alert, FixityFailures
 from bagline.model.times import Timestamp, from_datetime, to_datetime
 from bagline.services.registry import tables as t
+from bagline.services.registry.act_rows import note
 from bagline.services.registry.alert_book import Alerts
 from bagline.services.registry.alert_wording import NAMED, Told, failed_fixity
 from bagline.services.registry.base import Conflict, Missing
@@ -59,6 +60,7 @@ class SqlAlerts(Alerts):
             if found:
                 alert = _add(connection, checks, found, now)
                 _address(connection, alert, t.api_users.c.role == SYS_ADMIN)
+            note(connection, "alerts of failed fixity checks", after={"checks": len(checks)})
             return found
 
     def find(

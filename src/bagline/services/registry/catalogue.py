@@ -34,6 +34,7 @@ from bagline.model.workitem import (
 )
 from bagline.services.registry import listing as lists
 from bagline.services.registry import tables as t
+from bagline.services.registry.act_rows import note_row, noting_row
 from bagline.services.registry.base import Conflict, Missing, Registry, Unfit
 from bagline.services.registry.database import Database
 from bagline.services.registry.file_rows import FileRows, place_of
@@ -290,6 +291,8 @@ class Catalogue:
             if connection.scalar(select(column.id).where(column.identifier == event.identifier)):
                 raise Conflict(f"There is already an event {event.identifier}.")
             self._files.add_events(connection, [event])
+            found = select(t.premis_events).where(column.identifier == event.identifier)
+            note_row(connection, t.premis_events, None, connection.execute(found).one())
             if event.event_type == FIXITY_CHECK and event.generic_file_id:
                 connection.execute(
                     update(t.generic_files)
@@ -313,11 +316,13 @@ class Catalogue:
         row.pop("id")
         with _integrity(), self._database.writing() as connection:
             made = connection.execute(insert(table).values(row).returning(table)).one()
+            note_row(connection, table, None, made)
             return record_of(made, kind)
 
     def _mark_deleted(self, connection: Connection, table: Any, row_id: int) -> None:
         values = {"state": STATE_DELETED, "updated_at": self._clock()}
-        connection.execute(update(table).where(table.c.id == row_id).values(values))
+        with noting_row(connection, table, row_id):
+            connection.execute(update(table).where(table.c.id == row_id).values(values))
 
     def _parents(self, event: PremisEvent) -> tuple[int, int]:
         """Ids of the file and the object the event names. Raises Unfit."""

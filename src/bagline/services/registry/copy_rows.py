@@ -34,6 +34,7 @@ from bagline.model.copy_checks import (
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import STATE_ACTIVE, Checksum
 from bagline.services.registry import tables as t
+from bagline.services.registry.act_rows import note
 from bagline.services.registry.copy_book import AHEAD, Copies, CopyFilter
 from bagline.services.registry.copy_statements import (
     ASKED_NOW,
@@ -208,6 +209,15 @@ class SqlCopies(Copies):
                     connection.execute(PROVEN_NOW if is_proven else ASKED_NOW, some)
             self._date_files(connection, sorted({check.copy.file_id for check in checks}))
             self._files.add_events(connection, list(events))
+            for check in checks:
+                was = {"outcome": check.copy.outcome, "detail": check.copy.detail}
+                note(
+                    connection,
+                    f"copy {check.copy.url}",
+                    institution_id=check.copy.institution_id,
+                    before=was,
+                    after={"outcome": check.outcome, "detail": check.detail},
+                )
 
     def _date_files(self, connection: Connection, ids: Sequence[int]) -> None:
         """A file was last proven when the copy was that waits longest."""

@@ -19,8 +19,9 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bagline.errors import NoRoom, Refused, Unreachable
+from bagline.services.registry.act_rows import NOTED, add_acts, were_told
 
-HEAD = "0011"
+HEAD = "0012"
 """The schema that this version works with."""
 BUSY_SECONDS = 30
 FULL = ("disk is full", "no space left on device", "disk quota exceeded")
@@ -42,11 +43,15 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction: all of it when the block ends, nothing when it raises."""
+        """A transaction: all of it when the block ends, nothing when it raises. What was noted of
+        an act (`act_rows.note`) is part of it."""
+        noted: list[Any] = []
         with _faults(), self.engine.connect() as plain:
-            connection = plain.execution_options(**{_WRITING: True})
+            connection = plain.execution_options(**{_WRITING: True, NOTED: noted})
             with connection.begin():
                 yield connection
+                add_acts(connection, noted)
+            were_told(noted)
 
     def migrate(self) -> None:
         """Bring the schema to this version's; several processes may try at once.

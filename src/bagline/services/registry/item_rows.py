@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from bagline.model.ingest import bag_name
 from bagline.model.workitem import COMPLETED, WorkItem
 from bagline.problems import Problem
 from bagline.services.registry import tables as t
+from bagline.services.registry.act_rows import noting_row
 from bagline.services.registry.base import OF_ONE_BAG, OTHERS
 from bagline.services.registry.rows import ROW_ID, record_of, row_of
 
@@ -65,10 +66,19 @@ def items_in(connection: Connection, query: Select[Any]) -> list[WorkItem]:
 def replace_problems(connection: Connection, item_id: int, problems: Sequence[Problem]) -> None:
     """Those of the item are these, and no others."""
     table = t.work_item_problems
-    connection.execute(delete(table).where(table.c.work_item_id == item_id))
-    if problems:
-        rows = [
-            {"work_item_id": item_id, "position": position} | row_of(problem, table)
-            for position, problem in enumerate(problems)
-        ]
-        connection.execute(insert(table), rows)
+    with noting_row(connection, t.work_items, item_id, problems=len(problems)):
+        connection.execute(delete(table).where(table.c.work_item_id == item_id))
+        if problems:
+            rows = [
+                {"work_item_id": item_id, "position": position} | row_of(problem, table)
+                for position, problem in enumerate(problems)
+            ]
+            connection.execute(insert(table), rows)
+
+
+def replace_report(connection: Connection, item_id: int, report: Mapping[str, object]) -> None:
+    """That of the item is this one."""
+    table = t.ingest_reports
+    with noting_row(connection, t.work_items, item_id, report=dict(report)):
+        connection.execute(delete(table).where(table.c.work_item_id == item_id))
+        connection.execute(insert(table), [{"work_item_id": item_id, "report": dict(report)}])

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from msgspec import Struct
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     select,
 )
 
+from bagline.model.act import Act
 from bagline.model.alert import Alert
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
@@ -37,6 +39,7 @@ from bagline.model.registry import (
 from bagline.model.times import Timestamp, to_datetime
 from bagline.model.workitem import WorkItem
 from bagline.services.registry import tables as t
+from bagline.services.registry.act_rows import acts
 
 PER_PAGE = 20
 MOST_PER_PAGE = 1_000
@@ -91,7 +94,7 @@ class Listing(Generic[R]):
         return found
 
     def column(self, name: str) -> Column[Any] | None:
-        if name in self.table.c:
+        if name in self.columns:
             return cast("Column[Any]", self.table.c[name])
         return self.extra[name][0] if name in self.extra else None
 
@@ -100,8 +103,8 @@ class Listing(Generic[R]):
 
     @property
     def columns(self) -> list[str]:
-        """Names of what can be sorted by."""
-        return [str(name) for name in self.table.c.keys()]  # noqa: SIM118 - not a dictionary
+        """Names of what can be sorted by: all but documents."""
+        return [str(name) for name, c in self.table.c.items() if not isinstance(c.type, JSON)]
 
     @property
     def names(self) -> list[str]:
@@ -202,6 +205,7 @@ ALERTS = Listing(
     person=lambda user_id: _alerts.c.user_id == user_id,
     key=("id", "user_id"),
 )
+ACTS = Listing("acts", Act, acts, lambda own: acts.c.institution_id == own)
 
 
 @dataclass(frozen=True)
@@ -302,7 +306,7 @@ def kind_of(column: Column[Any]) -> str:
 
 def _order(listing: Listing[Any], value: str) -> ColumnElement[Any]:
     name, _, direction = value.partition("__")
-    if name not in listing.table.c or direction not in ("", "asc", "desc"):
+    if name not in listing.columns or direction not in ("", "asc", "desc"):
         raise BadQuery(f"cannot sort by {value!r}")
     column = listing.table.c[name]
     return column.desc() if direction == "desc" else column.asc()

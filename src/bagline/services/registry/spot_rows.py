@@ -12,6 +12,7 @@ from bagline.model.registry import STATE_ACTIVE, IntellectualObject
 from bagline.model.times import Timestamp
 from bagline.problems import Problem
 from bagline.services.registry import tables as t
+from bagline.services.registry.act_rows import note
 from bagline.services.registry.database import Database
 from bagline.services.registry.object_rows import count_files
 from bagline.services.registry.rows import record_of, row_of
@@ -42,6 +43,7 @@ class SqlSpotTests(SpotTests):
             connection.execute(delete(t.spot_tests).where(of_institution, ~says_something))
             made = insert(t.spot_tests).values(_row(test)).returning(_s.id)
             test.id = connection.execute(made).scalar_one()
+            note(connection, f"spot test {test.id}", institution_id=institution_id)
         return test
 
     def save(self, test: SpotTest) -> None:

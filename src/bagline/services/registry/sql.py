@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Connection, Table, select
 
 from bagline.errors import Refused
 from bagline.model import times
@@ -21,6 +21,7 @@ from bagline.model.registry import (
 from bagline.model.workitem import COMPLETED, WorkItem
 from bagline.problems import Problem
 from bagline.services.registry import tables as t
+from bagline.services.registry.act_rows import note_files, note_row, noting_row, row_before
 from bagline.services.registry.alert_rows import SqlAlerts
 from bagline.services.registry.base import (
     Begin,
@@ -38,6 +39,7 @@ from bagline.services.registry.item_rows import (
     items_in,
     others_query,
     replace_problems,
+    replace_report,
 )
 from bagline.services.registry.object_rows import load_form, load_object, save_form
 from bagline.services.registry.open_changes import first_against, of_bag, why
@@ -297,7 +299,9 @@ class SqlRegistry(Registry):
         if len(files) > FILES_PER_CALL:
             raise ValueError(f"at most {FILES_PER_CALL} files a call, got {len(files)}")
         with self._database.writing() as connection:
-            return self._files.create(connection, files)
+            made = self._files.create(connection, files)
+            note_files(connection, made)
+            return made
 
     def update_file(
         self,
@@ -306,7 +310,8 @@ class SqlRegistry(Registry):
         recorded_urls: Sequence[str] = (),  # noqa: ARG002 (they stand in the database)
     ) -> GenericFile:
         with self._database.writing() as connection:
-            self._files.update(connection, file)
+            with noting_row(connection, t.generic_files, file.id):
+                self._files.update(connection, file)
             where = t.generic_files.c.id == file.id
             return self._files.load(connection, where)[0]
 
@@ -344,10 +349,8 @@ class SqlRegistry(Registry):
             return [record_of(row, Problem) for row in connection.execute(query)]
 
     def save_report(self, item_id: int, report: Mapping[str, object]) -> None:
-        table = t.ingest_reports
         with self._database.writing() as connection:
-            connection.execute(delete(table).where(table.c.work_item_id == item_id))
-            connection.execute(insert(table), [{"work_item_id": item_id, "report": dict(report)}])
+            replace_report(connection, item_id, report)
 
     def report(self, item_id: int) -> dict[str, object] | None:
         table = t.ingest_reports
@@ -379,6 +382,7 @@ class SqlRegistry(Registry):
         values = row_of(record, table)
         values["updated_at"] = self._clock()
         values.pop("id", None)
+        before = row_before(connection, table, record.id)
         if record.id:
             values.pop("created_at", None)
             row = connection.execute(changing(table), values | {ROW_ID: record.id}).one_or_none()
@@ -387,4 +391,5 @@ class SqlRegistry(Registry):
         else:
             values["created_at"] = self._clock()
             row = connection.execute(adding(table), values).one()
+        note_row(connection, table, before, row)
         return record_of(row, kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, select, update
@@ -13,14 +14,20 @@ from bagline.errors import Misconfigured
 from bagline.model import times
 from bagline.model.times import NEVER, Timestamp
 from bagline.services.registry import tables as t
+from bagline.services.registry.act_rows import note_row, noting_row
 from bagline.services.registry.database import Database
 from bagline.services.registry.rows import record_of
 
-SYS_ADMIN = "sys_admin"
+SYS_ADMIN = "admin"
 WORKER = "worker"
-INST_ADMIN = "inst_admin"
-INST_USER = "inst_user"
+INST_ADMIN = "institutional_admin"
+INST_USER = "institutional_user"
 ROLES = (SYS_ADMIN, WORKER, INST_ADMIN, INST_USER)
+"""As contract J has them, and a worker's."""
+OLDER_ROLES = {"sys_admin": SYS_ADMIN, "inst_admin": INST_ADMIN, "inst_user": INST_USER}
+"""Earlier names of them, still understood where a role is given."""
+USER_CHANGED = "user changed"
+"""The act of adding a user whom there was."""
 OF_ALL_INSTITUTIONS = (SYS_ADMIN, WORKER)
 KEY_BYTES = 32
 MOST_KEYS = 10
@@ -42,6 +49,10 @@ class ApiUser(Struct, kw_only=True):
     @property
     def is_sys_admin(self) -> bool:
         return self.role == SYS_ADMIN
+
+    @property
+    def is_inst_admin(self) -> bool:
+        return self.role == INST_ADMIN
 
     @property
     def is_worker(self) -> bool:
@@ -80,7 +91,7 @@ class ApiUsers:
         """Make the user, or give an existing one another role and a new key in place of all
         others; returns the key. Raises Misconfigured for a role without its institution, or
         the reverse."""
-        email = email.strip().lower()
+        email, role = email.strip().lower(), OLDER_ROLES.get(role, role)
         if "@" not in email:
             raise Misconfigured(f"{email!r} is no e-mail address")
         if role not in ROLES:
@@ -90,15 +101,17 @@ class ApiUsers:
                 "a system administrator or a worker belongs to no institution; every other "
                 "user to one"
             )
+        table = t.api_users
         values = {"role": role, "institution_id": institution_id or None, "enabled": True}
         with self._database.writing() as connection:
             known = self._id(connection, email)
             if known is None:
                 row = values | {"email": email, "created_at": self._clock()}
-                made = insert(t.api_users).values(row).returning(t.api_users.c.id)
-                return self._new_key(connection, connection.execute(made).scalar_one())
-            table = t.api_users
-            connection.execute(update(table).where(table.c.id == known).values(values))
+                made = connection.execute(insert(table).values(row).returning(table)).one()
+                note_row(connection, table, None, made)
+                return self._new_key(connection, made.id)
+            with noting_row(connection, table, known, act=USER_CHANGED):
+                connection.execute(update(table).where(table.c.id == known).values(values))
             self._revoke(connection, t.api_keys.c.user_id == known)
             return self._new_key(connection, known)
 
@@ -116,12 +129,14 @@ class ApiUsers:
 
     def revoke(self, email: str, key_id: int) -> bool:
         """Let the key open nothing from now on; False when the user has no such key."""
+        keys = t.api_keys.c
         with self._database.writing() as connection:
             known = self._id(connection, email)
-            keys = t.api_keys.c
-            return known is not None and self._revoke(
-                connection, (keys.user_id == known) & (keys.id == key_id)
-            )
+            which = (keys.user_id == known) & (keys.id == key_id)
+            if known is None or not self._revoke(connection, which):
+                return False
+            self._note_key(connection, known, revoked_key=key_id)
+            return True
 
     def keys(self) -> list[ApiKey]:
         """Every key that was ever made, oldest first."""
@@ -133,10 +148,12 @@ class ApiUsers:
         """Let the user in no more; False when there is none."""
         table = t.api_users
         with self._database.writing() as connection:
-            found = connection.execute(
-                update(table).where(table.c.email == email.strip().lower()).values(enabled=False)
-            )
-        return bool(found.rowcount)
+            known = self._id(connection, email)
+            if known is None:
+                return False
+            with noting_row(connection, table, known):
+                connection.execute(update(table).where(table.c.id == known).values(enabled=False))
+        return True
 
     def all(self) -> list[ApiUser]:
         """By e-mail address."""
@@ -176,8 +193,13 @@ class ApiUsers:
     def _new_key(self, connection: Connection, user_id: int) -> str:
         key = secrets.token_urlsafe(KEY_BYTES)
         row = {"user_id": user_id, "key_hash": _hashed(key), "created_at": self._clock()}
-        connection.execute(insert(t.api_keys).values(row))
+        made = insert(t.api_keys).values(row).returning(t.api_keys.c.id)
+        self._note_key(connection, user_id, made_key=connection.execute(made).scalar_one())
         return key
+
+    def _note_key(self, connection: Connection, user_id: int, **what: Any) -> None:
+        with noting_row(connection, t.api_users, user_id, **what):
+            pass
 
     def _revoke(self, connection: Connection, which: ColumnElement[bool]) -> bool:
         table = t.api_keys

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bagline.server.outgoing import Outgoing
     from bagline.services.registry.catalogue import Catalogue
     from bagline.services.registry.database import Database
+    from bagline.services.registry.http.speaking import RegistryClient
     from bagline.services.registry.users import ApiUsers
 
 log = structlog.get_logger(__name__)
@@ -231,17 +232,21 @@ def _sql_registry(settings: Settings) -> Registry:
 
 def _http_registry(settings: Settings) -> Registry:
     from bagline.services.registry.http.over_http import HttpRegistry
+
+    return HttpRegistry(build_client(settings))
+
+
+def build_client(settings: Settings) -> RegistryClient:
+    """What speaks to the Registry's API that the settings name. Raises Misconfigured."""
     from bagline.services.registry.http.speaking import RegistryClient
 
     named = settings.registry
-    return HttpRegistry(
-        RegistryClient(
-            named.url,
-            user=named.user,
-            key=named.key.reveal(),
-            version=named.api_version,
-            new_key=named.key.reveal if named.key.may_change else None,
-        )
+    return RegistryClient(
+        named.url,
+        user=named.user,
+        key=named.key.reveal(),
+        version=named.api_version,
+        new_key=named.key.reveal if named.key.may_change else None,
     )
 
 

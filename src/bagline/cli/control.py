@@ -15,6 +15,7 @@ from bagline.cli.common import (
     err,
     settings_for,
 )
+from bagline.cli.operating_user import Reason, acting_here
 from bagline.config import Settings
 from bagline.errors import Misconfigured
 from bagline.model.workitem import (
@@ -31,6 +32,8 @@ from bagline.wiring import LINES, open_registry
 from bagline.worker.line import Line, Step
 
 CANCEL_TRIES = 10
+FORCED_BACK = "forced back"
+"""The act of taking an item to its first stage that could only go forward."""
 
 ItemId = Annotated[int, typer.Argument(metavar="ID")]
 
@@ -40,6 +43,7 @@ def requeue(
     stage: Annotated[
         str, typer.Option(help="Go on from this stage; default: where it stopped.")
     ] = "",
+    reason: Reason = "",
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> None:
@@ -49,7 +53,7 @@ def requeue(
     working records were cleaned away.
     """
     settings = settings_for(data_dir, config)
-    with open_registry(settings) as registry:
+    with open_registry(settings) as registry, acting_here("requeue", reason):
         item = _known(registry, item_id)
         if item.status == STATUS_SUCCESS:
             complain(f"Work item {item_id} was ingested; there is nothing left to do.")
@@ -78,6 +82,7 @@ def cancel(
             help="Also where preserved copies were changed already: only if the bag is lost.",
         ),
     ] = False,
+    reason: Reason = "",
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> None:
@@ -90,7 +95,7 @@ def cancel(
     with open_registry(settings) as registry:
         line = _line_of(_known(registry, item_id))
         for _ in range(CANCEL_TRIES):
-            if _cancelled(registry, line, item_id, force=force):
+            if _cancelled(registry, line, item_id, force=force, reason=reason):
                 break
         else:
             complain(f"Work item {item_id} changes too fast to be cancelled: try again.")
@@ -102,7 +107,7 @@ def cancel(
     err.print(f"Work item {item_id} is cancelled; its clean-up is on the line.")
 
 
-def _cancelled(registry: Registry, line: Line, item_id: int, *, force: bool) -> bool:
+def _cancelled(registry: Registry, line: Line, item_id: int, *, force: bool, reason: str) -> bool:
     """Whether it was; not when a worker changed the item between the look and the write."""
     item = _known(registry, item_id)
     if item.is_completed:
@@ -116,13 +121,15 @@ def _cancelled(registry: Registry, line: Line, item_id: int, *, force: bool) -> 
             )
             raise typer.Exit(EXIT_OUR_FAULT)
         item.stage, item.status, item.outcome = line.first.work_stage, STATUS_SUSPENDED, ""
-        item = registry.save_work_item(item, unless_changed=True)
+        with acting_here(FORCED_BACK, reason):
+            item = registry.save_work_item(item, unless_changed=True)
     item.status = STATUS_CANCELLED
     item.retry = False
     item.needs_admin_review = False
     item.note = "Cancelled by an operator"
     item.outcome = line.words.cancelled
-    return registry.save_work_item(item, unless_changed=True).note == item.note
+    with acting_here("cancel", reason):
+        return registry.save_work_item(item, unless_changed=True).note == item.note
 
 
 def _known(registry: Registry, item_id: int) -> WorkItem:

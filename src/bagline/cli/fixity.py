@@ -22,6 +22,7 @@ from bagline.cli.common import (
     settings_for,
     size_text,
 )
+from bagline.cli.operating_user import Reason, acting_here
 from bagline.errors import BaglineError, Gone
 from bagline.lines.fixity.due import REQUEST_BYTES, Allowance, DueCopies
 from bagline.lines.fixity.kept_copies import KeptCopies
@@ -228,6 +229,7 @@ def repair(
         list[str] | None, typer.Argument(metavar="[FILE…]", help="Files, by identifier.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every bad copy.")] = False,
+    reason: Reason = "",
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> None:
@@ -254,7 +256,8 @@ def repair(
                 failed += 1
                 err.print(f"{safe(copy.url)}: {safe(fault)}")
             else:
-                book.save([check], [event] if event else [])
+                with acting_here("copy repaired", reason):
+                    book.save([check], [event] if event else [])
                 is_new = event is not None and event.event_type == "replication"
                 out.print(f"{safe(copy.url)}: {REPAIRED if is_new else 'is sound'}")
     raise typer.Exit(EXIT_OUR_FAULT if failed else 0)

@@ -27,6 +27,7 @@ from bagline.cli.common import (
     styled_status,
 )
 from bagline.cli.items import show_problems, show_report
+from bagline.cli.operating_user import Reason, acting_here
 from bagline.cli.watching import watch
 from bagline.config import Settings
 from bagline.embedded import check_room
@@ -52,6 +53,7 @@ HEALING_SECONDS = 90.0
 def ingest(
     bags: Annotated[list[Path], typer.Argument(metavar="BAG.tar…", help="Tarred BagIt bags.")],
     institution: Annotated[str, typer.Option(help="Whose bags they are.")] = "test.edu",
+    reason: Reason = "",
     json: AsJson = False,
     data_dir: DataDir = None,
     config: ConfigFile = None,
@@ -74,11 +76,13 @@ def ingest(
         count = min(settings.work.processes, len(bags))
         workers = started(stack, line_processes(settings, config, processes=count))
         app = stack.enter_context(App.open(settings))
-        app.ensure_institution(institution)
+        with acting_here("institution saved", reason):
+            app.ensure_institution(institution)
         if workers is not None:
             stack.enter_context(app.running_line(workers))
         reader_runs = workers is None
-        items = [_when_there_is_room(app, institution, bag, reader_runs) for bag in bags]
+        with acting_here("ingest", reason):
+            items = [_when_there_is_room(app, institution, bag, reader_runs) for bag in bags]
 
         def is_served() -> bool:
             if workers is not None:

@@ -33,6 +33,7 @@ COMMANDS = {
     "doctor": "doctor",
     "spot": "spot",
     "fixity": "fixity",
+    "audit": "audit",
     "registry": "registry",
 }
 """Command → its module in `bagline.cli`, imported when the command is called: `check` must

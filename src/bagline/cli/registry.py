@@ -21,13 +21,14 @@ from bagline.cli.common import (
     safe,
     settings_for,
 )
+from bagline.cli.operating_user import Reason, acting_here
 from bagline.config import Settings
 from bagline.errors import Misconfigured, ServiceFault
 from bagline.logs import configure_logs
 from bagline.model.times import is_set
 from bagline.secret import check_private
 from bagline.services.registry.sql import SqlRegistry
-from bagline.services.registry.users import INST_USER, WORKER
+from bagline.services.registry.users import INST_USER, OLDER_ROLES, WORKER
 from bagline.wiring import build_catalogue, build_outgoing, build_users, open_database
 
 if TYPE_CHECKING:
@@ -119,13 +120,14 @@ def add(
     role: Annotated[
         str,
         typer.Option(
-            help="worker for workers; inst_admin or inst_user for people; sys_admin for who "
-            "adds institutions."
+            help="worker for workers; institutional_admin or institutional_user for people; "
+            "admin for who adds institutions."
         ),
     ] = WORKER,
     institution: Annotated[
         str, typer.Option(help="Identifier of the institution the user belongs to.")
     ] = "",
+    reason: Reason = "",
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> None:
@@ -137,15 +139,22 @@ def add(
         if found is None:
             raise Misconfigured(f"the Registry knows no institution {institution!r}")
         institution_id = found.id
-    elif role == INST_USER:
+    elif OLDER_ROLES.get(role, role) == INST_USER:
         raise Misconfigured("an institution's user needs --institution")
-    typer.echo(build_users(database).add(email, role, institution_id))
+    with acting_here("user added", reason):
+        made = build_users(database).add(email, role, institution_id)
+    typer.echo(made)
 
 
 @user.command()
-def disable(email: str, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+def disable(
+    email: str, reason: Reason = "", data_dir: DataDir = None, config: ConfigFile = None
+) -> None:
     """Let a user in no more. What they did stays."""
-    if not build_users(open_database(settings_for(data_dir, config))).disable(email):
+    users = build_users(open_database(settings_for(data_dir, config)))
+    with acting_here("user disabled", reason):
+        known = users.disable(email)
+    if not known:
         complain(f"There is no API user {email}.")
         raise typer.Exit(EXIT_OUR_FAULT)
 
@@ -169,22 +178,30 @@ def list_users(json: AsJson = False, data_dir: DataDir = None, config: ConfigFil
 
 
 @key.command()
-def new(email: str, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+def new(
+    email: str, reason: Reason = "", data_dir: DataDir = None, config: ConfigFile = None
+) -> None:
     """One more key for a user; those there are go on. It is shown this once, and kept only
     hashed."""
-    typer.echo(build_users(open_database(settings_for(data_dir, config))).new_key(email))
+    users = build_users(open_database(settings_for(data_dir, config)))
+    with acting_here("key made", reason):
+        made = users.new_key(email)
+    typer.echo(made)
 
 
 @key.command()
 def revoke(
     email: str,
     number: Annotated[int, typer.Argument(help="As `bagline registry key list` shows it.")],
+    reason: Reason = "",
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> None:
     """Let a key open nothing from now on."""
     users = build_users(open_database(settings_for(data_dir, config)))
-    if not users.revoke(email, number):
+    with acting_here("key revoked", reason):
+        was_open = users.revoke(email, number)
+    if not was_open:
         complain(f"{email} has no key {number} that opens anything.")
         raise typer.Exit(EXIT_OUR_FAULT)
 

@@ -27,6 +27,7 @@ from bagline.cli.common import (
 )
 from bagline.cli.ingest import started
 from bagline.cli.items import show_problems
+from bagline.cli.operating_user import Reason, acting_here
 from bagline.cli.watching import watch
 from bagline.errors import BagRejected, Misconfigured
 from bagline.lines.restoration.by_hand import HandRestoration
@@ -57,6 +58,7 @@ def restore(
             "restoration bucket. [default: the bag's name in this directory]",
         ),
     ] = "",
+    reason: Reason = "",
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> None:
@@ -80,7 +82,8 @@ def restore(
         _check_bucket(app, identifier, output)
         if workers is not None:
             stack.enter_context(app.running_line(workers))
-        asked = [app.ask_for_restoration(identifier, path) for path in files or [""]]
+        with acting_here("restoration asked", reason):
+            asked = [app.ask_for_restoration(identifier, path) for path in files or [""]]
 
         def is_served() -> bool:
             if workers is not None:

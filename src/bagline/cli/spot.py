@@ -22,6 +22,7 @@ from bagline.cli.common import (
     size_text,
 )
 from bagline.cli.items import show_problems
+from bagline.cli.operating_user import Reason, acting_here
 from bagline.errors import Gone, Refused
 from bagline.lines.restoration.spot_testing import SpotTester
 from bagline.logs import configure_logs
@@ -55,6 +56,7 @@ def run(
     institution: Annotated[
         list[str] | None, typer.Option(help="Only of these institutions (repeat for more).")
     ] = None,
+    reason: Reason = "",
     json: AsJson = False,
     data_dir: DataDir = None,
     config: ConfigFile = None,
@@ -69,7 +71,8 @@ def run(
         if unknown:
             raise Gone(f"the Registry has no institution {unknown[0]}")
         chosen = [known[name] for name in institution or known]
-        done = [test for each in chosen if (test := tester.test(each, days=0)) is not None]
+        with acting_here("spot test", reason):
+            done = [test for each in chosen if (test := tester.test(each, days=0)) is not None]
     _show(done, {each.id: each.identifier for each in known.values()}, json=json)
     if len(done) < len(chosen) and not json:
         err.print("Another process is testing for the others just now.")

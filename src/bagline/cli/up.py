@@ -20,6 +20,7 @@ from bagline.cli.common import (
     safe,
     settings_for,
 )
+from bagline.cli.operating_user import acting_here
 from bagline.embedded import stop_engines
 from bagline.embedded.pids import birth
 from bagline.errors import BaglineError, Misconfigured
@@ -51,7 +52,8 @@ def up(
     try:
         with App.open(settings) as app:
             for name in institution or []:
-                app.ensure_institution(name)
+                with acting_here("institution saved"):
+                    app.ensure_institution(name)
             with app.running_line(line_processes(settings, config, processes=processes)):
                 _announce(app)
                 _serve(app, stop)

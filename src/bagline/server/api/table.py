@@ -11,6 +11,7 @@ from bagline.server.api import (
     institutions,
     intellectual_objects,
     premis_events,
+    recorded_acts,
     requests,
     storage_records,
     work_items,
@@ -38,5 +39,6 @@ ROUTES = (
     *file_checksums.ROUTES,
     *storage_records.ROUTES,
     *alerts.ROUTES,
+    *recorded_acts.ROUTES,
     *_itself,
 )

@@ -99,7 +99,8 @@ def row_before(connection: Connection, table: Table, row_id: int) -> Mapping[str
     """The row as it stands, for `note_row`; None where no act is open, or there is none."""
     if open_act() is None or not row_id:
         return None
-    row = connection.execute(select(table).where(table.c.id == row_id)).one_or_none()
+    query = select(table).where(table.c.id == row_id).with_for_update()
+    row = connection.execute(query).one_or_none()
     return None if row is None else _mapping(row)
 
 

@@ -65,8 +65,8 @@ def open_act() -> OpenAct | None:
 
 
 def checked_reason(text: str) -> str:
-    """The reason, stripped. Raises ValueError, with a sentence, for one that cannot be kept."""
-    text = text.strip()
+    """The reason, without spaces around it. Raises ValueError, with a sentence, for one that cannot be kept."""
+    text = text.strip(" ")
     if len(text) > REASON_CHARACTERS:
         raise ValueError(f"a reason may have at most {REASON_CHARACTERS:,} characters")
     if any(unicodedata.category(character) in _UNFIT for character in text):

@@ -18,6 +18,7 @@ import urllib3
 
 from bagline.errors import Misconfigured, Refused, Unreachable
 from bagline.problems import shown
+from bagline.services.registry.acts import open_act
 from bagline.services.registry.base import Conflict, Missing
 
 CONNECT_SECONDS = 5.0
@@ -31,6 +32,7 @@ CONNECTIONS = 16
 KNOWN_MISTAKES = (400, 401, 403, 404, 405, 409, 413, 422)
 TRIED_AGAIN = ("GET", "PUT")
 KEY_HEADER = "X-Pharos-API-Key"
+REASON_HEADER = "Bagline-Reason"
 
 
 class RegistryClient:
@@ -122,7 +124,7 @@ class RegistryClient:
                 method,
                 address,
                 body=body,
-                headers={**own, **(headers or {})},
+                headers={**own, **(headers or {}), **_why(method)},
                 redirect=False,
             )
         except urllib3.exceptions.HTTPError as fault:
@@ -156,6 +158,14 @@ class RegistryClient:
         if answer.status in KNOWN_MISTAKES or answer.status < 429:
             return Refused(what)
         return Unreachable(what)
+
+
+def _why(method: str) -> dict[str, str]:
+    """The reason of the act that is open, for the server to keep; it knows who asks by the key."""
+    opened = open_act()
+    if method == "GET" or opened is None or not opened.person.reason:
+        return {}
+    return {REASON_HEADER: quote(opened.person.reason, safe="")}
 
 
 def escaped(identifier: str) -> str:

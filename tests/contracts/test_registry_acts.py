@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from bagline.errors import Refused
@@ -27,6 +28,7 @@ from bagline.services.registry.database import Database, sqlite_url
 from bagline.services.registry.migrating import downgrade_to
 from bagline.services.registry.sql import SqlRegistry
 from bagline.services.registry.users import ApiUsers
+from support.postgres import Postgres
 from support.registry_records import (
     MOMENT,
     a_file,
@@ -201,6 +203,41 @@ def test_nobody_changes_or_removes_an_act(trail: Trail) -> None:
         with pytest.raises(DBAPIError, match="acts are never changed"):
             trail.run(statement)
         assert trail.acts() == before, statement
+
+
+def test_who_does_not_own_the_tables_writes_acts_and_cannot_take_the_triggers_away(
+    postgres: Postgres,
+) -> None:
+    """As docs/operating/audit.md has operators do it."""
+    owner = Database(postgres.create("owned", language="en"))
+    owner.migrate()
+    with owner.writing() as connection:
+        for statement in (
+            "CREATE ROLE services LOGIN PASSWORD 'served'",
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO services",
+            "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO services",
+        ):
+            connection.execute(text(statement))
+    served = make_url(owner.engine.url).set(username="services", password="served")
+    database = Database(served.render_as_string(hide_password=False))
+    database.migrate()
+    with acting(ANN, "institution saved"):
+        save_institution(SqlRegistry(database))
+    for statement in (
+        "DELETE FROM acts",
+        "ALTER TABLE acts DISABLE TRIGGER ALL",
+        "DROP TRIGGER acts_keep_rows ON acts",
+        "DROP TABLE acts",
+        "TRUNCATE acts",
+        "CREATE OR REPLACE FUNCTION acts_are_kept() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RETURN OLD; END $$",
+    ):
+        with pytest.raises((DBAPIError, Refused)), database.writing() as connection:
+            connection.execute(text(statement))
+    with owner.reading() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM acts")) == 1
+    for each in (database, owner):
+        each.close()
 
 
 def test_no_key_and_no_hash_of_one_is_in_an_act(trail: Trail) -> None:

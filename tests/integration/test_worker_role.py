@@ -294,7 +294,7 @@ def test_a_copys_url_is_a_place_and_nothing_else(house: House, who: str, url: st
     assert asker.ask("POST", f"storage_records/create/{house.ours.id}", copy)[0] == 400
 
 
-def test_workers_and_administrators_with_a_sys_admin_key_go_on(house: House) -> None:
+def test_workers_and_administrators_with_an_admin_key_go_on(house: House) -> None:
     registry = house.admin.registry()
     item = registry.save_work_item(an_item(house.ours, "admin.tar", user=ADMIN))
     item.status = STATUS_STARTED

@@ -33,7 +33,7 @@ def test_what_changed_is_told_in_a_few_words() -> None:
     now = was | {"status": "Cancelled", "note": "x" * 100, "node": "", "pid": 0, "updated_at": "b"}
     told = _changed(Act(before=was, after=now))
     assert told.startswith("status: Started → Cancelled, note: – → xxx")
-    assert told.endswith("node: n → –, and 1 more")
+    assert told.endswith(", and 2 more")
     assert len(told) < 200
     assert _changed(Act(after=now)) == "new"
     assert _changed(Act()) == ""

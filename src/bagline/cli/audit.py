@@ -23,8 +23,9 @@ from bagline.wiring import build_catalogue, build_client, open_database, open_re
 
 Query = list[tuple[str, str]]
 Ask = Callable[[Query], list[Act]]
-CHANGES = 3
+CHANGES = 2
 """So many fields that an act changed are shown in the table."""
+TOLD_FIRST = ("status", "state", "stage", "role", "enabled")
 SHOWN_VALUE = 40
 CELL_CHARACTERS = 20_000
 FORMULA = ("=", "+", "-", "@")
@@ -142,6 +143,7 @@ def _changed(act: Act) -> str:
         return "" if act.before is act.after else ("new" if act.before is None else "gone")
     was, now = act.before, act.after
     names = [name for name in now if was.get(name) != now[name] and name != "updated_at"]
+    names.sort(key=lambda name: name not in TOLD_FIRST)
     told = [f"{name}: {_value(was, name)} → {_value(now, name)}" for name in names[:CHANGES]]
     more = [f"and {len(names) - CHANGES} more"] if len(names) > CHANGES else []
     return ", ".join(told + more)

@@ -65,7 +65,8 @@ def open_act() -> OpenAct | None:
 
 
 def checked_reason(text: str) -> str:
-    """The reason, without spaces around it. Raises ValueError, with a sentence, for one that cannot be kept."""
+    """The reason, without spaces around it. Raises ValueError, with a sentence, for one that cannot
+    be kept."""
     text = text.strip(" ")
     if len(text) > REASON_CHARACTERS:
         raise ValueError(f"a reason may have at most {REASON_CHARACTERS:,} characters")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import signal
 from pathlib import Path
 
@@ -145,6 +146,8 @@ def test_doctor_says_what_is_reachable_and_what_the_store_can_prove(bagline: Bag
         assert word in ended.stdout
     findings = {finding["what"]: finding for finding in bagline.json("doctor")}
     assert findings["state"]["remedies"] == []
+    totals = bagline.run("doctor", "--orphans", "--json").stdout.splitlines()
+    assert {json.loads(total)["orphans"] for total in totals} == {0}
 
 
 def test_check_reads_a_bag_where_depositors_put_it(
@@ -171,7 +174,7 @@ def test_check_reads_a_bag_where_depositors_put_it(
     assert check(f"s3://{bucket}/bag.tar") == 1
 
 
-def test_two_worker_processes_a_stage_ingest_twenty_bags_once_each(
+def test_two_worker_processes_a_stage_ingest_ten_bags_once_each(
     bagline: Bagline, tmp_path: Path
 ) -> None:
     from contextlib import ExitStack
@@ -183,17 +186,17 @@ def test_two_worker_processes_a_stage_ingest_twenty_bags_once_each(
                 stack.enter_context(bagline.running("worker", step.name))
         items = [
             app.ingest(a_bag(f"bag{n}").write(tmp_path / f"bag{n}.tar"), depositor.identifier)
-            for n in range(20)
+            for n in range(10)
         ]
 
         def ended() -> bool:
             found = [app.services.registry.work_item(item.id) for item in items]
             return all(item is not None and item.is_completed for item in found)
 
-        until(ended, "twenty bags", seconds=150)
+        until(ended, "ten bags", seconds=150)
         for item in items:
             assert app.services.registry.work_item(item.id).status == "Success"  # type: ignore[union-attr]
-        for number in range(20):
+        for number in range(10):
             known = app.services.registry.intellectual_object(f"test.edu/bag{number}")
             assert known is not None
             assert known.payload_file_count == 2

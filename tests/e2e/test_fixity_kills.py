@@ -215,11 +215,12 @@ def test_asked_to_stop_it_ends_within_seconds_and_says_what_it_did(
         if while_it == "waits":
             until(lambda: book.runs()[0].asked, "something to be saved")
         process.terminate()
-        assert process.wait(ENDING_SECONDS) == 0, log.read_text()
+        code = process.wait(ENDING_SECONDS)
     finally:
         process.kill()
         process.wait()
     (run,) = book.runs()
+    assert code == (1 if run.bad else 0), log.read_text()
     assert is_set(run.ended_at)
     said = log.read_text()
     assert f"{run.asked} copies asked, {run.proven} proven" in said

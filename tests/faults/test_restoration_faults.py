@@ -241,8 +241,10 @@ def test_it_may_die_at_any_moment(line: LineUnderTest, measure_small: str) -> No
 
 
 @pytest.mark.long
-def test_it_may_die_two_hundred_times(line: LineUnderTest, measure_small: str) -> None:
-    die_often(line, 200, seed=len(measure_small) + 1)
+@pytest.mark.parametrize("seed", range(4))
+def test_it_may_die_four_hundred_times(line: LineUnderTest, measure_small: str, seed: int) -> None:
+    """Fifty times in each of eight lives."""
+    die_often(line, 50, seed=100 * len(measure_small) + seed)
 
 
 # -- copies

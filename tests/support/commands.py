@@ -108,7 +108,7 @@ def _signal(pid: int, number: int) -> None:
         return
 
 
-def until(ask: Any, what: str, *, seconds: float = 60.0) -> Any:
+def until(ask: Any, what: str, *, seconds: float = 150.0) -> Any:
     """The first true answer; an AssertionError when none comes in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -173,9 +173,10 @@ class PronomIdentifier:
     def _read(self, child: subprocess.Popen[bytes], count: int, seconds: float) -> bytes:
         assert child.stdout is not None
         parts: list[bytes] = []
+        answers = select.poll()  # `select` knows no file beyond the 1,024th
+        answers.register(child.stdout, select.POLLIN)
         while count:
-            ready, _, _ = select.select([child.stdout], [], [], seconds)
-            if not ready:
+            if not answers.poll(seconds * 1000):
                 raise ChildDied(f"silent for {seconds:.0f} s")
             part = child.stdout.read1(count)  # type: ignore[attr-defined]
             if not part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from bagline.formats.pronom import PronomIdentifier, Sample
 
+SELECT_KNOWS = 1_024
 GIF = Sample("a.gif", b"GIF89a" + bytes(20) + b";")
 
 
@@ -64,3 +66,20 @@ def test_one_that_died_is_replaced() -> None:
     finally:
         identifier.close()
     assert judging() == []
+
+
+def test_it_answers_where_more_files_are_open_than_select_knows(
+    identifier: PronomIdentifier,
+) -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4_096, most[1]), most[1]))
+    open_files = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while open_files[-1] <= SELECT_KNOWS:
+            open_files.append(os.dup(open_files[0]))
+        (verdict,) = identifier.identify_many([GIF])
+        assert verdict.puids == ("fmt/4",)
+    finally:
+        for each in open_files:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)

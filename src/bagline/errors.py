@@ -9,6 +9,7 @@
     │   └── Refused           an operator must act: credentials, policy, missing bucket
     ├── Gone                  the object is not there (any more)
     ├── Replaced              the object is there, but it is another version
+    ├── Locked                the store keeps the object until a date, or until a hold is lifted
     ├── ProofFailed           the bytes that arrived are not the bytes that were sent
     ├── ReadOnce              the bag must be read twice, and its source gives its bytes once
     ├── BagRejected           the bag's fault: carries Problems
@@ -68,6 +69,19 @@ class Gone(BaglineError):
 
 class Replaced(BaglineError):
     """The object's ETag is not the one that was asked for."""
+
+
+class Locked(BaglineError):
+    """A lock of the store's forbids deleting the object, and nothing of it was deleted.
+
+    `until`: RFC 3339, when the last retention ends; "" where the store does not tell, or only a
+    legal hold lies on it (`has_legal_hold`).
+    """
+
+    def __init__(self, message: str, *, until: str = "", has_legal_hold: bool = False) -> None:
+        super().__init__(message)
+        self.until = until
+        self.has_legal_hold = has_legal_hold
 
 
 class ProofFailed(BaglineError):

@@ -18,8 +18,9 @@ class Versitygw(Server):
     def __init__(self, folder: Path) -> None:
         port = free_port()
         self.endpoint = f"http://127.0.0.1:{port}"
-        data = folder / "data"
+        data, versions = folder / "data", folder / "versions"
         data.mkdir(parents=True)
+        versions.mkdir()
         argv = [
             tool("versitygw"),
             f"--port=127.0.0.1:{port}",
@@ -29,6 +30,7 @@ class Versitygw(Server):
             "--keep-alive",
             "--quiet",
             "posix",
+            f"--versioning-dir={versions}",
         ]
         if not has_xattrs(data):
             beside = folder / "metadata"

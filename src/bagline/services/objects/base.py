@@ -8,7 +8,7 @@ Nothing here retries; `retrying.RetryingObjects` does.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from bagline.errors import Gone, ProofFailed, Refused, Unreachable, Unreadable
 from bagline.model.times import NEVER, Timestamp
 from bagline.services.objects.frost import Frost, ThawAnswer
+from bagline.services.objects.guards import Guarded
 
 if TYPE_CHECKING:
     from bagline.services.objects.parts import PartBody, Upload, UploadedPart
@@ -65,11 +66,8 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an object goes, and what travels with it.
-
-    `metadata` values must be printable ASCII without leading, trailing or double
-    spaces (ValueError otherwise, before anything is sent).
-    """
+    """Where an object goes, and what travels with it. `metadata` values must be printable ASCII
+    without leading, trailing or double spaces (ValueError, before anything is sent)."""
 
     bucket: str
     key: str
@@ -196,8 +194,8 @@ class Abilities:
     remarks: Sequence[str] = ()
 
 
-class Objects(ABC):
-    """One S3 endpoint with one set of credentials."""
+class Objects(Guarded):
+    """One S3 endpoint with one set of credentials. Versions and locks: `guards.Guarded`."""
 
     @property
     @abstractmethod

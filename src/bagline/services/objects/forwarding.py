@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
+from bagline.errors import Locked, Refused, SlowDown, Unreachable
 from bagline.services.objects.base import (
     Abilities,
     Body,
@@ -19,9 +20,14 @@ from bagline.services.objects.base import (
 from bagline.services.objects.bulk import BulkObjects
 from bagline.services.objects.fan import Fan
 from bagline.services.objects.frost import ThawAnswer
+from bagline.services.objects.guards import BucketGuard, Lock
 from bagline.services.objects.parts import PartBody, Upload, UploadedPart
 
 R = TypeVar("R")
+
+KEYS_A_CALL = 1_000
+CALLS_AT_ONCE = 8
+"""Of calls for many keys, whose faults are answers."""
 
 
 class ForwardingObjects(BulkObjects):
@@ -38,6 +44,37 @@ class ForwardingObjects(BulkObjects):
     def _ask(self, what: str, ask: Callable[[], R], *, size: int = 0) -> R:  # noqa: ARG002
         """Every request that may be repeated. `what` is its name, `size` the bytes it sends."""
         return ask()
+
+    def _ask_for_keys(
+        self, what: str, ask: Callable[[list[str]], list[R]], keys: Sequence[str]
+    ) -> list[R]:
+        """`ask` for each key; of those that may be repeated, only those whose answer is a passing
+        fault are asked for again."""
+
+        def some(batch: Sequence[str]) -> list[R]:
+            answers: dict[str, R] = {}
+
+            def once_more() -> None:
+                rest = [
+                    key
+                    for key in dict.fromkeys(batch)
+                    if key not in answers or isinstance(answers[key], Unreachable)
+                ]
+                answers.update(zip(rest, ask(rest), strict=True))
+                faults = [said for said in answers.values() if isinstance(said, Unreachable)]
+                if faults:
+                    raise max(faults, key=lambda fault: isinstance(fault, SlowDown))
+
+            try:
+                self._ask(what, once_more)
+            except Unreachable:
+                if not answers:
+                    raise
+            return [answers[key] for key in batch]
+
+        starts = range(0, len(keys), KEYS_A_CALL)
+        batches = [keys[start : start + KEYS_A_CALL] for start in starts]
+        return [said for each in self._fan.many(some, batches, CALLS_AT_ONCE) for said in each]
 
     @property
     def realm(self) -> str:
@@ -73,6 +110,23 @@ class ForwardingObjects(BulkObjects):
 
     def verify(self, bucket: str, check: Check, *, read_back: bool = True) -> Proof:
         return self._ask("verify", partial(self._inner.verify, bucket, check, read_back=read_back))
+
+    def guard(self, bucket: str) -> BucketGuard:
+        return self._ask("guard", partial(self._inner.guard, bucket))
+
+    def locks_many(
+        self, bucket: str, keys: Sequence[str]
+    ) -> list[Lock | Unreachable | Refused | None]:
+        return self._ask_for_keys("locks", partial(self._inner.locks_many, bucket), keys)
+
+    def delete_for_good(
+        self, bucket: str, keys: Sequence[str]
+    ) -> list[Unreachable | Refused | Locked | None]:
+        ask = partial(self._inner.delete_for_good, bucket)
+        return self._ask_for_keys("delete_for_good", ask, keys)
+
+    def remain_many(self, bucket: str, keys: Sequence[str]) -> list[bool | Unreachable | Refused]:
+        return self._ask_for_keys("remain", partial(self._inner.remain_many, bucket), keys)
 
     def list(
         self, bucket: str, prefix: str = "", *, top_level: bool = False

@@ -13,6 +13,8 @@ from bagline.services.objects.base import Target
 KEY_BYTES = 1_024
 METADATA_BYTES = 2_048
 """S3's limit on user metadata, names and values together."""
+PROBES = "bagline-probe/"
+"""Under it lies what is written to try a bucket, for a moment."""
 
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and halves of characters."""

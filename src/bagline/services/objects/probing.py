@@ -14,8 +14,9 @@ from bagline.services.objects.base import Abilities, ProofMethod
 from bagline.services.objects.checksums import from_hex, proves
 from bagline.services.objects.classify import fault_of
 from bagline.services.objects.connection import Connection
+from bagline.services.objects.names import PROBES
+from bagline.services.objects.removing import Remover
 
-PREFIX = "bagline-probe/"
 QUESTIONS = 4
 """Asked at once."""
 BYTES = b"Bagline asks what this store can prove.\n"
@@ -41,7 +42,7 @@ class Probe:
         self._connection = connection
         self._bucket = bucket
         self._left_seconds = left_seconds
-        self._name = PREFIX + secrets.token_hex(8)
+        self._name = PROBES + secrets.token_hex(8)
         self._remarks: list[str] = []
 
     def ask(self) -> Abilities:
@@ -159,9 +160,9 @@ class Probe:
         """What may not be listed here may also be left."""
         with (
             contextlib.suppress(BaglineError),
-            self._connection.asking("probe", self._bucket, PREFIX),
+            self._connection.asking("probe", self._bucket, PROBES),
         ):
-            page = self._connection.boto.list_objects_v2(Bucket=self._bucket, Prefix=PREFIX)
+            page = self._connection.boto.list_objects_v2(Bucket=self._bucket, Prefix=PROBES)
             found = {each["Key"]: each["LastModified"] for each in page.get("Contents", [])}
             now = max(found.values(), default=None)  # the store's clock: this probe's own object
             if now is None:
@@ -169,7 +170,7 @@ class Probe:
             for key, moment in found.items():
                 if self._is_left(key, now - moment):
                     self._remove(key)
-            page = self._connection.boto.list_multipart_uploads(Bucket=self._bucket, Prefix=PREFIX)
+            page = self._connection.boto.list_multipart_uploads(Bucket=self._bucket, Prefix=PROBES)
             for each in page.get("Uploads", []):
                 if self._is_left(each["Key"], now - each["Initiated"]):
                     self._connection.boto.abort_multipart_upload(
@@ -178,17 +179,30 @@ class Probe:
 
     def _is_left(self, key: str, age: timedelta) -> bool:
         """By a probe that died: not by this one, nor by one that may still be asking."""
-        is_probes = key.startswith(PREFIX) and not key.startswith(self._name)
+        is_probes = key.startswith(PROBES) and not key.startswith(self._name)
         return is_probes and age.total_seconds() >= self._left_seconds
 
     def _remove(self, key: str) -> None:
         try:
             with self._connection.asking("probe", self._bucket, key):
                 self._connection.boto.delete_object(Bucket=self._bucket, Key=key)
+            self._remove_versions(key)
         except Refused:
             self._remarks.append(f"the probe's object {key} could not be removed")
         except BaglineError:
             self._remarks.append(f"the probe's object {key} may be left")
+
+    def _remove_versions(self, key: str) -> None:
+        """Where a delete only hides it."""
+        remover = Remover(self._connection)
+        try:
+            has_versions = remover.guard(self._bucket).has_versions
+        except Refused:  # it may not ask that
+            return
+        if has_versions:
+            (fault,) = remover.delete_for_good(self._bucket, [key])
+            if fault is not None:
+                raise fault
 
 
 def _is_answer(fault: BaglineError) -> bool:

@@ -1,7 +1,8 @@
 """S3 and compatibles: obstore carries bytes, boto3 does what it alone speaks.
 
 What each room does: `reading`, `writing`, `copying`, `verifying`, `keeping` (lists,
-deletes, buckets), `thawing`, `probing`; `connection` holds the clients, `classify` their errors.
+deletes, buckets), `locking` and `removing` (versions, locks, and deleting for good), `thawing`,
+`probing`; `connection` holds the clients, `classify` their errors.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 
+from bagline.errors import Locked, Refused, Unreachable
 from bagline.services.objects.base import (
     PART_COPY_BYTES,
     Abilities,
@@ -25,10 +27,12 @@ from bagline.services.objects.bulk import BulkObjects
 from bagline.services.objects.connection import Connection, Endpoint, Keys
 from bagline.services.objects.copying import Copier
 from bagline.services.objects.frost import ThawAnswer
+from bagline.services.objects.guards import BucketGuard, Lock
 from bagline.services.objects.keeping import Keeper
 from bagline.services.objects.parts import PartBody, Upload, UploadedPart
 from bagline.services.objects.probing import Probe
 from bagline.services.objects.reading import Reader
+from bagline.services.objects.removing import Remover
 from bagline.services.objects.thawing import Thawer
 from bagline.services.objects.uploading import Uploader
 from bagline.services.objects.verifying import Verifier
@@ -66,6 +70,7 @@ class S3Objects(BulkObjects):
         super().__init__(self._connection.fan)
         self._reader = Reader(self._connection)
         self._keeper = Keeper(self._connection)
+        self._remover = Remover(self._connection)
         self._thawer = Thawer(self._connection)
         self._writer = Writer(
             self._connection, self._reader, self._put_proof, self._keeper.abort_uploads
@@ -112,6 +117,22 @@ class S3Objects(BulkObjects):
 
     def verify(self, bucket: str, check: Check, *, read_back: bool = True) -> Proof:
         return self._verifier.verify(bucket, check, read_back)
+
+    def guard(self, bucket: str) -> BucketGuard:
+        return self._remover.guard(bucket)
+
+    def locks_many(
+        self, bucket: str, keys: Sequence[str]
+    ) -> list[Lock | Unreachable | Refused | None]:
+        return self._remover.locks_many(bucket, keys)
+
+    def delete_for_good(
+        self, bucket: str, keys: Sequence[str]
+    ) -> list[Unreachable | Refused | Locked | None]:
+        return self._remover.delete_for_good(bucket, keys)
+
+    def remain_many(self, bucket: str, keys: Sequence[str]) -> list[bool | Unreachable | Refused]:
+        return self._remover.remain_many(bucket, keys)
 
     def list(
         self, bucket: str, prefix: str = "", *, top_level: bool = False

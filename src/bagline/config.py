@@ -19,12 +19,14 @@ from msgspec import Struct, field
 from msgspec.structs import fields
 
 from bagline.errors import Misconfigured
+from bagline.model.deletion import DeletionPolicy
 from bagline.model.storage import DEFAULT_OPTIONS, StorageOption, StorageTarget
 from bagline.secret import Secret as Secret
 from bagline.secret import check_private
 from bagline.sections import READ_ALL as READ_ALL
 from bagline.sections import READ_ONE_COPY as READ_ONE_COPY
 from bagline.sections import BucketSettings as BucketSettings
+from bagline.sections import DeletionSettings as DeletionSettings
 from bagline.sections import FixitySettings as FixitySettings
 from bagline.sections import HealthSettings as HealthSettings
 from bagline.sections import ProfileSettings as ProfileSettings
@@ -50,6 +52,7 @@ SECTIONS = frozenset(
         *(
             "s3",
             "buckets",
+            "deletion",
             "fixity",
             "health",
             "profiles",
@@ -90,6 +93,7 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     work: WorkSettings = field(default_factory=WorkSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
     fixity: FixitySettings = field(default_factory=FixitySettings)
+    deletion: DeletionSettings = field(default_factory=DeletionSettings)
     thaw: ThawSettings = field(default_factory=ThawSettings)
     spot: SpotSettings = field(default_factory=SpotSettings)
     profiles: ProfileSettings = field(default_factory=ProfileSettings)
@@ -109,6 +113,16 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
         none of this installation's."""
         targets = (target for option in self.storage_options for target in option.targets)
         return next((target for target in targets if target.is_at(url, uuid)), None)
+
+    @property
+    def deletion_policy(self) -> DeletionPolicy:
+        """What the Registry holds deletions to."""
+        return DeletionPolicy(
+            waiting_days=self.deletion.waiting_days,
+            lone_admin=self.deletion.lone_admin,
+            retention_days=tuple((o.name, o.retention_days) for o in self.storage_options),
+            is_older_wording=self.work.older_event_wording,
+        )
 
     def storage_option(self, name: str) -> StorageOption:
         """The option of that name. Raises Misconfigured when there is none."""
@@ -173,6 +187,7 @@ def _check(settings: Settings) -> None:
     if not 0 < spot.look_hours <= MOST_HOURS:
         raise Misconfigured(f"spot.look_hours must be more than 0, and at most {MOST_HOURS:,}")
     _check_fixity(settings.fixity)
+    _check_deletion(settings)
     if settings.queue.kind not in QUEUE_KINDS:
         raise Misconfigured(f"queue.kind is {settings.queue.kind!r}: it must be redis or nsq")
     read_back = settings.verify.read_back
@@ -215,9 +230,22 @@ def _check_fixity(fixity: FixitySettings) -> None:
             raise Misconfigured(f"fixity.prices.{provider}: a price must not be less than 0")
 
 
+def _check_deletion(settings: Settings) -> None:
+    if not 0 <= settings.deletion.waiting_days <= MOST_DAYS:
+        raise Misconfigured(
+            f"deletion.waiting_days must not be less than 0, and at most {MOST_DAYS:,}"
+        )
+    for option in settings.storage_options:
+        if not 0 <= option.retention_days <= MOST_DAYS:
+            raise Misconfigured(
+                f"storage option {option.name}: retention_days must not be less than 0, and at "
+                f"most {MOST_DAYS:,}"
+            )
+
+
 def _check_secret_files(settings: Settings) -> None:
     """They can be read, and not by everybody. Commands are not run before they are needed."""
-    holders = (settings, settings.s3, settings.queue, settings.registry)
+    holders = (settings, settings.s3, settings.queue, settings.registry, settings.deletion)
     for holder in (*holders, *settings.providers.values()):
         for item in fields(holder):
             secret = getattr(holder, item.name)

@@ -17,7 +17,15 @@ from msgspec import Struct
 
 from bagline.errors import Misconfigured
 
-SECRETS = ("access_key", "secret_key", "redis_url", "database_url", "auth_secret", "key")
+SECRETS = (
+    "access_key",
+    "secret_key",
+    "redis_url",
+    "batch_key",
+    "database_url",
+    "auth_secret",
+    "key",
+)
 SECRET_SOURCES = ("file", "command")
 """`secret_key_file` names a file that holds the secret, `secret_key_command` tells it."""
 LARGEST_SECRET = 64 * 1024

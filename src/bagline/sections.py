@@ -210,6 +210,19 @@ class FixitySettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """What reading costs, by provider."""
 
 
+class DeletionSettings(Struct, kw_only=True, forbid_unknown_fields=True):
+    """How deletions that two people agreed on are carried out."""
+
+    waiting_days: float = 7.0
+    """Between the approval and the first byte: until then it can be recalled. 0: at once."""
+    lone_admin: bool = False
+    """Whether the only administrator of an institution may approve what they asked for themselves;
+    else a system administrator does."""
+    batch_key: Secret = Secret()
+    """What system administrators must show, beside their own key, to ask for deletions on behalf of
+    an institution (`POST objects/init_batch_delete`); empty: nobody may. Secret."""
+
+
 class ThawSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     """How objects are brought back from archive classes, such as Glacier."""
 

@@ -35,6 +35,7 @@ def read_document(path: Path, *, must_exist: bool) -> dict[str, Any]:
         document.get("s3", {}),
         document.get("queue", {}),
         document.get("registry", {}),
+        document.get("deletion", {}),
         *(providers.values() if isinstance(providers, dict) else []),
     ]
     for holder in (document, *(s for s in sections if isinstance(s, dict))):

@@ -20,8 +20,10 @@ from bagline.embedded import (
     shortage,
 )
 from bagline.errors import Misconfigured
+from bagline.lines.deletion.line import DELETION
 from bagline.lines.ingest.line import INGEST_LINE
 from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION, THAWING
+from bagline.model.deletion import DeletionPolicy
 from bagline.model.storage import StorageOption
 from bagline.model.workitem import STAGE_REQUESTED, TOPICS_AFTER_INGEST, WorkItem
 from bagline.services.bundle import Services
@@ -47,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 LOCAL_PROVIDER = "Local"
 LOCAL_HOST = "localhost"
-LINES = Lines((INGEST_LINE, OBJECT_RESTORATION, FILE_RESTORATION, THAWING))
+LINES = Lines((INGEST_LINE, OBJECT_RESTORATION, FILE_RESTORATION, THAWING, DELETION))
 """Every line of this installation."""
 
 
@@ -227,7 +229,7 @@ def _sql_registry(settings: Settings) -> Registry:
     # Ten MiB that workers of a Registry over HTTP never need.
     from bagline.services.registry.sql import SqlRegistry
 
-    return SqlRegistry(open_database(settings))
+    return SqlRegistry(open_database(settings), policy=settings.deletion_policy)
 
 
 def _http_registry(settings: Settings) -> Registry:
@@ -291,12 +293,14 @@ def open_database(settings: Settings) -> Database:
     return database
 
 
-def build_catalogue(database: Database) -> Catalogue:
-    """What the Registry's API reads and writes."""
+def build_catalogue(database: Database, settings: Settings | None = None) -> Catalogue:
+    """What the Registry's API reads and writes; `settings` say what deletions are held to."""
     from bagline.services.registry.catalogue import Catalogue
     from bagline.services.registry.sql import SqlRegistry
 
-    return Catalogue(database, SqlRegistry(database), against_cancelling=LINES.must_go_forward)
+    policy = settings.deletion_policy if settings is not None else DeletionPolicy()
+    registry = SqlRegistry(database, policy=policy)
+    return Catalogue(database, registry, against_cancelling=LINES.must_go_forward)
 
 
 def build_outgoing(settings: Settings) -> Outgoing:

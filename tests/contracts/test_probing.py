@@ -9,7 +9,8 @@ import pytest
 from bagline.embedded import EngineAddresses
 from bagline.services.objects.base import ProofMethod
 from bagline.services.objects.connection import Connection, Endpoint
-from bagline.services.objects.probing import PREFIX, Probe
+from bagline.services.objects.names import PROBES
+from bagline.services.objects.probing import Probe
 from support.engines import fresh_name
 from support.proxy import Fault, proxy_before
 
@@ -28,16 +29,16 @@ def test_what_a_killed_probe_left_is_removed_when_it_is_old(
 ) -> None:
     bucket = fresh_name("probed")
     connection.boto.create_bucket(Bucket=bucket)
-    connection.boto.put_object(Bucket=bucket, Key=f"{PREFIX}0123-put", Body=b"left")
+    connection.boto.put_object(Bucket=bucket, Key=f"{PROBES}0123-put", Body=b"left")
     connection.boto.put_object(Bucket=bucket, Key="bagline", Body=b"not a probe's")
-    for key in (f"{PREFIX}0123-copy", f"{PREFIX}4567-copy", "bagline"):
+    for key in (f"{PROBES}0123-copy", f"{PROBES}4567-copy", "bagline"):
         connection.boto.create_multipart_upload(Bucket=bucket, Key=key)
     Probe(connection, bucket, left_seconds).ask()
     page = connection.boto.list_objects_v2(Bucket=bucket)
-    left = [f"{PREFIX}0123-put"] if stays else []
+    left = [f"{PROBES}0123-put"] if stays else []
     assert [found["Key"] for found in page["Contents"]] == ["bagline", *left]
     uploads = connection.boto.list_multipart_uploads(Bucket=bucket)["Uploads"]
-    left = [f"{PREFIX}0123-copy", f"{PREFIX}4567-copy"] if stays else []
+    left = [f"{PROBES}0123-copy", f"{PROBES}4567-copy"] if stays else []
     assert sorted(found["Key"] for found in uploads) == ["bagline", *left]
 
 

@@ -161,7 +161,7 @@ def test_an_object_is_left_to_the_ingest_that_overwrites_it(
     registry: Registry, institution: Institution
 ) -> None:
     def changing() -> int:
-        found = registry.changing_ingest(institution.id, "b")
+        found = registry.changing_item(institution.id, "b")
         return found.id if found else 0
 
     def at(second: int, stage: str, status: str, **other: object) -> int:
@@ -192,11 +192,11 @@ def test_an_ingest_that_began_anew_after_it_overwrote_still_changes(
 ) -> None:
     item = an_ingest(institution, "Receive", "Pending", outcome=OUTCOME_CHANGING)
     saved = registry.save_work_item(item)
-    found = registry.changing_ingest(institution.id, "b.tar")
+    found = registry.changing_item(institution.id, "b.tar")
     assert found is not None
     assert found.id == saved.id
     registry.save_work_item(structs.replace(saved, stage="Cleanup"))
-    assert registry.changing_ingest(institution.id, "b.tar") is None
+    assert registry.changing_item(institution.id, "b.tar") is None
 
 
 def test_items_of_a_bag_are_found_by_any_spelling_of_its_name(
@@ -222,6 +222,6 @@ def test_over_another_registry_the_same_is_asked_before(older: Registry) -> None
     with pytest.raises(Conflict, match=rf"Work item {first.id} "):
         older.open_change(a_request(institution, ACTION_DELETE, "b.tar"))
     older.save_work_item(an_ingest(institution, "Store", "Started"))
-    found = older.changing_ingest(institution.id, "b")
+    found = older.changing_item(institution.id, "b")
     assert found is not None
     assert found.stage == "Store"

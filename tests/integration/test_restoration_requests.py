@@ -268,7 +268,7 @@ def test_an_ingest_that_overwrote_stays_one(house: House) -> None:
     status, back = house.ask(ADMIN, "PUT", f"items/requeue/{stuck.id}", stage="Receive")
     assert (status, back["stage"], back["outcome"]) == (200, "Receive", OUTCOME_CHANGING)
     assert house.next_of("ingest01_prefetch") == stuck.id
-    found = house.registry.changing_ingest(house.institution.id, kept.bag_name)
+    found = house.registry.changing_item(house.institution.id, kept.bag_name)
     assert found is not None
     assert found.id == stuck.id
 

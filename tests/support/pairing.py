@@ -63,8 +63,14 @@ class MixedLine:
     administrator does."""
 
     def __init__(
-        self, line: LineUnderTest, world: World, registry: OlderRegistry, admin: RegistryClient
+        self,
+        line: LineUnderTest,
+        world: World,
+        registry: OlderRegistry,
+        admin: RegistryClient,
+        server: RegistryServer,
     ) -> None:
+        self.server = server
         self.line = line
         self.registry = registry
         self.admin = admin
@@ -218,6 +224,7 @@ def mixed_line(engines: EngineAddresses, folder: Path) -> Iterator[MixedLine]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAGLINE_REDIS_URL", redis_url)  # where it publishes what is asked for
+        patch.setenv("BAGLINE_WORK_OLDER_EVENT_WORDING", "true")
         server = RegistryServer(folder / "registry")
     admin_key = server.add_user()
     workers_key = server.add_user(WORKERS, "worker")
@@ -256,7 +263,7 @@ def mixed_line(engines: EngineAddresses, folder: Path) -> Iterator[MixedLine]:
             publish=lambda _topic, _number: None,
         )
         line = LineUnderTest(App(settings, services), institution)
-        yield MixedLine(line, world, older, RegistryClient(older.url, ADMIN, admin_key))
+        yield MixedLine(line, world, older, RegistryClient(older.url, ADMIN, admin_key), server)
 
 
 def _options(name: str) -> tuple[StorageOption, ...]:

@@ -34,7 +34,12 @@ class StorageTarget(Struct, frozen=True, kw_only=True):
     def is_at(self, url: str, uuid: str) -> bool:
         """Whether a recorded URL is that of this bucket's copy: with or without the region in
         the host, as records of all ages have it."""
-        return url in (self.url(uuid), f"https://{self.host}/{self.bucket}/{uuid}")
+        return url in [f"{place}/{uuid}" for place in self.places]
+
+    @property
+    def places(self) -> tuple[str, str]:
+        """How URLs begin that are recorded of its copies, up to the slash before the key."""
+        return self.url("").removesuffix("/"), f"https://{self.host}/{self.bucket}"
 
 
 class StorageOption(Struct, frozen=True, kw_only=True):
@@ -42,6 +47,9 @@ class StorageOption(Struct, frozen=True, kw_only=True):
 
     name: str
     targets: tuple[StorageTarget, ...]
+    retention_days: int = 0
+    """What lies in it is kept so long at least, from the day it was recorded: providers ask for
+    that, or for the money."""
 
 
 ARCHIVES = "Glacier"

@@ -31,7 +31,7 @@ from bagline.server.pages import HEADERS, pages
 from bagline.server.signing_in import KEY_HEADER, UNKNOWN, USER_HEADER, may_not
 from bagline.server.visits import PING, visit_of
 from bagline.services.registry.acts import acting
-from bagline.services.registry.base import Conflict, Missing, Unfit
+from bagline.services.registry.base import Conflict, Missing, NotAllowed, Unfit
 from bagline.services.registry.catalogue import Catalogue
 from bagline.services.registry.users import ApiUser, ApiUsers
 
@@ -44,6 +44,7 @@ STATUSES: dict[type[Exception], int] = {
     BadRequest: 400,
     Unfit: 400,
     Denied: 403,
+    NotAllowed: 403,
     Missing: 404,
     Conflict: 409,
 }
@@ -61,7 +62,9 @@ class Api:
         options: tuple[str, ...],
         users: ApiUsers,
         outgoing: Outgoing = NOWHERE,
+        batch_key: Callable[[], str] = str,
     ) -> None:
+        self._batch_key = batch_key
         self._outgoing = outgoing
         self._catalogue = catalogue
         self._options = options
@@ -121,6 +124,7 @@ class Api:
                 body,
                 headers,
                 self._outgoing,
+                batch_key=self._batch_key(),
                 address=visit.address,
             )
             with acting(asked.person if route.act else None, route.act):
@@ -129,7 +133,7 @@ class Api:
             return _json(route.status_of(answer), answer)
         except tuple(STATUSES) as fault:
             sentence = str(fault) or "Record not found."
-            if isinstance(fault, Denied):
+            if isinstance(fault, Denied | NotAllowed):
                 return _json(403, {"error": sentence})
             return _fault(STATUSES[type(fault)], sentence)
         except Unreachable as fault:

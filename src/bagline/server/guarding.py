@@ -45,13 +45,15 @@ def guarded(
     settings: ServerSettings,
     meter: ServerMeter,
     outgoing: Outgoing,
+    batch_key: Callable[[], str] = str,
 ) -> Application:
-    """The whole application. `options`: the storage options known here. Raises Misconfigured."""
+    """The whole application. `options`: the storage options known here; `batch_key` tells
+    `deletion.batch_key` as it is now. Raises Misconfigured."""
 
     async def load() -> Keys:
         return await asyncio.to_thread(users.open_keys)
 
-    api = Api(catalogue, options, users, outgoing).application()
+    api = Api(catalogue, options, users, outgoing, batch_key).application()
     bodies = RequestBodies(
         Noting(api, users), large_bytes=settings.body_bytes, seconds=settings.body_seconds
     )

@@ -140,11 +140,11 @@ class Door:
 
 def may_not(user: ApiUser, visit: Visit) -> Refusal | None:
     """Why the user may not ask this; None when they may."""
-    if visit.route is None or not visit.is_admin_api or user.is_sys_admin:
+    if visit.route is None or user.is_sys_admin:
         return None
-    if not user.is_worker:
-        return NOT_FOR_MEMBERS
-    return None if visit.route.workers else NOT_FOR_WORKERS
+    if user.is_worker:
+        return None if visit.route.workers else NOT_FOR_WORKERS
+    return NOT_FOR_MEMBERS if visit.is_admin_api else None
 
 
 class Visiting:

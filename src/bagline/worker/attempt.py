@@ -21,7 +21,7 @@ from bagline.worker.outcomes import outcome_of
 from bagline.worker.progress import Progress
 from bagline.worker.reach import reach_name
 from bagline.worker.records import StepContext
-from bagline.worker.settlement import Settlement
+from bagline.worker.settlement import Announcement, Settlement
 from bagline.worker.stage import (
     Decision,
     Halt,
@@ -246,9 +246,12 @@ class Attempt:
 
     def _let_go(self, claim: Claim, settlement: Settlement) -> None:
         claim.release()
+        queue = self._context.services.queue
         for topic in (settlement.topic, *settlement.tell):
-            if topic and topic != self._step.topic:
-                self._context.services.queue.publish(topic, self._subject.number)
+            if isinstance(topic, Announcement):
+                queue.announce(*topic)
+            elif topic and topic != self._step.topic:
+                queue.publish(topic, self._subject.number)
         if settlement.again:
             claim.delivery.requeue(settlement.delay)
         else:

@@ -22,6 +22,7 @@ from bagline.worker.stage import Decision, Halt, Job, Outcome, Run, Stage
 
 if TYPE_CHECKING:
     from bagline.worker.records import Records, StepContext
+    from bagline.worker.settlement import Announcement
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +176,10 @@ class Line(ABC):
         """What an error is that the machine has no rule for: ours, if the line says nothing."""
         return Halt(str(fault))
 
-    def topics_to_tell(self, step: Step, record: Any, job: Any) -> Sequence[str]:  # noqa: ARG002
-        """Topics that hear of what is done with the step, and with the line; of an item also where
-        it ended otherwise, or waits for an operator (`job` is None where no stage ran)."""
+    def topics_to_tell(self, step: Step, record: Any, job: Any) -> Sequence[str | Announcement]:  # noqa: ARG002
+        """Topics that hear the number, or a text, of what is done with the step, and with the
+        line; of an item also where it ended otherwise, or waits for an operator (`job` is None
+        where no stage ran)."""
         return ()
 
     def must_go_forward(self, item: WorkItem, registry: Registry) -> bool:  # noqa: ARG002

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bagline.model.workitem import (
     OUTCOME_CHANGING,
@@ -29,6 +30,13 @@ FULL_DELAY_SECONDS = 10.0
 """While a disk is full."""
 
 
+class Announcement(NamedTuple):
+    """What a topic hears that is not told the subject's number."""
+
+    topic: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """What to do once the record is saved: publish the subject to `topic` (or not), and to those
@@ -37,7 +45,7 @@ class Settlement:
     topic: str = ""
     again: bool = False
     delay: float = 0.0
-    tell: tuple[str, ...] = ()
+    tell: tuple[str | Announcement, ...] = ()
 
 
 def settle(item: WorkItem, step: Step, line: Line, outcome: Outcome, attempt: int) -> Settlement:

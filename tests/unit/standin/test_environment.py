@@ -9,9 +9,10 @@ import pytest
 
 from bagline.errors import Misconfigured
 from bagline.lines.ingest.line import INGEST_LINE
-from bagline.model.workitem import ACTION_THAW, WorkItem
+from bagline.model.workitem import ACTION_DELETE, ACTION_THAW, WorkItem
 from bagline.standin.environment import duration, older_settings, with_file
 from bagline.standin.executables import (
+    AFTER_DELETION,
     AFTER_FIXITY,
     AFTER_INGEST,
     AFTER_RESTORATION,
@@ -22,6 +23,7 @@ from bagline.standin.executables import (
     older_lines,
 )
 from bagline.wiring import LINES
+from bagline.worker.settlement import Announcement
 
 OLDER = {
     "APT_ENV": "test",
@@ -159,8 +161,11 @@ def test_patience_and_the_end_to_end_hook() -> None:
     *_, fixity = older_lines()
     assert fixity.topics_to_tell(fixity.first, None, None) == ()
     for restoration in list(older_lines(5, end_to_end=True))[1:-1]:
-        told = () if restoration.action == ACTION_THAW else AFTER_RESTORATION
-        assert restoration.topics_to_tell(restoration.first, WorkItem(), None) == told
+        told: list[object] = [] if restoration.action == ACTION_THAW else [*AFTER_RESTORATION]
+        item = WorkItem(object_identifier="test.edu/bag")
+        if restoration.action == ACTION_DELETE:
+            told = [Announcement(topic, "test.edu/bag") for topic in AFTER_DELETION]
+        assert list(restoration.topics_to_tell(restoration.first, item, None)) == told
         assert restoration.first.retry.attempts == 5
     for restoration in list(older_lines())[1:-1]:
-        assert restoration.topics_to_tell(restoration.first, WorkItem(), None) == ()
+        assert not restoration.topics_to_tell(restoration.first, WorkItem(), None)

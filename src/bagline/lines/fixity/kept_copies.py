@@ -11,11 +11,11 @@ from bagline.model.ingest import tar_key
 from bagline.model.registry import STATE_ACTIVE, GenericFile
 from bagline.model.storage import StorageTarget
 from bagline.model.times import Clock, now
-from bagline.model.workitem import ACTION_DELETE, ACTION_INGEST
+from bagline.model.workitem import ACTION_DELETE
 from bagline.services.bundle import Services
 from bagline.services.objects.base import Objects
 from bagline.services.registry.copy_book import Copies
-from bagline.services.registry.open_changes import changing
+from bagline.services.registry.open_changes import changing, does
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class KeptCopies:
         it."""
         registry, name = self.services.registry, tar_key(copy.bag_name)
         items = registry.items_of_bag(copy.institution_id, name)
-        newer = changing([item for item in items if item.action == ACTION_INGEST])
-        if newer is not None:
-            return f"work item {newer.id} is storing a newer version of {copy.object_identifier}"
+        changed = changing(items)
+        if changed is not None:
+            return does(changed, copy.object_identifier)
         for item in items:
             if item.action == ACTION_DELETE and not item.is_completed:
                 return f"work item {item.id} is a deletion, open for {copy.object_identifier}"

@@ -41,6 +41,8 @@ class IngestStep(Step):
     reads_received: bool = False
     cancel_if_newer: bool = False
     waits_for_earlier_bag: bool = False
+    waits_for_deletion: bool = False
+    """Not while files of its object are being deleted: what they are is read here."""
     tell_when_done: tuple[str, str] = ("", "")
     """Topics that hear of an item done with this step: of a first ingest, of a reingest."""
 
@@ -83,6 +85,7 @@ class IngestLine(ItemLine):
             cancel_if_newer=step.cancel_if_newer,
             waits_for_earlier_bag=step.waits_for_earlier_bag,
             reads_received=step.reads_received,
+            waits_for_deletion=step.waits_for_deletion,
             must_go_forward=lambda other: self.must_go_forward(other, context.services.registry),
         )
 
@@ -180,6 +183,7 @@ INGEST_LINE = IngestLine(
             work_stage=w.STAGE_REINGEST_CHECK,
             done_note="Finished reingest check",
             reads_received=True,
+            waits_for_deletion=True,
             cancel_if_newer=True,
         ),
         IngestStep(

@@ -60,8 +60,15 @@ class ReingestManager(Stage[IngestJob]):
         job.progress.expect(files=job.object.file_count, bytes=job.object.size)
         strange: list[str] = []
         options = {job.object.storage_option}
+        # What was deleted comes back under a key of its own: no deleter that was held up can
+        # reach it. Another's Registry wants the key that it knows (contract J3).
+        keeps_keys = job.services.registry.deletions is None
         for batch, stored in with_rows(job, known.id):
-            changed = [entry for entry in batch if self._mark(entry.file, stored, known)]
+            changed = [
+                entry
+                for entry in batch
+                if self._mark(entry.file, stored, known, keeps_keys=keeps_keys)
+            ]
             strange += [u for e in changed for u in unknown_copies(job.settings, e.file)]
             for option in {entry.file.storage_option for entry in changed} - options:
                 lacking = lacking or _no_room_for(job, option)
@@ -81,22 +88,35 @@ class ReingestManager(Stage[IngestJob]):
             bag.storage_option = known.storage_option
 
     def _mark(
-        self, file: IngestFile, stored: Mapping[str, GenericFile], known: IntellectualObject
+        self,
+        file: IngestFile,
+        stored: Mapping[str, GenericFile],
+        known: IntellectualObject,
+        *,
+        keeps_keys: bool,
     ) -> bool:
         """What the Registry knows of the file, written into its record; False for nothing."""
         before = stored.get(file.identifier)
         if before is not None:
-            self._mark_file(file, before, known)
+            self._mark_file(file, before, known, keeps_keys=keeps_keys)
             return True
         if known.state == STATE_ACTIVE:
             file.storage_option = known.storage_option
             return True
         return False
 
-    def _mark_file(self, file: IngestFile, before: GenericFile, known: IntellectualObject) -> None:
+    def _mark_file(
+        self,
+        file: IngestFile,
+        before: GenericFile,
+        known: IntellectualObject,
+        *,
+        keeps_keys: bool,
+    ) -> None:
         file.id = before.id
         file.intellectual_object_id = known.id
-        file.uuid = before.uuid
+        if before.state == STATE_ACTIVE or keeps_keys:
+            file.uuid = before.uuid
         file.is_reingest = True
         file.registry_urls = [copy.url for copy in before.storage_records]
         if before.state == STATE_ACTIVE:

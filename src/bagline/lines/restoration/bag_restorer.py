@@ -25,6 +25,7 @@ from bagline.model.times import Timestamp
 from bagline.problems import Problem
 from bagline.services.objects.base import Target
 from bagline.services.objects.parts import Upload
+from bagline.services.registry.open_changes import does
 from bagline.worker.stage import Done, Halt, Outcome, Retry, Stage
 
 log = structlog.get_logger(__name__)
@@ -67,14 +68,12 @@ class BagRestorer(Stage[RestoreJob]):
                 log.warning("restoration_begins_anew", item=job.item.id, reason=str(change))
                 _take_away(job)
             except BagRejected:
-                changing = job.kept.changing_ingest()
+                changing = job.kept.changing_item()
                 if changing is None:
                     raise
                 _take_away(job)  # with what it took for bad copies
-                return Retry(
-                    f"Work item {changing.id} is storing a newer version of the object meanwhile",
-                    uses_patience=False,
-                )
+                reason = does(changing, job.object.identifier)
+                return Retry(f"Meanwhile {reason}", uses_patience=False)
         return Halt(
             f"the files of {job.object.identifier} change whenever it is restored: wait for the "
             "ingests of the object to end"

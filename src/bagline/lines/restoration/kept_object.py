@@ -13,6 +13,7 @@ from bagline.model.bag_form import BagForm
 from bagline.model.registry import GenericFile, IntellectualObject
 from bagline.model.workitem import WorkItem
 from bagline.services.bundle import Services
+from bagline.services.registry.open_changes import does
 from bagline.services.registry.restoration_items import bag_of
 from bagline.units import MIB, spelled_path
 from bagline.worker.progress import Progress
@@ -48,19 +49,17 @@ class KeptObject:
         known = self.services.registry.bag_form(self.object.id)
         return known or default_form(self.object.bagit_profile_identifier)
 
-    def changing_ingest(self) -> WorkItem | None:
-        """The ingest that has bytes in place whose digests come later: what looks wrong then is
-        only newer. None where there is none now."""
+    def changing_item(self) -> WorkItem | None:
+        """The ingest that has bytes in place whose digests come later, or the deletion that takes
+        them away: what looks wrong then is not. None where there is none now."""
         name = bag_of(self.object)
-        return self.services.registry.changing_ingest(self.object.institution_id, name)
+        return self.services.registry.changing_item(self.object.institution_id, name)
 
     def check_idle(self) -> None:
-        """Raises Unreachable while an ingest changes the object."""
-        changing = self.changing_ingest()
+        """Raises Unreachable while an ingest or a deletion changes the object."""
+        changing = self.changing_item()
         if changing is not None:
-            raise Unreachable(
-                f"work item {changing.id} is storing a newer version of {self.object.identifier}"
-            )
+            raise Unreachable(does(changing, self.object.identifier))
 
     def pages_from(self, path: str) -> Iterator[Sequence[BagFile]]:
         """The active files after that path in the bag, in the Registry's order. Of an object with

@@ -21,6 +21,7 @@ from bagline.model.registry import STATE_ACTIVE
 from bagline.model.times import NEVER, Timestamp, is_set, to_datetime
 from bagline.model.workitem import WorkItem
 from bagline.services.bundle import Services
+from bagline.services.registry.open_changes import does
 from bagline.worker.claim import Claim
 from bagline.worker.item_records import ItemLine, ItemRecords
 from bagline.worker.line import PATIENT, Line, Step, Words
@@ -61,12 +62,13 @@ class RestorationLine(ItemLine):
         others: Sequence[WorkItem],  # noqa: ARG002
         context: StepContext,
     ) -> Decision:
-        """A re-ingest from Store to Record has bytes in place whose digests come later."""
+        """A re-ingest from Store to Record has bytes in place whose digests come later; a deletion
+        that has begun takes them away."""
         registry = context.services.registry
-        changing = registry.changing_ingest(record.institution_id, record.name)
+        changing = registry.changing_item(record.institution_id, record.name)
         if changing is None:
             return Run()
-        reason = f"work item {changing.id} is storing a newer version of {record.object_identifier}"
+        reason = does(changing, record.object_identifier)
         note = f"Waiting: {reason}."
         if record.note != note:
             registry.save_work_item(structs.replace(record, note=note), unless_changed=True)

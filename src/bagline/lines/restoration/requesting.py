@@ -7,17 +7,18 @@ from bagline.model.registry import STATE_ACTIVE, IntellectualObject
 from bagline.model.times import now
 from bagline.model.workitem import ACTION_INGEST, WorkItem
 from bagline.services.registry.base import Conflict, Registry
+from bagline.services.registry.open_changes import does
 from bagline.services.registry.restoration_items import bag_of, restoration_item
 
 
 def restorable(registry: Registry, identifier: str) -> IntellectualObject:
-    """The object, where it may be read now. Raises Gone, or Refused while an ingest changes it."""
+    """The object, where it may be read now. Raises Gone, or Refused while an ingest or a deletion
+    changes it."""
     found = _active(registry, identifier)
-    changing = registry.changing_ingest(found.institution_id, bag_of(found))
+    changing = registry.changing_item(found.institution_id, bag_of(found))
     if changing is not None:
         raise Refused(
-            f"work item {changing.id} is storing a newer version of {identifier}: wait for its end "
-            f"(bagline show {changing.id})"
+            f"{does(changing, identifier)}: wait for its end (bagline show {changing.id})"
         )
     return found
 

@@ -58,6 +58,8 @@ class Asked:
     headers: Mapping[str, str] = field(default_factory=dict)
     outgoing: Outgoing = NOWHERE
     clock: Clock = now
+    batch_key: str = field(default="", repr=False)
+    """`deletion.batch_key`."""
     address: str = ""
     """Where the asker is, as the door takes it."""
 
@@ -94,17 +96,17 @@ class Asked:
     @property
     def id(self) -> int:
         """The id in the path. Raises Missing when no row can have it."""
-        return self._number("id")
+        return self.number("id")
 
     @property
     def institution_id(self) -> int:
         """The institution's id in the path. Raises Missing when none can have it."""
-        return self._number("institution_id")
+        return self.number("institution_id")
 
     @property
     def user_id(self) -> int:
         """The user's id in the path. Raises Missing when none can have it."""
-        return self._number("user_id")
+        return self.number("user_id")
 
     @cached_property
     def institution(self) -> Institution:
@@ -168,7 +170,8 @@ class Asked:
         kept = [(name, value) for name, value in self.query if name != "page"]
         return f"{listing.name}?{urlencode([*kept, ('page', str(page))])}"
 
-    def _number(self, name: str) -> int:
+    def number(self, name: str) -> int:
+        """That part of the path. Raises Missing when no id can be that."""
         text = self.path[name]
         if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > LARGEST_ID:
             raise Missing

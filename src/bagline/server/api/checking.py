@@ -3,8 +3,8 @@ wrong with a record is said at once.
 
 Nothing is taken on trust from whoever writes: buckets are the institution's, names begin with
 its identifier, what a record refers to is of the same institution (contract D). A worker may
-do less than a system administrator: what an item is about stays what it was, and only a
-deletion that somebody asked for and approved is carried out.
+do less than a system administrator: what an item is about stays what it was. Nobody deletes
+what somebody has not asked to be deleted, and another approved (`deletions`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bagline.model.registry import (
     IntellectualObject,
 )
 from bagline.model.times import is_set
-from bagline.server.api.asking import Asked, BadRequest, Denied
+from bagline.server.api.asking import Asked, BadRequest
 from bagline.services.registry.base import Missing
 
 STATES = (STATE_ACTIVE, STATE_DELETED)
@@ -57,11 +57,11 @@ def is_uuid(record: Struct, name: str) -> list[str]:
     return [] if found else [f"{name} must be a UUID"]
 
 
-def check_deletion(asked: Asked, what: GenericFile | IntellectualObject) -> None:
-    """A worker carries out what was asked for: by an item in work that has its approver.
-    Raises Denied."""
-    if asked.user.is_worker and not asked.catalogue.is_to_be_deleted(what):
-        raise Denied("there is no Delete item, approved and Started, about this")
+def stays_active(stored: GenericFile | IntellectualObject, state: str) -> list[str]:
+    """What is preserved goes by consent alone."""
+    if (stored.state, state) == (STATE_ACTIVE, STATE_DELETED):
+        return ["state may not become D by a PUT: ask for its deletion, and have it approved"]
+    return []
 
 
 def own_file(asked: Asked, institution_id: int, file_id: int) -> GenericFile:

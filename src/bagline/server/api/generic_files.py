@@ -10,12 +10,11 @@ from msgspec import Struct
 from bagline.model.copy_checks import CopyState
 from bagline.model.registry import (
     STATE_ACTIVE,
-    STATE_DELETED,
     GenericFile,
     RegistryStorageRecord,
 )
 from bagline.server.api.asking import Asked, BadRequest, Denied, must_be_new, must_be_of
-from bagline.server.api.checking import STATES, check_deletion, is_uuid, needs, one_of, refuse
+from bagline.server.api.checking import STATES, is_uuid, needs, one_of, refuse, stays_active
 from bagline.server.api.file_checksums import checksum_faults
 from bagline.server.api.premis_events import event_faults
 from bagline.server.api.routing import Routes
@@ -134,19 +133,17 @@ def update_file(asked: Asked) -> GenericFile:
     if (file.institution_id, file.identifier) != (stored.institution_id, stored.identifier):
         raise BadRequest("institution_id and identifier must stay what they are")
     _check(file, asked.options)
+    refuse(stays_active(stored, file.state))
     _check_key(asked, stored, file)
-    if (stored.state, file.state) == (STATE_ACTIVE, STATE_DELETED):
-        check_deletion(asked, stored)
     _check_places(asked, [file], known=stored.storage_records)
     return asked.catalogue.update_file(file)
 
 
 @ROUTES.delete("/files/delete/{id}", answers=GenericFile, act="file deleted")
 def delete_file(asked: Asked) -> GenericFile:
-    """Mark a file deleted."""
-    file = asked.catalogue.file(asked.id)
-    check_deletion(asked, file)
-    return asked.catalogue.delete_file(file)
+    """Mark a file deleted, whose copies are gone: by its Delete item, approved and Started, or its
+    object's. Its copies' records go, an event tells it, and its certificate stands."""
+    return asked.catalogue.delete_file(asked.catalogue.file(asked.id))
 
 
 def _created(asked: Asked, files: list[GenericFile]) -> list[GenericFile]:
@@ -197,10 +194,11 @@ def _check_places(
 
 
 def _check_key(asked: Asked, stored: GenericFile, file: GenericFile) -> None:
-    """Its key in preservation buckets stays, and its object. Raises Denied."""
+    """Its key in preservation buckets stays while it is active, and its object. Raises Denied."""
     if not asked.user.is_worker:
         return
-    if file.uuid.lower() != stored.uuid.lower():
+    is_active = stored.state == STATE_ACTIVE
+    if is_active and file.uuid.lower() != stored.uuid.lower():
         raise Denied("a worker may not change the uuid of a file")
     if file.intellectual_object_id != stored.intellectual_object_id:
         raise Denied("a worker may not move a file to another object")

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from bagline.model.bag_form import BagForm
 from bagline.model.registry import (
     STATE_ACTIVE,
-    STATE_DELETED,
     Institution,
     IntellectualObject,
 )
 from bagline.server.api.asking import Asked, BadRequest, must_be_of
-from bagline.server.api.checking import STATES, check_deletion, needs, one_of, refuse
+from bagline.server.api.checking import STATES, needs, one_of, refuse, stays_active
 from bagline.server.api.routing import Routes
 from bagline.services.registry.fitting import misfits
 from bagline.services.registry.listing import OBJECTS
@@ -61,8 +60,7 @@ def update_object(asked: Asked) -> IntellectualObject:
     if stored.state == STATE_ACTIVE:
         object.storage_option = stored.storage_option
     _check(object, asked.options)
-    if (stored.state, object.state) == (STATE_ACTIVE, STATE_DELETED):
-        check_deletion(asked, stored)
+    refuse(stays_active(stored, object.state))
     return asked.catalogue.update_object(object)
 
 
@@ -75,10 +73,9 @@ def show_repair(asked: Asked) -> dict[str, str]:
 
 @ROUTES.delete("/objects/delete/{id}", answers=IntellectualObject, act="object deleted")
 def delete_object(asked: Asked) -> IntellectualObject:
-    """Mark an intellectual object deleted, when its files are."""
-    object = asked.catalogue.object(asked.id)
-    check_deletion(asked, object)
-    return asked.catalogue.delete_object(object)
+    """Mark an intellectual object deleted, when its files are: by its Delete item, approved and
+    Started."""
+    return asked.catalogue.delete_object(asked.catalogue.object(asked.id))
 
 
 def _check(object: IntellectualObject, options: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from bagline.server.api import (
     alerts,
+    deletion_consent,
     file_checksums,
     generic_files,
     institutions,
@@ -39,6 +40,7 @@ ROUTES = (
     *file_checksums.ROUTES,
     *storage_records.ROUTES,
     *alerts.ROUTES,
+    *deletion_consent.ROUTES,
     *recorded_acts.ROUTES,
     *_itself,
 )

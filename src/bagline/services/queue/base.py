@@ -68,6 +68,9 @@ class Queue(ABC):
         for item_id in item_ids:
             self.publish(topic, item_id)
 
+    def announce(self, topic: str, text: str) -> None:  # noqa: B027
+        """Tell whoever listens there a text. Only NSQ carries any: elsewhere nobody hears it."""
+
     @abstractmethod
     def subscribe(self, topic: str, *, owner: str, in_flight: int = 1) -> Subscription: ...
 

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bagline.errors import Refused
 from bagline.model.bag_form import BagForm
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
 from bagline.model.times import NEVER, Timestamp, now
-from bagline.model.workitem import ACTION_INGEST, WorkItem
+from bagline.model.workitem import WorkItem
 from bagline.problems import Problem
 from bagline.services.registry.alert_book import Alerts
 from bagline.services.registry.copy_book import Copies
+from bagline.services.registry.deletion_book import Deletions
+from bagline.services.registry.named_keys import NamedKeys
 from bagline.services.registry.open_changes import changing
 from bagline.services.registry.spot_tests import SpotTests
 
@@ -30,6 +33,10 @@ class Missing(Exception):
 
 class Conflict(Exception):
     """There is already such a record, or what is stored forbids the change; says which."""
+
+
+class NotAllowed(Exception):
+    """Whoever asks may not do that, whatever their role lets them ask; says why."""
 
 
 class Unfit(Exception):
@@ -167,15 +174,27 @@ class Registry(ABC):
         return copies.repaired_until(object_identifier, now=now()) if copies else NEVER
 
     @property
+    def deletions(self) -> Deletions | None:
+        """What is to be deleted, by whose consent; None where another's Registry keeps that."""
+        return None
+
+    @property
     def alerts(self) -> Alerts | None:
         """Whom fixity's failures are told; None where only the Registry's database tells that, and
         this is not it."""
         return None
 
-    def changing_ingest(self, institution_id: int, name: str) -> WorkItem | None:
+    @property
+    def named_keys(self) -> NamedKeys | None:
+        """Which keys of preservation buckets the records name; None where only the Registry's
+        database tells that, and this is not it."""
+        return None
+
+    def changing_item(self, institution_id: int, name: str) -> WorkItem | None:
         """The ingest of the bag that may have changed preserved bytes, and has not recorded
-        their digests: until another has, its object is left alone. None when there is none."""
-        return changing(self.items_of_bag(institution_id, name, action=ACTION_INGEST))
+        their digests, or the deletion that has begun: until another ingest has, or the deletion has
+        ended, its object is left alone. None when there is none."""
+        return changing(self.items_of_bag(institution_id, name))
 
     # -- objects
     @abstractmethod
@@ -253,6 +272,17 @@ class Registry(ABC):
         """Replace the row; checksums, storage records and events that are new are added
         (events by UUID, storage records by URL, checksums by algorithm, digest, datetime).
         `recorded_urls`: of copies that were on record when the caller looked. May be repeated."""
+
+    # -- what goes
+    def delete_file(self, file_id: int) -> None:
+        """Ask another's Registry to call the file deleted, by the Delete item that is in work: it
+        checks people, retention and state (contract J3), writes the event and forgets the copies.
+        Not safe to repeat. Raises Refused where it does not. Ours knows more: `deletions`."""
+        raise Refused(f"file {file_id}: this Registry deletes by its own book")
+
+    def delete_object(self, object_id: int) -> None:
+        """The same of an object whose files are deleted."""
+        raise Refused(f"object {object_id}: this Registry deletes by its own book")
 
     # -- events
     @abstractmethod

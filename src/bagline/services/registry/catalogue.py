@@ -11,14 +11,12 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, false, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bagline.model import times
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
-    STATE_ACTIVE,
-    STATE_DELETED,
     Checksum,
     GenericFile,
     Institution,
@@ -26,17 +24,16 @@ from bagline.model.registry import (
     RegistryStorageRecord,
 )
 from bagline.model.workitem import (
-    ACTION_DELETE,
     ACTION_THAW,
     STATUS_CANCELLED,
-    STATUS_STARTED,
     WorkItem,
 )
 from bagline.services.registry import listing as lists
 from bagline.services.registry import tables as t
-from bagline.services.registry.act_rows import note_row, noting_row
+from bagline.services.registry.act_rows import note_row
 from bagline.services.registry.base import Conflict, Missing, Registry, Unfit
 from bagline.services.registry.database import Database
+from bagline.services.registry.deletion_requests import DeletionRequests
 from bagline.services.registry.file_rows import FileRows, place_of
 from bagline.services.registry.listing import Listing, Page
 from bagline.services.registry.object_rows import count_files, load_object
@@ -51,7 +48,8 @@ Cancelling = Callable[[WorkItem, Registry], str]
 
 
 class Catalogue:
-    """Thread-safe. `registry` does what is the same for workers and for the API."""
+    """Thread-safe. `registry` does what is the same for workers and for the API;
+    `deletion_requests` is what people do about deletions."""
 
     def __init__(
         self,
@@ -62,6 +60,8 @@ class Catalogue:
         clock: times.Clock = times.now,
     ) -> None:
         self.registry = registry
+        policy = registry.deletions.policy
+        self.deletion_requests = DeletionRequests(database, policy, clock=clock)
         self._database = database
         self._against_cancelling = against_cancelling
         self._clock = clock
@@ -174,22 +174,6 @@ class Catalogue:
             columns.intellectual_object_id != 0,
         )
 
-    def is_to_be_deleted(self, what: GenericFile | IntellectualObject) -> bool:
-        """Whether a Delete item about it, or about its object, is approved and Started."""
-        columns = t.work_items.c
-        of_file: ColumnElement[bool] = false()
-        object_id = what.id
-        if isinstance(what, GenericFile):
-            object_id, of_file = what.intellectual_object_id, columns.generic_file_id == what.id
-        whole = (columns.generic_file_id == 0) & (columns.intellectual_object_id == object_id)
-        return self._has_item(
-            columns.action == ACTION_DELETE,
-            columns.status == STATUS_STARTED,
-            columns.inst_approver != "",
-            columns.institution_id == what.institution_id,
-            of_file | whole,
-        )
-
     def _has_item(self, *conditions: ColumnElement[bool]) -> bool:
         query = select(t.work_items.c.id).where(*conditions).limit(1)
         with self._database.reading() as connection:
@@ -249,13 +233,8 @@ class Catalogue:
             return self.registry.save_intellectual_object(object)
 
     def delete_object(self, object: IntellectualObject) -> IntellectualObject:
-        """Mark it deleted. Raises Unfit while it has active files."""
-        columns = t.generic_files.c
-        active = (columns.intellectual_object_id == object.id) & (columns.state == STATE_ACTIVE)
-        with self._database.writing() as connection:
-            if lists.count(connection, [active], t.generic_files):
-                raise Unfit("The object has active files: delete these first.")
-            self._mark_deleted(connection, t.intellectual_objects, object.id)
+        """Mark it deleted, by its approved Delete item. Raises Unfit, Conflict or NotAllowed."""
+        self.registry.deletions.delete_object(object.id)
         return self.object(object.id)
 
     def create_files(self, files: Sequence[GenericFile]) -> list[GenericFile]:
@@ -277,9 +256,8 @@ class Catalogue:
             return self.registry.update_file(file)
 
     def delete_file(self, file: GenericFile) -> GenericFile:
-        """Mark it deleted."""
-        with self._database.writing() as connection:
-            self._mark_deleted(connection, t.generic_files, file.id)
+        """Mark it deleted, by its approved Delete item. Raises Conflict or NotAllowed."""
+        self.registry.deletions.delete_file(file)
         return self.file(file.id)
 
     def create_event(self, event: PremisEvent) -> PremisEvent:
@@ -318,11 +296,6 @@ class Catalogue:
             made = connection.execute(insert(table).values(row).returning(table)).one()
             note_row(connection, table, None, made)
             return record_of(made, kind)
-
-    def _mark_deleted(self, connection: Connection, table: Any, row_id: int) -> None:
-        values = {"state": STATE_DELETED, "updated_at": self._clock()}
-        with noting_row(connection, table, row_id):
-            connection.execute(update(table).where(table.c.id == row_id).values(values))
 
     def _parents(self, event: PremisEvent) -> tuple[int, int]:
         """Ids of the file and the object the event names. Raises Unfit."""

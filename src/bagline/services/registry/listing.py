@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from bagline.model.act import Act
 from bagline.model.alert import Alert
+from bagline.model.deletion import DeletionRow
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
     Checksum,
@@ -38,6 +39,7 @@ from bagline.model.registry import (
 )
 from bagline.model.times import Timestamp, to_datetime
 from bagline.model.workitem import WorkItem
+from bagline.services.registry import deletion_tables as d
 from bagline.services.registry import tables as t
 from bagline.services.registry.act_rows import acts
 
@@ -206,6 +208,51 @@ ALERTS = Listing(
     key=("id", "user_id"),
 )
 ACTS = Listing("acts", Act, acts, lambda own: acts.c.institution_id == own)
+
+
+def _emails() -> tuple[Any, Any, Any]:
+    return tuple(  # type: ignore[return-value]
+        t.api_users.alias(name) for name in ("askers", "approvers", "cancellers")
+    )
+
+
+def _counted(table: Any) -> Any:
+    of_request = table.c.deletion_request_id == _requests.id
+    return select(func.count()).select_from(table).where(of_request).scalar_subquery()
+
+
+_requests = d.deletion_requests.c
+_askers, _approvers, _cancellers = _emails()
+_deletions = (
+    select(
+        _requests.id,
+        _requests.institution_id,
+        t.institutions.c.identifier.label("institution_identifier"),
+        _requests.requested_by_id,
+        _askers.c.email.label("requested_by_email"),
+        _requests.requested_at,
+        _requests.confirmed_by_id,
+        _approvers.c.email.label("confirmed_by_email"),
+        _requests.confirmed_at,
+        _requests.cancelled_by_id,
+        _cancellers.c.email.label("cancelled_by_email"),
+        _requests.cancelled_at,
+        _requests.reason,
+        _requests.begins_at,
+        _counted(d.deletion_requests_generic_files).label("file_count"),
+        _counted(d.deletion_requests_intellectual_objects).label("object_count"),
+    )
+    .select_from(
+        d.deletion_requests.join(t.institutions)
+        .outerjoin(_askers, _askers.c.id == _requests.requested_by_id)
+        .outerjoin(_approvers, _approvers.c.id == _requests.confirmed_by_id)
+        .outerjoin(_cancellers, _cancellers.c.id == _requests.cancelled_by_id)
+    )
+    .subquery("deletion_views")
+)
+DELETIONS = Listing(
+    "deletions", DeletionRow, _deletions, lambda own: _deletions.c.institution_id == own
+)
 
 
 @dataclass(frozen=True)

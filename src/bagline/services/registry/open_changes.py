@@ -13,10 +13,16 @@ from bagline.model.ingest import bag_name
 from bagline.model.workitem import (
     ACTION_DELETE,
     ACTION_INGEST,
+    OUTCOME_CHANGING,
     STAGE_CLEANUP,
     STATUS_SUCCESS,
     WorkItem,
 )
+
+
+def change_of(institution_id: int, bag: str) -> str:
+    """What who begins to change the bag's object holds meanwhile (`Database.one_at_a_time`)."""
+    return f"change of {institution_id}/{bag}"
 
 
 def of_bag(items: Iterable[WorkItem], name: str) -> list[WorkItem]:
@@ -60,10 +66,30 @@ def _is_same_file(one: WorkItem, other: WorkItem) -> bool:
     return one.generic_file_identifier == other.generic_file_identifier
 
 
-def changing(ingests: Sequence[WorkItem]) -> WorkItem | None:
-    """Of a bag's ingests, newest first: the one that may have left bytes in preservation which are
-    newer than their digests. One that is open; else the newest, unless a later one has recorded
-    the object. Those that ended before they stored anything say nothing."""
+def deleting(items: Iterable[WorkItem]) -> WorkItem | None:
+    """The deletion that has begun, and not ended: files of it may have lost copies."""
+    for item in items:
+        is_begun = item.action == ACTION_DELETE and item.outcome == OUTCOME_CHANGING
+        if is_begun and item.status != STATUS_SUCCESS:
+            return item
+    return None
+
+
+def does(item: WorkItem, identifier: str) -> str:
+    """What an item that changes the object is doing to it, for who waits."""
+    what = "deleting files" if item.action == ACTION_DELETE else "storing a newer version"
+    return f"work item {item.id} is {what} of {identifier}"
+
+
+def changing(items: Sequence[WorkItem]) -> WorkItem | None:
+    """Of a bag's items, newest first: a deletion that has begun; else the ingest that may have left
+    bytes in preservation which are newer than their digests. One that is open; else the newest,
+    unless a later one has recorded the object. Those that ended before they stored anything say
+    nothing."""
+    begun = deleting(items)
+    if begun is not None:
+        return begun
+    ingests = [item for item in items if item.action == ACTION_INGEST]
     for item in ingests:
         if item.changes_copies and not item.is_completed:
             return item

@@ -1,4 +1,4 @@
-"""The work item that a request for restoration becomes (contract J3, J5)."""
+"""The work items that requests for restoration and approved deletions become (J3, J5)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
+from bagline.model.deletion import DeletionRequest
 from bagline.model.ingest import tar_key
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
 from bagline.model.storage import is_archive
 from bagline.model.times import NEVER, Timestamp
 from bagline.model.workitem import (
+    ACTION_DELETE,
+    ACTION_INGEST,
     ACTION_RESTORE_FILE,
     ACTION_RESTORE_OBJECT,
     ACTION_THAW,
@@ -35,16 +38,61 @@ def restoration_item(
 ) -> WorkItem:
     """For the object, or one of its files. `ingests` are the bag's, newest first: what the item
     says of the bag is copied from the last that recorded it."""
+    whole = ACTION_RESTORE_OBJECT if file is None else ACTION_RESTORE_FILE
+    action = ACTION_THAW if is_archive(object.storage_option) else whole
+    return _requested(_ingested(institution, object, ingests), action, object, file, user, moment)
+
+
+def deletion_item(
+    institution: Institution,
+    object: IntellectualObject,
+    file: GenericFile | None,
+    ingests: Sequence[WorkItem],
+    *,
+    request: DeletionRequest,
+    approver: str,
+    moment: Timestamp,
+) -> WorkItem:
+    """The same for a deletion: with those who asked and agreed, by their e-mail."""
+    item = _requested(
+        _ingested(institution, object, ingests),
+        ACTION_DELETE,
+        object,
+        file,
+        request.requested_by.email,
+        moment,
+    )
+    return structs.replace(item, inst_approver=approver, deletion_request_id=request.id)
+
+
+def _ingested(
+    institution: Institution, object: IntellectualObject, ingests: Sequence[WorkItem]
+) -> WorkItem:
     recorded = (STAGE_RECORD, STAGE_CLEANUP)
-    ingested = next(
-        (i for i in ingests if i.status == STATUS_SUCCESS and i.stage in recorded),
+    return next(
+        (
+            item
+            for item in ingests
+            if item.action == ACTION_INGEST
+            and item.status == STATUS_SUCCESS
+            and item.stage in recorded
+        ),
         _as_ingested(institution, object),
     )
-    whole = ACTION_RESTORE_OBJECT if file is None else ACTION_RESTORE_FILE
+
+
+def _requested(
+    ingested: WorkItem,
+    action: str,
+    object: IntellectualObject,
+    file: GenericFile | None,
+    user: str,
+    moment: Timestamp,
+) -> WorkItem:
     return structs.replace(
         ingested,
         id=0,
-        action=ACTION_THAW if is_archive(object.storage_option) else whole,
+        action=action,
         stage=STAGE_REQUESTED,
         status=STATUS_PENDING,
         retry=True,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, select
 from bagline.errors import Refused
 from bagline.model import times
 from bagline.model.bag_form import BagForm
+from bagline.model.deletion import DeletionPolicy
 from bagline.model.ingest import bag_name
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
@@ -32,6 +33,7 @@ from bagline.services.registry.base import (
 )
 from bagline.services.registry.copy_rows import SqlCopies
 from bagline.services.registry.database import Database
+from bagline.services.registry.deletion_rows import SqlDeletions
 from bagline.services.registry.file_rows import FileRows
 from bagline.services.registry.item_rows import (
     bags_items,
@@ -39,10 +41,10 @@ from bagline.services.registry.item_rows import (
     items_in,
     others_query,
     replace_problems,
-    replace_report,
 )
 from bagline.services.registry.object_rows import load_form, load_object, save_form
-from bagline.services.registry.open_changes import first_against, of_bag, why
+from bagline.services.registry.open_changes import change_of, first_against, of_bag, why
+from bagline.services.registry.outliving_rows import SqlOutliving
 from bagline.services.registry.rows import ROW_ID, adding, changing, record_of, row_of
 from bagline.services.registry.spot_rows import SqlSpotTests
 
@@ -50,12 +52,19 @@ FILES_PER_CALL = 1000
 Saved = TypeVar("Saved", Institution, WorkItem, IntellectualObject)
 
 
-class SqlRegistry(Registry):
+class SqlRegistry(SqlOutliving, Registry):
     """See `base.Registry`. `clock` gives created_at and updated_at."""
 
-    def __init__(self, database: Database, *, clock: times.Clock = times.now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: times.Clock = times.now,
+        policy: DeletionPolicy = DeletionPolicy(),  # noqa: B008 (never changed)
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._deletions = SqlDeletions(database, policy=policy, clock=clock)
         self._files = FileRows(clock)
         self._copies = SqlCopies(database, clock=clock)
         self._spot_tests = SqlSpotTests(database)
@@ -141,6 +150,8 @@ class SqlRegistry(Registry):
         problems: Sequence[Problem] | None = None,
     ) -> WorkItem:
         with self._database.writing() as connection:
+            if not item.id:
+                self._hold_bag(connection, item)
             if item.id and (unless_status or unless_changed or problems is not None):
                 stored = connection.execute(
                     item_query(locked=True), {ROW_ID: item.id}
@@ -164,6 +175,7 @@ class SqlRegistry(Registry):
         )
         with self._database.writing() as connection:
             self._database.one_at_a_time(connection, f"{item.bucket}/{item.name}")
+            self._hold_bag(connection, item)
             stored = connection.execute(query.order_by(columns.id.desc()).limit(1)).one_or_none()
             if stored is not None:
                 return record_of(stored, WorkItem)
@@ -182,8 +194,7 @@ class SqlRegistry(Registry):
         query = bags_items(item.institution_id, item.name)
         query = query.where(t.work_items.c.status.not_in(COMPLETED))
         with self._database.writing() as connection:
-            bag = bag_name(item.name)
-            self._database.one_at_a_time(connection, f"change of {item.institution_id}/{bag}")
+            bag = self._hold_bag(connection, item)
             standing = first_against(item, of_bag(items_in(connection, query), bag), follows)
             if standing is not None:
                 raise Conflict(why(standing))
@@ -224,6 +235,10 @@ class SqlRegistry(Registry):
     @property
     def spot_tests(self) -> SqlSpotTests:
         return self._spot_tests
+
+    @property
+    def deletions(self) -> SqlDeletions:
+        return self._deletions
 
     @property
     def alerts(self) -> SqlAlerts:
@@ -337,27 +352,6 @@ class SqlRegistry(Registry):
         with self._database.reading() as connection:
             return [record_of(row, PremisEvent) for row in connection.execute(query)]
 
-    # -- what outlives an item's working state
-    def save_problems(self, item_id: int, problems: Sequence[Problem]) -> None:
-        with self._database.writing() as connection:
-            replace_problems(connection, item_id, problems)
-
-    def problems(self, item_id: int) -> list[Problem]:
-        table = t.work_item_problems
-        query = select(table).where(table.c.work_item_id == item_id).order_by(table.c.position)
-        with self._database.reading() as connection:
-            return [record_of(row, Problem) for row in connection.execute(query)]
-
-    def save_report(self, item_id: int, report: Mapping[str, object]) -> None:
-        with self._database.writing() as connection:
-            replace_report(connection, item_id, report)
-
-    def report(self, item_id: int) -> dict[str, object] | None:
-        table = t.ingest_reports
-        with self._database.reading() as connection:
-            found = connection.scalar(select(table.c.report).where(table.c.work_item_id == item_id))
-        return found if isinstance(found, dict) else None
-
     def ping(self) -> Mapping[str, str]:
         engine = self._database.engine
         with self._database.reading() as connection:
@@ -376,6 +370,12 @@ class SqlRegistry(Registry):
         self._database.close()
 
     # -- how
+    def _hold_bag(self, connection: Connection, item: WorkItem) -> str:
+        """Its name. Items of one bag are begun one at a time: a deletion that begins sees them."""
+        bag = bag_name(item.name)
+        self._database.one_at_a_time(connection, change_of(item.institution_id, bag))
+        return bag
+
     def _save(
         self, connection: Connection, table: Table, record: Saved, kind: type[Saved]
     ) -> Saved:

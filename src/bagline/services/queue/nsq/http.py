@@ -59,6 +59,10 @@ class NsqHttp:
             arguments["defer"] = round(min(delay, self._options.longest_delay) * 1_000)
         self._publish("/pub", arguments, str(item_ids[0]))
 
+    def announce(self, topic: str, text: str) -> None:
+        """The same of a text, as it is."""
+        self._publish("/pub", {"topic": topic}, text)
+
     def _publish(self, path: str, arguments: dict[str, str | int], body: str) -> None:
         target = f"{path}?{urlencode(arguments)}"
 

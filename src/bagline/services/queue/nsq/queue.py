@@ -41,6 +41,9 @@ class NsqQueue(Queue):
         if item_ids:
             self._http.publish(topic, item_ids, delay=0.0)
 
+    def announce(self, topic: str, text: str) -> None:
+        self._http.announce(topic, text)
+
     def subscribe(
         self,
         topic: str,

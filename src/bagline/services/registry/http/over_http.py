@@ -26,6 +26,7 @@ from bagline.model.times import NEVER, Timestamp
 from bagline.problems import Problem
 from bagline.services.registry.base import Conflict, Missing
 from bagline.services.registry.http.answers import record_in, told_file
+from bagline.services.registry.http.deletions_over_http import HttpDeletions
 from bagline.services.registry.http.items_over_http import HttpItems
 from bagline.services.registry.http.speaking import TRIES, RegistryClient, escaped
 
@@ -85,6 +86,22 @@ class HttpRegistry(HttpItems):
             return NEVER
         path = f"objects/repaired_until/{escaped(object_identifier)}"
         return Timestamp(self._own(path).get("until") or NEVER)
+
+    @property
+    def deletions(self) -> HttpDeletions | None:
+        return HttpDeletions(self._client) if self._is_ours() else None
+
+    def delete_file(self, file_id: int) -> None:
+        self._delete(f"files/delete/{file_id}")
+
+    def delete_object(self, object_id: int) -> None:
+        self._delete(f"objects/delete/{object_id}")
+
+    def _delete(self, path: str) -> None:
+        try:
+            self._client.ask("DELETE", path)
+        except (Missing, Conflict) as fault:
+            raise Refused(str(fault)) from None
 
     # -- files
     def files(

@@ -36,7 +36,8 @@ REASON_HEADER = "Bagline-Reason"
 
 
 class RegistryClient:
-    """Speaks to the admin API below `url`. Thread-safe; secrets show nowhere."""
+    """Speaks to an API below `url`: `admin-api`, or `member-api`. Thread-safe; secrets show
+    nowhere."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class RegistryClient:
         user: str,
         key: str,
         version: str = "v3",
+        api: str = "admin-api",
         new_key: Callable[[], str] | None = None,
     ) -> None:
         """`new_key` tells the key as it is now; it is asked when the key is refused, and what
@@ -55,7 +57,7 @@ class RegistryClient:
                 f"registry.url {shown(url)!r} must be like https://registry.example"
             )
         self.where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self._base = f"{self.where}{parts.path.rstrip('/')}/admin-api/{version}/"
+        self._base = f"{self.where}{parts.path.rstrip('/')}/{api}/{version}/"
         self._headers = {
             "X-Pharos-API-User": user,
             KEY_HEADER: key,

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from bagline.services.registry import deletion_tables  # noqa: F401 (more tables)
 from bagline.services.registry.tables import metadata
 
 connection = context.config.attributes["connection"]

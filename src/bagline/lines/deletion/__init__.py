@@ -1,0 +1,1 @@
+"""Deletion: what two people agreed on goes, and a certificate says so."""

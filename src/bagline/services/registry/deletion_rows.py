@@ -1,0 +1,369 @@
+"""Rows of deletions that are carried out (`deletion_book.Deletions`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.engine import Row
+
+from bagline.model import times
+from bagline.model.deletion import Against, Certificate, DeletionPolicy, DoomedFile
+from bagline.model.deletion_wording import deletion_wording
+from bagline.model.named_uuids import named_uuid
+from bagline.model.premis import PremisEvent
+from bagline.model.registry import STATE_ACTIVE, STATE_DELETED, GenericFile
+from bagline.model.times import NEVER, Timestamp
+from bagline.model.workitem import ACTION_DELETE, OUTCOME_CHANGING, STATUS_STARTED, WorkItem
+from bagline.services.registry import deletion_tables as d
+from bagline.services.registry import tables as t
+from bagline.services.registry.act_rows import noting_row
+from bagline.services.registry.base import Conflict, Missing, NotAllowed, Unfit
+from bagline.services.registry.database import Database
+from bagline.services.registry.deletion_book import AT_ONCE, Deletions
+from bagline.services.registry.deletion_checks import (
+    DeletionSubject,
+    against,
+    not_agreed,
+    subject_of,
+    too_young,
+)
+from bagline.services.registry.file_rows import FileRows
+from bagline.services.registry.item_rows import item_query, items_in
+from bagline.services.registry.open_changes import change_of
+from bagline.services.registry.rows import ROW_ID, record_of
+
+_f, _o, _g = t.generic_files.c, t.intellectual_objects.c, d.file_deletions.c
+DELETION = "deletion"
+"""The events' type."""
+
+
+class SqlDeletions(Deletions):
+    def __init__(
+        self,
+        database: Database,
+        *,
+        policy: DeletionPolicy = DeletionPolicy(),  # noqa: B008 (never changed)
+        clock: times.Clock = times.now,
+    ) -> None:
+        self.policy = policy
+        self._database = database
+        self._clock = clock
+        self._files = FileRows(clock)
+
+    def begins_at(self, request_id: int) -> Timestamp:
+        table = d.deletion_requests.c
+        with self._database.reading() as connection:
+            query = select(table.begins_at).where(table.id == request_id)
+            return connection.scalar(query) or NEVER
+
+    def against(self, item_id: int) -> Against:
+        with self._database.writing() as connection:  # the request is read as `condemn` reads it
+            item = _item(connection, item_id)
+            if _has_begun(connection, item_id):
+                return Against()
+            subject = subject_of(connection, item)
+            return against(connection, item, subject, self.policy, self._clock())
+
+    def condemn(self, item_id: int) -> Against:
+        with self._database.writing() as connection:
+            item = _item(connection, item_id)
+            subject = subject_of(connection, item)
+            bag = subject.object_identifier.partition("/")[2] if subject else item.name
+            self._database.one_at_a_time(connection, change_of(item.institution_id, bag))
+            if _has_begun(connection, item_id):
+                return Against()
+            moment = self._clock()
+            found = against(connection, item, subject, self.policy, moment)
+            if item.action != ACTION_DELETE or item.status != STATUS_STARTED:
+                return Against(held=[*found.held, "it is no Delete item that a worker has begun"])
+            if found:
+                return found
+            assert subject is not None
+            for files in self._files_of(connection, subject):
+                _write_down(connection, item_id, files, doomed_at=moment)
+            connection.execute(
+                update(t.work_items)
+                .where(t.work_items.c.id == item_id)
+                .values(outcome=OUTCOME_CHANGING, updated_at=moment)
+            )
+            return Against()
+
+    def _files_of(
+        self, connection: Connection, subject: DeletionSubject
+    ) -> Iterator[list[GenericFile]]:
+        """Active ones, by id."""
+        where = _f.id == subject.file_id
+        if not subject.is_file:
+            where = _f.intellectual_object_id == subject.object_id
+        last = 0
+        while True:
+            some = self._files.load(
+                connection,
+                where & (_f.id > last) & (_f.state == STATE_ACTIVE),
+                limit=AT_ONCE,
+                events=False,
+            )
+            if not some:
+                return
+            yield some
+            last = some[-1].id
+
+    def doomed(self, item_id: int, *, limit: int = AT_ONCE) -> list[DoomedFile]:
+        query = _rows_of(item_id).where(_g.deleted_at.is_(None)).limit(limit)
+        with self._database.reading() as connection:
+            return [record_of(row, DoomedFile) for row in connection.execute(query)]
+
+    def are_gone(self, item_id: int, file_ids: Sequence[int]) -> None:
+        if len(file_ids) > AT_ONCE:
+            raise ValueError(f"at most {AT_ONCE} files a call, got {len(file_ids)}")
+        with self._database.writing() as connection:
+            item = _item(connection, item_id)
+            query = _rows_of(item_id).where(
+                _g.deleted_at.is_(None), _g.generic_file_id.in_(list(file_ids))
+            )
+            rows = connection.execute(query.with_for_update()).all()
+            self._mark_files(connection, item, rows)
+
+    def conclude(self, item_id: int) -> Certificate:
+        with self._database.writing() as connection:
+            item = _item(connection, item_id)
+            known = _certificate(connection, item_id)
+            if known is not None:
+                return known
+            left = connection.scalar(
+                select(func.count()).where(_g.work_item_id == item_id, _g.deleted_at.is_(None))
+            )
+            if left:
+                raise Conflict(f"copies of {left:,} files may still stand")
+            subject = subject_of(connection, item)
+            if subject is None:
+                raise Missing
+            if not item.generic_file_id and subject.object_state == STATE_ACTIVE:
+                self._delete_object(connection, item, subject)
+            return self._certify(connection, item, subject)
+
+    def certificate(self, item_id: int) -> Certificate | None:
+        with self._database.reading() as connection:
+            return _certificate(connection, item_id)
+
+    def deleted(self, item_id: int, *, after: int = 0) -> Iterator[list[DoomedFile]]:
+        last = after
+        while True:
+            query = _rows_of(item_id).where(_g.generic_file_id > last).limit(AT_ONCE)
+            with self._database.reading() as connection:
+                found = [record_of(row, DoomedFile) for row in connection.execute(query)]
+            if not found:
+                return
+            yield found
+            last = found[-1].generic_file_id
+
+    # -- what an API's DELETE does, for another's worker that took the copies away before
+
+    def delete_file(self, file: GenericFile) -> None:
+        """Raises Conflict or NotAllowed."""
+        with self._database.writing() as connection:
+            item = self._allowed(connection, file.id, file.intellectual_object_id)
+            if file.state != STATE_ACTIVE:
+                raise Conflict("File is already in deleted state")
+            if not connection.scalar(
+                select(_g.generic_file_id).where(
+                    _g.work_item_id == item.id, _g.generic_file_id == file.id
+                )
+            ):
+                _write_down(connection, item.id, [file], doomed_at=self._clock())
+            query = _rows_of(item.id).where(_g.generic_file_id == file.id, _g.deleted_at.is_(None))
+            with noting_row(connection, t.generic_files, file.id):
+                self._mark_files(connection, item, connection.execute(query).all())
+            if item.generic_file_id:
+                self._certify_once(connection, item)
+
+    def delete_object(self, object_id: int) -> None:
+        """Raises Conflict or NotAllowed, and Unfit while it has active files."""
+        with self._database.writing() as connection:
+            item = self._allowed(connection, 0, object_id)
+            subject = subject_of(connection, item)
+            if subject is None or subject.object_state != STATE_ACTIVE:
+                raise Conflict("Object is already in deleted state")
+            is_active = (_f.intellectual_object_id == object_id) & (_f.state == STATE_ACTIVE)
+            if connection.scalar(select(_f.id).where(is_active).limit(1)) is not None:
+                raise Unfit("The object has active files: delete these first.")
+            with noting_row(connection, t.intellectual_objects, object_id):
+                self._delete_object(connection, item, subject)
+            self._certify_once(connection, item)
+
+    def _allowed(self, connection: Connection, file_id: int, object_id: int) -> WorkItem:
+        """The Delete item, approved and in work, by which it may go: the file's own, else its
+        object's."""
+        c = t.work_items.c
+        about = (c.generic_file_id == 0) & (c.intellectual_object_id == object_id)
+        if file_id:
+            about |= c.generic_file_id == file_id
+        query = (
+            select(t.work_items)
+            .where(c.action == ACTION_DELETE, c.status == STATUS_STARTED, about)
+            .order_by(c.generic_file_id.desc(), c.updated_at.desc(), c.id.desc())
+        )
+        for item in items_in(connection, query):
+            subject = subject_of(connection, item)
+            if subject is None:
+                continue
+            if not item.inst_approver:
+                raise NotAllowed(f"Work item {item.id} names nobody who approved the deletion.")
+            refused = not_agreed(connection, item)
+            if refused:
+                raise NotAllowed(f"Work item {item.id}: {refused}.")
+            young = too_young(connection, subject, self.policy, self._clock())
+            if young:
+                raise NotAllowed(f"Work item {item.id}: {young}.")
+            return item
+        raise NotAllowed("There is no Delete item, approved and Started, about this.")
+
+    def _certify_once(self, connection: Connection, item: WorkItem) -> None:
+        subject = subject_of(connection, item)
+        if subject is not None and _certificate(connection, item.id) is None:
+            self._certify(connection, item, subject)
+
+    def _delete_object(
+        self, connection: Connection, item: WorkItem, subject: DeletionSubject
+    ) -> None:
+        values = {"state": STATE_DELETED, "updated_at": self._clock()}
+        where = _o.id == subject.object_id
+        connection.execute(update(t.intellectual_objects).where(where).values(values))
+        event = self._event(item, "object", subject.object_identifier)
+        event.intellectual_object_id = subject.object_id
+        self._files.add_events(connection, [event])
+
+    def _mark_files(self, connection: Connection, item: WorkItem, rows: Sequence[Row[Any]]) -> None:
+        ids = [row.generic_file_id for row in rows]
+        if not ids:
+            return
+        moment = self._clock()
+        copies, repairs = t.storage_records, t.copy_repairs
+        of_files = copies.c.generic_file_id.in_(ids)
+        held = select(copies.c.id).where(of_files)
+        connection.execute(delete(repairs).where(repairs.c.storage_record_id.in_(held)))
+        connection.execute(delete(copies).where(of_files))
+        values = {"state": STATE_DELETED, "updated_at": moment}
+        connection.execute(update(t.generic_files).where(_f.id.in_(ids)).values(values))
+        connection.execute(
+            update(d.file_deletions)
+            .where(_g.work_item_id == item.id, _g.generic_file_id.in_(ids))
+            .values(deleted_at=moment)
+        )
+        objects = dict(
+            connection.execute(select(_f.id, _f.intellectual_object_id).where(_f.id.in_(ids))).all()
+        )
+        events = []
+        for row in rows:
+            event = self._event(item, "file", row.uuid)
+            event.generic_file_id = row.generic_file_id
+            event.intellectual_object_id = objects[row.generic_file_id]
+            events.append(event)
+        self._files.add_events(connection, events)
+
+    def _event(self, item: WorkItem, what: str, name: str) -> PremisEvent:
+        words = deletion_wording(is_older=self.policy.is_older_wording)
+        return PremisEvent(
+            identifier=named_uuid("deletion of", what, item.id, name),
+            event_type=DELETION,
+            date_time=self._clock(),
+            agent=words.agent,
+            object=words.object,
+            detail=words.file_detail if what == "file" else words.object_detail,
+            outcome="Success",
+            outcome_detail=item.user,
+            outcome_information=words.information(what, item.user, item.inst_approver),
+            institution_id=item.institution_id,
+        )
+
+    def _certify(
+        self, connection: Connection, item: WorkItem, subject: DeletionSubject
+    ) -> Certificate:
+        requests = d.deletion_requests.c
+        request = connection.execute(
+            select(d.deletion_requests).where(requests.id == item.deletion_request_id)
+        ).one_or_none()
+        files, size, copies, begun, done = 0, 0, 0, NEVER, NEVER
+        for row in connection.execute(_rows_of(item.id)):
+            files, size, copies = files + 1, size + row.size, copies + len(row.urls)
+            begun = min(begun, row.doomed_at) if files > 1 else row.doomed_at
+            done = max(done, row.deleted_at)
+        moment = self._clock()
+        made = Certificate(
+            work_item_id=item.id,
+            deletion_request_id=item.deletion_request_id,
+            institution=subject.object_identifier.partition("/")[0],
+            object_identifier=subject.object_identifier,
+            generic_file_identifier=item.generic_file_identifier,
+            requested_by=item.user,
+            requested_at=request.requested_at if request is not None else NEVER,
+            approved_by=item.inst_approver,
+            approved_at=request.confirmed_at if request is not None else NEVER,
+            reason=request.reason if request is not None else "",
+            begun_at=begun if files else moment,
+            done_at=done if files else moment,
+            files=files,
+            bytes=size,
+            copies=copies,
+        )
+        connection.execute(
+            insert(d.deletion_certificates).values(
+                work_item_id=item.id,
+                deletion_request_id=item.deletion_request_id,
+                institution_id=item.institution_id,
+                document=msgspec.to_builtins(made),
+            )
+        )
+        return made
+
+
+def _item(connection: Connection, item_id: int) -> WorkItem:
+    """Locked. Raises Missing."""
+    row = connection.execute(item_query(locked=True), {ROW_ID: item_id}).one_or_none()
+    if row is None:
+        raise Missing
+    return record_of(row, WorkItem)
+
+
+def _has_begun(connection: Connection, item_id: int) -> bool:
+    """Also of an object without files: then its outcome says it."""
+    begun = select(_g.work_item_id).where(_g.work_item_id == item_id).limit(1)
+    item = t.work_items.c
+    says = select(item.id).where(item.id == item_id, item.outcome == OUTCOME_CHANGING)
+    return connection.scalar(begun) is not None or connection.scalar(says) is not None
+
+
+def _rows_of(item_id: int) -> Any:
+    return select(d.file_deletions).where(_g.work_item_id == item_id).order_by(_g.generic_file_id)
+
+
+def _write_down(
+    connection: Connection, item_id: int, files: Iterable[GenericFile], *, doomed_at: Timestamp
+) -> None:
+    rows = [
+        {
+            "work_item_id": item_id,
+            "generic_file_id": file.id,
+            "identifier": file.identifier,
+            "uuid": file.uuid,
+            "size": file.size,
+            "digests": {
+                algorithm: file.newest_digest(algorithm)
+                for algorithm in sorted({each.algorithm for each in file.checksums})
+            },
+            "urls": [copy.url for copy in file.storage_records],
+            "doomed_at": doomed_at,
+            "deleted_at": None,
+        }
+        for file in files
+    ]
+    connection.execute(insert(d.file_deletions), rows)
+
+
+def _certificate(connection: Connection, item_id: int) -> Certificate | None:
+    column = d.deletion_certificates.c
+    document = connection.scalar(select(column.document).where(column.work_item_id == item_id))
+    return msgspec.convert(document, Certificate) if document is not None else None

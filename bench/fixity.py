@@ -83,7 +83,7 @@ def run(*, long: bool = False) -> Iterator[Figure]:
 
 def _one(bench: Bench, shape: tuple[int, int], goal: str) -> Iterator[Figure]:
     count, size = shape
-    _keep(bench.app, bench.institution.id, count, size)
+    keep_copies(bench.app, bench.institution.id, count, size)
     found = alternate(
         {
             "ours": lambda: _child(bench, "proven", shape),
@@ -108,7 +108,7 @@ def _one(bench: Bench, shape: tuple[int, int], goal: str) -> Iterator[Figure]:
 
 def _million(bench: Bench) -> Iterator[Figure]:
     """A run that is allowed a few of a million copies, all of them due."""
-    _keep(bench.app, bench.institution.id, *FEW)
+    keep_copies(bench.app, bench.institution.id, *FEW)
     with sqlite3.connect(bench.folder / "registry.db") as database:
         for statement in (MORE_FILES, MORE_COPIES, MORE_CHECKSUMS):
             database.execute(statement, {"more": MANY - FEW[0]})
@@ -118,7 +118,7 @@ def _million(bench: Bench) -> Iterator[Figure]:
     yield Figure("  until the first is read", found.facts["counted"], "s")
 
 
-def _keep(app: App, institution_id: int, count: int, size: int) -> None:
+def keep_copies(app: App, institution_id: int, count: int, size: int) -> None:
     """An object of so many files, with one copy each, nobody ever looked at."""
     registry = app.services.registry
     target = app.settings.storage_option("Standard").targets[0]

@@ -9,16 +9,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import typer
 
 from bagline.app import App
+from bagline.cli.bucket_words import preservation_buckets
 from bagline.cli.common import (
+    EXIT_DONE,
     EXIT_OUR_FAULT,
     AsJson,
     ConfigFile,
     DataDir,
+    complain,
     open_settings_file,
     out,
     safe,
@@ -26,7 +30,8 @@ from bagline.cli.common import (
     settings_for,
     size_text,
 )
-from bagline.cli.trying import try_buckets, try_directories
+from bagline.cli.orphan_list import show_orphans
+from bagline.cli.trying import Tried, try_buckets, try_directories
 from bagline.config import Settings
 from bagline.embedded import close_to_others, free_bytes, is_open_to_others
 from bagline.errors import BaglineError
@@ -56,9 +61,24 @@ class Finding:
     remedies: list[str] = field(default_factory=list)
 
 
-def doctor(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
+def doctor(
+    json: AsJson = False,
+    orphans: Annotated[
+        bool,
+        typer.Option(
+            "--orphans",
+            help="Instead: list keys in preservation buckets that no record names. Deletes none; "
+            "with --json a line each.",
+        ),
+    ] = False,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+) -> None:
     """Look at every service."""
     configure_logs(level="critical")
+    if orphans:
+        _look_for_orphans(data_dir, config, as_json=json)
+        return
     findings = [_versions()]
     try:
         settings = settings_for(data_dir, config)
@@ -73,6 +93,16 @@ def doctor(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
         for finding in findings:
             _show(finding)
     raise typer.Exit(EXIT_OUR_FAULT if any(f.remedies for f in findings) else 0)
+
+
+def _look_for_orphans(data_dir: Path | None, config: Path | None, *, as_json: bool) -> None:
+    try:
+        with App.open(settings_for(data_dir, config)) as app:
+            is_whole = show_orphans(app, as_json=as_json)
+    except BaglineError as fault:
+        complain(str(fault))
+        is_whole = False
+    raise typer.Exit(EXIT_DONE if is_whole else EXIT_OUR_FAULT)
 
 
 def _versions() -> Finding:
@@ -130,7 +160,7 @@ def _look(app: App) -> Iterator[Finding]:
     yield _tried("queue", lambda: {"kind": settings.queue.kind, **_depths(app)})
     yield _tried("registry", lambda: _registry(services.registry))
     yield _tried("staging store", lambda: _abilities(app, settings.buckets.staging))
-    yield _preservation_buckets(app)
+    yield Finding("preservation buckets", *preservation_buckets(app))
     yield _other_buckets(app)
     yield _fixity(app)
     yield _tried("spot tests", lambda: _spot_tests(services.registry), _spot_remedies)
@@ -219,7 +249,7 @@ def _other_buckets(app: App) -> Finding:
         names += receiving
     else:  # where others deposit: looked into, nothing is written
         faults += [reason for name in receiving if (reason := _unlisted(objects, name))]
-    found = try_buckets(app, [(objects, name, f"the bucket {name}") for name in names])
+    found = try_buckets(app, [Tried(objects, name, f"the bucket {name}") for name in names])
     return Finding(
         "staging and receiving buckets", {"tried to write": str(len(names))}, faults + found
     )
@@ -235,23 +265,6 @@ def _unlisted(objects: Objects, bucket: str) -> str:
             f"{fault}. Make the bucket, or give the key the right to list it"
         )
     return ""
-
-
-def _preservation_buckets(app: App) -> Finding:
-    options = app.settings.storage_options
-    wanted = {(t.provider, t.bucket, t.region): t for o in options for t in o.targets}
-    lacking, there = [], []
-    for (provider, bucket, region), target in sorted(wanted.items()):
-        try:
-            store = app.services.store_of(target)
-            if store.has_bucket(bucket):
-                there.append((store, bucket, f"{provider}, bucket {bucket}"))
-            else:
-                lacking.append(f"make the bucket {bucket} at {provider}, region {region}")
-        except BaglineError as fault:
-            lacking.append(f"{provider}, bucket {bucket}: {fault}")
-    facts = {"looked for": str(len(wanted)), "tried to write": str(len(there))}
-    return Finding("preservation buckets", facts, lacking + try_buckets(app, there))
 
 
 def _tried(

@@ -33,6 +33,7 @@ COMMANDS = {
     "doctor": "doctor",
     "spot": "spot",
     "fixity": "fixity",
+    "deletions": "deletions",
     "audit": "audit",
     "registry": "registry",
 }

@@ -67,7 +67,7 @@ def serve(
         check_private(tls_key, "the TLS key")
     settings = settings_for(data_dir, config)
     database = open_database(settings)
-    catalogue = build_catalogue(database)
+    catalogue = build_catalogue(database, settings)
     options = tuple(option.name for option in settings.storage_options)
     limits, meter = limits_of(settings.server), ServerMeter()
     connections = Connections(limits.connections, limits.head_seconds)
@@ -80,6 +80,7 @@ def serve(
         settings.server,
         meter,
         build_outgoing(settings),
+        settings.deletion.batch_key.reveal,
     )
     listener = Listener(
         app,

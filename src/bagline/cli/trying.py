@@ -7,13 +7,14 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from bagline.app import App
-from bagline.errors import BaglineError, ProofFailed
+from bagline.errors import BaglineError, Locked, ProofFailed
 from bagline.model import times
 from bagline.services.objects.base import Body, Objects, Target
-from bagline.services.objects.probing import PREFIX
+from bagline.services.objects.names import PROBES
 
 BYTES = b"bagline doctor writes this, reads it, and removes it.\n"
 AT_ONCE = 8
@@ -42,15 +43,34 @@ def _try_directory(place: Path) -> Iterator[str]:
             path.unlink()
 
 
-def try_buckets(app: App, wanted: Iterable[tuple[Objects, str, str]]) -> list[str]:
-    """Put, read and remove an object in each (store, bucket, words for it); what went wrong."""
+@dataclass
+class Tried:
+    """A bucket that is to be tried, and words for it. `is_for_good`: what was put there is taken
+    away in all its versions."""
 
-    def one(place: tuple[Objects, str, str]) -> str:
-        objects, bucket, words = place
+    objects: Objects
+    bucket: str
+    words: str
+    is_for_good: bool = False
+
+    def remove(self, key: str) -> None:
+        """A lock on it is no fault."""
+        if not self.is_for_good:
+            self.objects.delete(self.bucket, key)
+            return
+        (fault,) = self.objects.delete_for_good(self.bucket, [key])
+        if fault is not None and not isinstance(fault, Locked):
+            raise fault
+
+
+def try_buckets(app: App, wanted: Iterable[Tried]) -> list[str]:
+    """Put, read and remove an object in each; what went wrong."""
+
+    def one(place: Tried) -> str:
         try:
-            _try_bucket(objects, bucket)
+            _put_and_read(place)
         except BaglineError as fault:
-            return f"{words} cannot be written: {fault}"
+            return f"{place.words} cannot be written: {fault}"
         return ""
 
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="doctor") as pool:
@@ -58,24 +78,25 @@ def try_buckets(app: App, wanted: Iterable[tuple[Objects, str, str]]) -> list[st
     return said + ([full] if said and (full := app.shortage()) else [])
 
 
-def _try_bucket(objects: Objects, bucket: str) -> None:
-    key = f"{PREFIX}{secrets.token_hex(8)}-doctor"
+def _put_and_read(place: Tried) -> None:
+    objects, bucket = place.objects, place.bucket
+    key = f"{PROBES}{secrets.token_hex(8)}-doctor"
     try:
         objects.put(Body(Target(bucket=bucket, key=key, content_type="text/plain"), BYTES))
         if objects.read(bucket, key) != BYTES:
             raise ProofFailed(f"it gives other bytes than were put there ({key})")
     except BaglineError:
         with contextlib.suppress(BaglineError):
-            objects.delete(bucket, key)
+            place.remove(key)
         raise
-    objects.delete(bucket, key)
-    _sweep(objects, bucket)
+    place.remove(key)
+    _sweep(place)
 
 
-def _sweep(objects: Objects, bucket: str) -> None:
+def _sweep(place: Tried) -> None:
     """What may not be listed here may also be left."""
     with contextlib.suppress(BaglineError):
-        for found in list(objects.list(bucket, PREFIX)):
+        for found in list(place.objects.list(place.bucket, PROBES)):
             age = times.to_datetime(times.now()) - times.to_datetime(found.last_modified)
             if found.key.endswith("-doctor") and age.total_seconds() > LEFT_SECONDS:
-                objects.delete(bucket, found.key)
+                place.remove(found.key)

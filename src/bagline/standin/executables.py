@@ -19,6 +19,7 @@ from bagline.app import App
 from bagline.cli.common import complain
 from bagline.duty import Duty
 from bagline.errors import BaglineError, Misconfigured
+from bagline.lines.deletion.line import DELETION, DeletionLine
 from bagline.lines.fixity.line import FIXITY_CHECK, FixityLine
 from bagline.lines.ingest.line import INGEST_LINE, IngestLine, IngestStep
 from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION, THAWING, Thawing
@@ -38,6 +39,7 @@ EXECUTABLES |= {
     "bag_restorer": OBJECT_RESTORATION.first.name,
     "file_restorer": FILE_RESTORATION.first.name,
     "glacier_restorer": THAWING.first.name,
+    "apt_delete": DELETION.first.name,
     "apt_queue": QUEUER,
     "apt_fixity": FIXITY_CHECK.first.name,
     "apt_queue_fixity": FIXITY_QUEUER,
@@ -53,6 +55,7 @@ WORKERS = 2
 AFTER_INGEST = ("e2e_ingest_post_test", "e2e_reingest_post_test")
 """Where the last worker tells the end-to-end tests of a first ingest, and of a reingest."""
 AFTER_RESTORATION = ("e2e_restoration_post_test",)
+AFTER_DELETION = ("e2e_deletion_post_test",)
 AFTER_FIXITY = ("e2e_fixity_post_test",)
 
 
@@ -157,6 +160,10 @@ def older_lines(attempts: int = 0, *, end_to_end: bool = False) -> Lines:
                 for line in (OBJECT_RESTORATION, FILE_RESTORATION)
             ),
             Thawing([_patient(step, attempts) for step in THAWING]),
+            DeletionLine(
+                [_patient(step, attempts) for step in DELETION],
+                tells=AFTER_DELETION if end_to_end else (),
+            ),
             FixityLine(
                 [_patient(step, attempts) for step in FIXITY_CHECK],
                 tells=AFTER_FIXITY if end_to_end else (),

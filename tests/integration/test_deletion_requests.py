@@ -358,6 +358,28 @@ def test_nothing_goes_without_an_item(house: House, who: str, kind: str) -> None
     assert "have it approved" in answer["Error"]
 
 
+def test_an_item_made_by_hand_is_not_what_was_agreed_on(house: House) -> None:
+    """Not even an administrator's, with the number of a request that two people stand behind."""
+    kept, other = house.object(), house.object()
+    number = house.asked(kept)
+    house.approve(BOB, number)
+    item = house.item(number)
+    made = structs.replace(
+        item,
+        id=0,
+        status="Started",
+        name=f"{other.bag_name}.tar",
+        intellectual_object_id=other.id,
+        object_identifier=other.identifier,
+    )
+    made = house.registry.save_work_item(made)
+    _, found = house.ask(WORKERS, "POST", f"deletions/condemn/{made.id}")
+    assert "is not about this" in found["withdrawn"][0]
+    status, answer = house.ask(WORKERS, "DELETE", f"objects/delete/{other.id}")
+    assert status == 403
+    assert "is not about this" in answer["error"]
+
+
 def test_everybody_sees_their_own(house: House) -> None:
     number = house.asked(house.object())
     house.asked(house.object("lone.edu"), LONE)

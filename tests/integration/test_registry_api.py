@@ -378,7 +378,7 @@ def test_an_active_objects_storage_option_stays(admin: Api, registry: HttpRegist
     kept.storage_option, kept.title = "Glacier-OH", "Renamed"
     saved = registry.save_intellectual_object(kept)
     assert (saved.storage_option, saved.title) == ("Standard", "Renamed")
-    assert admin.ask("DELETE", f"objects/delete/{kept.id}")[0] == 400
+    assert admin.ask("DELETE", f"objects/delete/{kept.id}")[0] == 403
 
 
 def test_a_taken_identifier_is_a_409_and_nothing_is_half_there(

@@ -19,6 +19,7 @@ from bagline.model.workitem import OUTCOME_CHANGING, WorkItem
 from bagline.services.queue.redis import RedisQueue
 from bagline.services.registry.http.over_http import HttpRegistry
 from bagline.services.registry.http.speaking import RegistryClient
+from bagline.services.registry.sql import SqlRegistry
 from support.redis import RedisServer
 from support.registry import ADMIN, WORKERS, RegistryServer
 from support.registry_records import a_file, an_item, save_institution
@@ -210,11 +211,13 @@ def test_who_may_not_ask_gets_nothing(house: House) -> None:
 def test_what_is_deleted_cannot_be_restored(house: House) -> None:
     kept = house.object()
     file = house.file(kept)
-    house.registry.update_file(structs.replace(file, state="D"))
+    database = SqlRegistry(house.server.database())  # no API sets the state
+    database.update_file(structs.replace(file, state="D"))
     status, said = house.ask(ADMIN, "POST", f"files/init_restore/{file.id}")
     assert (status, said["Error"]) == (409, "The file is deleted.")
-    house.registry.save_intellectual_object(structs.replace(kept, state="D"))
+    database.save_intellectual_object(structs.replace(kept, state="D"))
     assert house.ask(ADMIN, "POST", f"objects/init_restore/{kept.id}")[0] == 409
+    database.close()
 
 
 def test_a_request_outlives_a_queue_that_is_down(house: House) -> None:

@@ -12,6 +12,7 @@ import urllib3
 
 from bagline.errors import Refused
 from bagline.model import wire
+from bagline.model.deletion import DeletionPolicy, NewDeletion
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import (
     Checksum,
@@ -23,8 +24,12 @@ from bagline.model.registry import (
 from bagline.model.times import Timestamp
 from bagline.model.workitem import STATUS_STARTED, STATUS_SUCCESS, WorkItem
 from bagline.problems import ERROR, Problem
+from bagline.services.registry.base import WorkItemFilter
+from bagline.services.registry.deletion_requests import DeletionRequests
 from bagline.services.registry.http.over_http import HttpRegistry
 from bagline.services.registry.http.speaking import RegistryClient
+from bagline.services.registry.sql import SqlRegistry
+from bagline.services.registry.users import INST_ADMIN, ApiUsers
 from support.registry import ADMIN, WORKERS, RegistryServer, run, temporary_registry
 
 MOMENT = Timestamp("2026-01-02T03:04:05.5Z")
@@ -204,22 +209,47 @@ def test_a_worker_restores_what_was_thawed_and_deletes_what_was_approved(
     assert house.worker.ask("POST", f"items/create/{house.ours.id}", after)[0] == 403
     thaw = an_item(house.ours, "cold.tar", action="Glacier Restore", stage="Requested",
                    intellectual_object_id=kept.id)  # fmt: skip
-    house.admin.registry().save_work_item(thaw)
+    thaw = house.admin.registry().save_work_item(thaw)
     assert house.worker.ask("POST", f"items/create/{house.ours.id}", after)[0] == 201
     for path in (f"files/delete/{file.id}", f"objects/delete/{kept.id}"):
         assert house.worker.ask("DELETE", path)[0] == 403
         assert "no Delete item" in house.worker.ask("DELETE", path)[1]["error"]
     (known,) = worker.files([file.identifier]).values()
     gone = msgspec.structs.replace(known, state="D")
-    assert house.worker.ask("PUT", f"files/update/{file.id}", gone)[0] == 403
+    assert house.worker.ask("PUT", f"files/update/{file.id}", gone)[0] == 400
     gone_too = msgspec.structs.replace(kept, state="D")
-    assert house.worker.ask("PUT", f"objects/update/{kept.id}", gone_too)[0] == 403
+    assert house.worker.ask("PUT", f"objects/update/{kept.id}", gone_too)[0] == 400
     a_deletion(house, intellectual_object_id=kept.id, inst_approver="")
     a_deletion(house, intellectual_object_id=kept.id, status="Pending")
     assert house.worker.ask("DELETE", f"files/delete/{file.id}")[0] == 403
-    a_deletion(house, intellectual_object_id=kept.id)
+    by_hand = a_deletion(house, intellectual_object_id=kept.id)
+    assert house.worker.ask("DELETE", f"files/delete/{file.id}")[0] == 403  # of no request
+    for item in (by_hand, thaw):
+        item.status = "Cancelled"
+        house.admin.registry().save_work_item(item)
+    agreed(house, kept.identifier)
     for path in (f"files/delete/{file.id}", f"objects/delete/{kept.id}"):
         assert house.worker.ask("DELETE", path)[0] == 200
+
+
+def agreed(house: House, identifier: str) -> None:
+    """Two administrators agree that the object goes, and a worker has begun."""
+    registry = SqlRegistry(house.admin.server.database())
+    for item in registry.work_items(WorkItemFilter(statuses=["Pending", "Started"])):
+        item.status = "Cancelled"
+        registry.save_work_item(item)
+    users = ApiUsers(registry._database)
+    for email in ("ann@test.edu", "bob@test.edu"):
+        users.add(email, INST_ADMIN, house.ours.id)
+    people = {user.email: user for user in users.all()}
+    requests = DeletionRequests(registry._database, DeletionPolicy())
+    wanted = NewDeletion(reason="Withdrawn", objects=[identifier])
+    number = requests.ask(people["ann@test.edu"], wanted).id
+    token = requests.review(people["bob@test.edu"], number).token
+    (item,) = requests.approve(people["bob@test.edu"], number, token)[1]
+    item.status = STATUS_STARTED
+    registry.save_work_item(item)
+    registry.close()
 
 
 # -- and no more

@@ -143,7 +143,24 @@ def not_agreed(connection: Connection, item: WorkItem) -> str:
         return f"deletion request {row.id} was refused or recalled"
     if not is_set(row.confirmed_at) or not row.requested_by_id or not row.confirmed_by_id:
         return f"nobody has approved deletion request {row.id}"
+    if not _is_listed(connection, item):
+        return f"deletion request {row.id} is not about this"
     return ""
+
+
+def _is_listed(connection: Connection, item: WorkItem) -> bool:
+    """Whether what the item is about is what was agreed on: items can be made by hand."""
+    if item.generic_file_id:
+        files = d.deletion_requests_generic_files.c
+        where = (files.generic_file_id == item.generic_file_id) & (
+            files.deletion_request_id == item.deletion_request_id
+        )
+        return connection.scalar(select(files.generic_file_id).where(where)) is not None
+    objects = d.deletion_requests_intellectual_objects.c
+    where = (objects.intellectual_object_id == item.intellectual_object_id) & (
+        objects.deletion_request_id == item.deletion_request_id
+    )
+    return connection.scalar(select(objects.intellectual_object_id).where(where)) is not None
 
 
 def _people(connection: Connection, item: WorkItem) -> Iterator[str]:

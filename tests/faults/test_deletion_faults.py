@@ -158,11 +158,11 @@ def die_often(
         line.services.registry.save_work_item(ended)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_it_may_die_two_hundred_times(
-    line: LineUnderTest, consent: Consent, monkeypatch: pytest.MonkeyPatch, seed: int
+@pytest.mark.parametrize("deaths", [30, pytest.param(200, marks=pytest.mark.long)])
+def test_it_may_die_at_any_instant(
+    line: LineUnderTest, consent: Consent, monkeypatch: pytest.MonkeyPatch, deaths: int
 ) -> None:
-    die_often(line, consent, monkeypatch, 100, seed)
+    die_often(line, consent, monkeypatch, deaths, seed=deaths)
 
 
 class Failing(ForwardingObjects):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,6 +149,16 @@ def test_one_that_has_begun_only_goes_forward(line: LineUnderTest, consent: Cons
     begun = line.item(item.id)
     assert begun.outcome == OUTCOME_CHANGING
     assert len(book(line).doomed(item.id)) == len([p for p in a_bag().files() if is_kept(p)])
+    refused = subprocess.run(
+        [sys.executable, "-m", "bagline", "cancel", str(item.id), "--force"],
+        env=os.environ | {"BAGLINE_DATA_DIR": str(line.settings.data_dir)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "only go forward" in refused.stderr
+    assert line.item(item.id).status == "Started"
     begun.status = "Cancelled"
     line.services.registry.save_work_item(begun)
     line.services.queue.publish("delete_item", item.id)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 TOOLS = Path(__file__).parents[2] / ".tools"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
 

@@ -114,7 +114,7 @@ def _cancelled(registry: Registry, line: Line, item_id: int, *, force: bool, rea
         complain(f"Work item {item_id} is {item.status} already.")
         raise typer.Exit(EXIT_OUR_FAULT)
     if line.must_go_forward(item, registry):
-        if not force:
+        if not force or not line.may_be_forced_back:
             complain(
                 f"Work item {item_id} is not cancelled. {line.only_forward(item)}. "
                 f"If it waits for an operator: bagline requeue {item_id}"

@@ -84,6 +84,8 @@ class Line(ABC):
     action: ClassVar[str]
     kind: ClassVar[str] = ITEM
     job: ClassVar[type[Job]] = Job
+    may_be_forced_back: ClassVar[bool] = True
+    """Whether an operator may end, with `cancel --force`, what must go forward."""
     words: ClassVar[Words]
 
     def __init__(self, steps: Sequence[Step]) -> None:

@@ -36,6 +36,7 @@ class DeletionLine(ItemLine):
 
     action = w.ACTION_DELETE
     job = DeletionJob
+    may_be_forced_back = False
     words = Words(
         complete="",
         rejected="Could not be deleted",
@@ -99,8 +100,13 @@ class DeletionLine(ItemLine):
             what = "File" if item.is_of_file else "Object"
             item.outcome = f"{what} deletion complete"
 
-    def must_go_forward(self, item: WorkItem, registry: Registry) -> bool:  # noqa: ARG002
-        return item.outcome == w.OUTCOME_CHANGING and item.status != w.STATUS_SUCCESS
+    def must_go_forward(self, item: WorkItem, registry: Registry) -> bool:
+        if item.status == w.STATUS_SUCCESS:
+            return False
+        book = registry.deletions
+        return item.outcome == w.OUTCOME_CHANGING or (
+            book is not None and bool(book.doomed(item.id, limit=1))
+        )
 
     def only_forward(self, item: WorkItem) -> str:  # noqa: ARG002
         return ONLY_FORWARD

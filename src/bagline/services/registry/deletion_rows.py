@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -29,6 +29,7 @@ from bagline.services.registry.deletion_checks import (
     not_agreed,
     subject_of,
     too_young,
+    user_in,
 )
 from bagline.services.registry.file_rows import FileRows
 from bagline.services.registry.item_rows import item_query, items_in
@@ -232,7 +233,7 @@ class SqlDeletions(Deletions):
         values = {"state": STATE_DELETED, "updated_at": self._clock()}
         where = _o.id == subject.object_id
         connection.execute(update(t.intellectual_objects).where(where).values(values))
-        event = self._event(item, "object", subject.object_identifier)
+        event = self._event(item, "object", subject.object_identifier, _people_of(connection, item))
         event.intellectual_object_id = subject.object_id
         self._files.add_events(connection, [event])
 
@@ -256,15 +257,15 @@ class SqlDeletions(Deletions):
         objects = dict(
             connection.execute(select(_f.id, _f.intellectual_object_id).where(_f.id.in_(ids))).all()
         )
-        events = []
+        events, people = [], _people_of(connection, item)
         for row in rows:
-            event = self._event(item, "file", row.uuid)
+            event = self._event(item, "file", row.uuid, people)
             event.generic_file_id = row.generic_file_id
             event.intellectual_object_id = objects[row.generic_file_id]
             events.append(event)
         self._files.add_events(connection, events)
 
-    def _event(self, item: WorkItem, what: str, name: str) -> PremisEvent:
+    def _event(self, item: WorkItem, what: str, name: str, people: _People) -> PremisEvent:
         words = deletion_wording(is_older=self.policy.is_older_wording)
         return PremisEvent(
             identifier=named_uuid("deletion of", what, item.id, name),
@@ -274,8 +275,8 @@ class SqlDeletions(Deletions):
             object=words.object,
             detail=words.file_detail if what == "file" else words.object_detail,
             outcome="Success",
-            outcome_detail=item.user,
-            outcome_information=words.information(what, item.user, item.inst_approver),
+            outcome_detail=people.asker,
+            outcome_information=words.information(what, people.asker, people.approver),
             institution_id=item.institution_id,
         )
 
@@ -286,6 +287,7 @@ class SqlDeletions(Deletions):
         request = connection.execute(
             select(d.deletion_requests).where(requests.id == item.deletion_request_id)
         ).one_or_none()
+        people = _people_of(connection, item)
         files, size, copies, begun, done = 0, 0, 0, NEVER, NEVER
         for row in connection.execute(_rows_of(item.id)):
             files, size, copies = files + 1, size + row.size, copies + len(row.urls)
@@ -298,9 +300,9 @@ class SqlDeletions(Deletions):
             institution=subject.object_identifier.partition("/")[0],
             object_identifier=subject.object_identifier,
             generic_file_identifier=item.generic_file_identifier,
-            requested_by=item.user,
+            requested_by=people.asker,
             requested_at=request.requested_at if request is not None else NEVER,
-            approved_by=item.inst_approver,
+            approved_by=people.approver,
             approved_at=request.confirmed_at if request is not None else NEVER,
             reason=request.reason if request is not None else "",
             begun_at=begun if files else moment,
@@ -318,6 +320,27 @@ class SqlDeletions(Deletions):
             )
         )
         return made
+
+
+class _People(NamedTuple):
+    """By their e-mail."""
+
+    asker: str
+    approver: str
+
+
+def _people_of(connection: Connection, item: WorkItem) -> _People:
+    """Of the request, whatever the item says of them."""
+    requests = d.deletion_requests.c
+    row = connection.execute(
+        select(requests.requested_by_id, requests.confirmed_by_id).where(
+            requests.id == item.deletion_request_id
+        )
+    ).one_or_none()
+    asker, approver = (user_in(connection, number) for number in (row or (None, None)))
+    return _People(
+        asker.email if asker else item.user, approver.email if approver else item.inst_approver
+    )
 
 
 def _item(connection: Connection, item_id: int) -> WorkItem:

@@ -3,7 +3,7 @@
 The addresses of a batch's copies are written into the item's hash, then the Registry is asked to
 call each file deleted: it checks people, retention and state, and forgets the copies. Only then
 they are taken away. A death in between is gone on from the hash; where Redis lost that too, copies
-stand that no record names which nobody lists: that takes the Registry's own database.
+stand that no record names, and nobody lists them: that takes the Registry's own database.
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ class RegistryClient:
             raise Misconfigured(
                 f"registry.url {shown(url)!r} must be like https://registry.example"
             )
+        self._is_persons = api == "member-api"
         self.where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._base = f"{self.where}{parts.path.rstrip('/')}/{api}/{version}/"
         self._headers = {
@@ -155,6 +156,8 @@ class RegistryClient:
             return Missing(what)
         if answer.status == 409:
             return Conflict(what)
+        if answer.status in (401, 403) and self._is_persons:
+            return Refused(f"{said or what} Is it your key, and yours to do?")
         if answer.status in (401, 403):
             return Refused(f"{what}; check registry.user, its role (worker), and registry.key")
         if answer.status in KNOWN_MISTAKES or answer.status < 429:

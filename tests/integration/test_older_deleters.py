@@ -14,6 +14,7 @@ from bagline.lines.deletion.deleter import Deleter
 from bagline.lines.deletion.taking_away import TakingAway
 from bagline.model.workitem import OUTCOME_CHANGING, WorkItem
 from bagline.services.registry.deletion_rows import SqlDeletions
+from bagline.services.registry.sql import SqlRegistry
 from bagline.worker.stage import Done
 from support.bags import BagBuilder
 from support.deleting import APPROVER, ASKER, Consent, deletion_job
@@ -145,4 +146,29 @@ def test_a_death_over_their_registry_is_gone_on_from(
         assert isinstance(Deleter().run(job), Done)
     assert standing(mixed) == []
     assert mixed._rows(f"test.edu/{name}")["object"]["state"] == "D"
+    assert mixed.line.redis_keys() == []
+
+
+def test_where_their_registry_does_not_agree_nothing_has_begun(
+    mixed: MixedLine, consent: Consent
+) -> None:
+    ingest(mixed, "refused")
+    before = standing(mixed)
+    (item,) = consent.approve(consent.ask(objects=["test.edu/refused"]))
+    registry = SqlRegistry(consent.database)
+    item.deletion_request_id = 0  # as one that was made by hand
+    item = registry.save_work_item(item)
+    mixed.line.services.queue.publish("delete_item", item.id)
+    with mixed.line.working(only=("deleter",)):
+        ended = mixed.line.until_ended(item.id)
+    assert ended.status == "Suspended"
+    assert "Nothing was deleted" in ended.note
+    assert "403" in ended.note
+    assert standing(mixed) == before
+    assert not mixed.line.app.lines.must_go_forward(ended, mixed.line.services.registry)
+    ended.status, ended.retry = "Cancelled", False
+    mixed.line.services.registry.save_work_item(ended)
+    mixed.line.services.queue.publish("delete_item", item.id)
+    with mixed.line.working(only=("deleter",)):
+        mixed.line.until_ended(item.id)
     assert mixed.line.redis_keys() == []

@@ -44,7 +44,7 @@ from bagline.services.registry.http.speaking import RegistryClient
 DEFAULT_URL = "http://127.0.0.1:8080"
 NAMED = 20
 """So many of what goes are named, unless all are asked for."""
-MOST_LINES = 2_000
+MOST_LINES = 1_000
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 Url = Annotated[

@@ -124,7 +124,7 @@ class Api:
                 body,
                 headers,
                 self._outgoing,
-                batch_key=self._batch_key(),
+                batch_key=self._batch_key,
                 address=visit.address,
             )
             with acting(asked.person if route.act else None, route.act):

@@ -17,7 +17,7 @@ from bagline.errors import Refused
 from bagline.lines.deletion.deletion_job import DeletionJob
 from bagline.lines.deletion.taking_away import FileCopies, TakingAway
 from bagline.model.registry import STATE_ACTIVE, GenericFile
-from bagline.model.workitem import STATUS_CANCELLED
+from bagline.model.workitem import NOT_STARTED, STATUS_CANCELLED
 from bagline.services.registry.open_changes import first_against
 from bagline.worker.stage import Cancel, Done, Halt, Later, Outcome
 
@@ -40,6 +40,8 @@ class AskedDeletion:
         self._job = job
         self._registry = job.services.registry
         self._taking = TakingAway(job.services, job.settings)
+        self._has_forgotten = job.has_begun
+        """Whether a file of it may be gone."""
 
     def run(self) -> Outcome:
         job, item = self._job, self._job.item
@@ -54,19 +56,30 @@ class AskedDeletion:
                 refused = self._begin()
             if refused is not None:
                 return refused
-        self._finish(self._remembered())
-        for files in self._batches():
-            job.pause_point()
-            batch = [_forgotten(file) for file in files]
-            self._remember(batch)
-            self._finish(batch)
-        if not item.generic_file_id:
-            self._forget_object()
+        try:
+            self._delete()
+        except Refused as fault:
+            if self._has_forgotten:
+                raise
+            # Its Registry does not agree: nothing of it has begun.
+            self._remember([])
+            item.outcome = NOT_STARTED
+            return Halt(f"Nothing was deleted: {fault}")
         whole = f" APTrust approver: {item.aptrust_approver}." if item.aptrust_approver else ""
         return Done(
             f"Deletion completed at the request of {item.user}, approved by {item.inst_approver}."
             f"{whole}"
         )
+
+    def _delete(self) -> None:
+        self._finish(self._remembered())
+        for files in self._batches():
+            self._job.pause_point()
+            batch = [_forgotten(file) for file in files]
+            self._remember(batch)
+            self._finish(batch)
+        if not self._job.item.generic_file_id:
+            self._forget_object()
 
     def _may_not_begin(self) -> Outcome | None:
         item = self._job.item
@@ -95,6 +108,7 @@ class AskedDeletion:
             known = self._registry.file(each.file_id)
             if known is not None and known.state == STATE_ACTIVE:
                 self._registry.delete_file(each.file_id)
+            self._has_forgotten = True
         self._job.services.state.check_lease(self._job.lease)
         self._taking.take([_copies(each) for each in batch])
         self._taking.check()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -58,8 +58,8 @@ class Asked:
     headers: Mapping[str, str] = field(default_factory=dict)
     outgoing: Outgoing = NOWHERE
     clock: Clock = now
-    batch_key: str = field(default="", repr=False)
-    """`deletion.batch_key`."""
+    batch_key: Callable[[], str] = str
+    """Tells `deletion.batch_key` as it is now."""
     address: str = ""
     """Where the asker is, as the door takes it."""
 

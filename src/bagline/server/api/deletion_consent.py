@@ -107,7 +107,7 @@ def ask_on_behalf(asked: Asked) -> DeletionRequest:
     """Ask for objects to be deleted, on behalf of an administrator of their institution; another
     one of its administrators must approve it."""
     wanted = asked.record(BatchDeletion)
-    key = asked.batch_key
+    key = asked.batch_key()
     if not key or not hmac.compare_digest(key.encode(), wanted.secretKey.encode()):
         raise Denied("secretKey is not the one of this installation, or it has none")
     user = asked.catalogue.deletion_requests.administrator(wanted.requestorId, wanted.institutionId)

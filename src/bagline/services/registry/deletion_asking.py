@@ -23,7 +23,7 @@ from bagline.services.registry.open_changes import change_of, first_against, why
 from bagline.services.registry.restoration_items import bag_of
 from bagline.services.registry.users import ApiUser
 
-MOST_AT_ONCE = 2_000
+MOST_AT_ONCE = 1_000
 """Objects and files, in one request."""
 
 _r = d.deletion_requests.c

@@ -31,6 +31,8 @@ class DeletionSubject(NamedTuple):
     institution_id: int
     object_id: int
     object_identifier: str
+    bag: str
+    """The name that its work items have, without `.tar`."""
     object_state: str
     storage_option: str
     file_id: int
@@ -66,6 +68,7 @@ def subject_of(connection: Connection, item: WorkItem) -> DeletionSubject | None
         institution_id=row.institution_id,
         object_id=row.id,
         object_identifier=row.identifier,
+        bag=row.bag_name or row.identifier.partition("/")[2],
         object_state=row.state,
         storage_option=row.storage_option,
         file_id=file.id if file is not None else 0,
@@ -192,7 +195,7 @@ def _overtaken(connection: Connection, item: WorkItem, subject: DeletionSubject)
     asked_at = connection.scalar(
         select(table.c.requested_at).where(table.c.id == item.deletion_request_id)
     )
-    bag = subject.object_identifier.partition("/")[2]
+    bag = subject.bag
     query = bags_items(item.institution_id, bag).where(
         t.work_items.c.action == ACTION_INGEST, t.work_items.c.status == STATUS_SUCCESS
     )
@@ -245,8 +248,7 @@ def too_young(
 def _busy(
     connection: Connection, item: WorkItem, subject: DeletionSubject, now: Timestamp
 ) -> Iterator[str]:
-    bag = subject.object_identifier.partition("/")[2]
-    for other in open_items_of(connection, item.institution_id, bag):
+    for other in open_items_of(connection, item.institution_id, subject.bag):
         if other.id != item.id and in_conflict(item, other):
             yield f"work item {other.id} ({other.action}) is open for {subject.object_identifier}"
     held = t.copy_repairs.c

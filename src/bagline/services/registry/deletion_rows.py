@@ -72,7 +72,7 @@ class SqlDeletions(Deletions):
         with self._database.writing() as connection:
             item = _item(connection, item_id)
             subject = subject_of(connection, item)
-            bag = subject.object_identifier.partition("/")[2] if subject else item.name
+            bag = subject.bag if subject else item.name
             self._database.one_at_a_time(connection, change_of(item.institution_id, bag))
             if _has_begun(connection, item_id):
                 return Against()

@@ -12,6 +12,7 @@ from bagline.errors import Locked, Refused
 from bagline.model.times import NEVER, from_datetime
 from bagline.services.objects.base import Objects
 from bagline.services.objects.guards import BucketGuard, Lock
+from support.commands import until as wait_until
 from support.engines import fresh_name
 from support.objects import put, s3
 from support.proxy import Fault, Proxy
@@ -153,14 +154,9 @@ def test_a_retention_that_is_over_holds_nothing(objects: Objects, boto: Any, loc
         Retention={"Mode": "GOVERNANCE", "RetainUntilDate": from_now(timedelta(seconds=2))},
         BypassGovernanceRetention=True,
     )
-    for _ in range(100):
-        if objects.locks_many(locked, ["k"]) == [None]:
-            break
-    else:
-        import time
-
-        time.sleep(3)
-    assert objects.locks_many(locked, ["k"]) == [None]
+    wait_until(
+        lambda: objects.locks_many(locked, ["k"]) == [None], "the retention ends", seconds=30
+    )
     assert objects.delete_for_good(locked, ["k"]) == [None]
     assert objects.remain_many(locked, ["k"]) == [False]
 

@@ -18,7 +18,7 @@ from support.proxy import SLOW_DOWN, Fault, Proxy
 
 pytestmark = pytest.mark.engines
 
-MANY = 2_500
+MANY = 1_100
 ODD = "k é +%&<"
 """Its characters mean something in an address, in XML, or in both."""
 
@@ -106,7 +106,7 @@ def test_what_was_there_before_and_after_versions_goes_too(
 
 
 @pytest.mark.parametrize("has_versions", [False, True])
-def test_more_than_two_requests_full(objects: Objects, boto: Any, has_versions: bool) -> None:
+def test_more_than_one_request_full(objects: Objects, boto: Any, has_versions: bool) -> None:
     bucket = fresh_name("many")
     objects.ensure_bucket(bucket)
     if has_versions:

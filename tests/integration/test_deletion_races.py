@@ -1,9 +1,13 @@
 """A deletion beside a re-ingest, a restoration and a repair of its object, begun at once: never an
-active file without its copies, nothing half, nothing left."""
+active file without its copies, nothing half, nothing left.
+
+RACES says how often (100 of each take six minutes).
+"""
 
 from __future__ import annotations
 
 import io
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -30,7 +34,8 @@ from support.restoring import give_restore_bucket, verdict
 
 pytestmark = pytest.mark.engines
 
-RUNS = [4, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(1500)])]
+LONG = int(os.environ.get("RACES", "30"))
+RUNS = [4, pytest.param(LONG, marks=[pytest.mark.long, pytest.mark.timeout(1500)])]
 SECONDS = 0.4
 """Within so many the two begin after each other."""
 

@@ -77,9 +77,19 @@ def test_what_is_anothers_or_deleted_stays_out(
             identifier=f"test.edu/{name}", institution_id=institution.id, title="Near"
         )
         add(registry, registry.save_intellectual_object(near), "data/a")
-    gone = registry.files(ordered)[ordered[0]]
-    registry.update_file(structs.replace(gone, state="D"))
-    assert names(registry.files_in_order(kept.id)) == ordered[1:]
+    (gone,) = registry.files(ordered[:1]).values()
+    deleted = structs.replace(
+        gone,
+        id=0,
+        identifier=f"{kept.identifier}/data/0",
+        uuid="88888888-0000-5000-8000-000000000000",
+        state="D",
+        premis_events=[],
+        storage_records=[],
+        checksums=[],
+    )
+    registry.create_files([deleted])
+    assert names(registry.files_in_order(kept.id)) == ordered
     assert names(registry.files_in_order(10**6)) == []
 
 

@@ -188,7 +188,7 @@ def cancel(case: Case) -> None:
     registry = case.line.services.registry
     before = registry.work_item(case.item.id)
     with pytest.raises(typer.Exit):
-        control._cancelled(registry, INGEST_LINE, case.item.id, force=False)
+        control._cancelled(registry, INGEST_LINE, case.item.id, force=False, reason="")
     assert registry.work_item(case.item.id) == before
 
 

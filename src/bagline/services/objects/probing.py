@@ -15,7 +15,6 @@ from bagline.services.objects.checksums import from_hex, proves
 from bagline.services.objects.classify import fault_of
 from bagline.services.objects.connection import Connection
 from bagline.services.objects.names import PROBES
-from bagline.services.objects.removing import Remover
 
 QUESTIONS = 4
 """Asked at once."""
@@ -186,23 +185,10 @@ class Probe:
         try:
             with self._connection.asking("probe", self._bucket, key):
                 self._connection.boto.delete_object(Bucket=self._bucket, Key=key)
-            self._remove_versions(key)
         except Refused:
             self._remarks.append(f"the probe's object {key} could not be removed")
         except BaglineError:
             self._remarks.append(f"the probe's object {key} may be left")
-
-    def _remove_versions(self, key: str) -> None:
-        """Where a delete only hides it."""
-        remover = Remover(self._connection)
-        try:
-            has_versions = remover.guard(self._bucket).has_versions
-        except Refused:  # it may not ask that
-            return
-        if has_versions:
-            (fault,) = remover.delete_for_good(self._bucket, [key])
-            if fault is not None:
-                raise fault
 
 
 def _is_answer(fault: BaglineError) -> bool:

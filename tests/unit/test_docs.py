@@ -56,6 +56,14 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(target), link
 
 
+MERGING = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+
+
+@each_page
+def test_nothing_of_a_merge_is_left(page: Path) -> None:
+    assert MERGING.findall(text_of(page)) == []
+
+
 def anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}

@@ -122,6 +122,7 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
             lone_admin=self.deletion.lone_admin,
             retention_days=tuple((o.name, o.retention_days) for o in self.storage_options),
             is_older_wording=self.work.older_event_wording,
+            beside_others=self.work.coexist,
         )
 
     def storage_option(self, name: str) -> StorageOption:

@@ -11,13 +11,17 @@ from pathlib import Path
 import pytest
 
 from bagline.embedded import EngineAddresses
+from bagline.model.deletion import DeletionPolicy
 from bagline.model.workitem import OUTCOME_CHANGING, WorkItem
 from bagline.services.registry.deletion_book import Deletions
+from bagline.wiring import LINES
+from bagline.worker.reconciler import Reconciler
 from support.bags import BagBuilder
 from support.deleting import APPROVER, ASKER, REASON, Consent
 from support.line import LineUnderTest, is_kept, line_under_test
 
 OBJECT = "test.edu/bag"
+WAIT_SECONDS = 3.0
 
 
 def a_bag(name: str = "bag") -> BagBuilder:
@@ -165,4 +169,22 @@ def test_one_that_has_begun_only_goes_forward(line: LineUnderTest, consent: Cons
     with line.working():
         ended = line.until(lambda: line.item(item.id).status == "Success", "its end", item=item.id)
     assert ended
+    assert copies(line) == []
+
+
+def test_what_waited_is_put_on_the_line_when_its_time_has_come(
+    line: LineUnderTest, consent: Consent
+) -> None:
+    """By the reconciler: until then it is in no queue."""
+    ingest(line, a_bag())
+    consent.policy = DeletionPolicy(waiting_days=WAIT_SECONDS / 86_400)
+    request = consent.ask(objects=[OBJECT])
+    assert consent.approve(request) == []
+    (number,) = consent.requests.find(request.id).work_items
+    reconciler = Reconciler(LINES, line.services, line.settings)
+    assert reconciler.look(min_age_seconds=0) == []
+    assert "can be recalled until" in line.item(number).note
+    line.until(lambda: reconciler.look(min_age_seconds=0) == [number], "it to be published")
+    with line.working():
+        assert line.until_ended(number).status == "Success"
     assert copies(line) == []

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bagline.cli.common import write_whole
+from bagline.errors import Misconfigured, Refused
 from bagline.model.registry import Institution, IntellectualObject
 from bagline.services.registry.sql import SqlRegistry
 from support.registry import RegistryServer, temporary_registry
@@ -121,6 +123,42 @@ def test_what_makes_no_sense_is_said(people: People, argv: tuple[str, ...], said
     assert found.returncode == 1
     assert said in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_all_that_is_wrong_with_a_long_list_is_told(people: People) -> None:
+    names = [f"test.edu/there-is-no-such-bag-{number}" for number in range(60)]
+    asked = people.run(ANN, "request", "--from", "-", "--reason", "All", text="\n".join(names))
+    assert asked.returncode == 1
+    assert all(f"{name!r}" in asked.stderr for name in names)
+
+
+def test_who_agrees_sees_what_goes_whatever_is_printed(people: People) -> None:
+    asked = people.run(ANN, "request", "test.edu/letters", "--reason", "Withdrawn", "--json")
+    number = json.loads(asked.stdout)["id"]
+    agreed = people.run(BOB, "approve", number, "--json", text="y\n")
+    assert agreed.returncode == 0, agreed.stderr
+    assert "test.edu/letters" in agreed.stderr
+    assert json.loads(agreed.stdout)["id"] == number
+    assert people.run(ANN, "refuse", number, "--reason", "A slip").returncode == 0
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    place = tmp_path / "certificate.jsonl"
+
+    def lines() -> Iterator[bytes]:
+        yield b"{}"
+        raise Refused("gone away")
+
+    with pytest.raises(Refused):
+        write_whole(place, lines())
+    assert list(tmp_path.iterdir()) == []
+    write_whole(place, [b"{}", b"[]"])
+    assert place.read_bytes() == b"{}\n[]\n"
+    with pytest.raises(Misconfigured, match="stands already"):
+        write_whole(place, [b"other"])
+    assert [place.read_bytes(), list(tmp_path.iterdir())] == [b"{}\n[]\n", [place]]
+    with pytest.raises(Misconfigured, match="cannot be written"):
+        write_whole(tmp_path / "none" / "file", [b"{}"])
 
 
 def test_a_wrong_key_and_nobody(people: People) -> None:

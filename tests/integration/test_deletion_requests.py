@@ -2,130 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlencode
 
-import msgspec
 import pytest
-import urllib3
 from msgspec import structs
 from sqlalchemy import select
 
-from bagline.model.registry import GenericFile, Institution, IntellectualObject
 from bagline.model.workitem import OUTCOME_CHANGING, WorkItem
 from bagline.services.registry.act_rows import acts
-from bagline.services.registry.sql import SqlRegistry
-from bagline.services.registry.users import ApiUsers
-from support.registry import ADMIN, WORKERS, RegistryServer
-from support.registry_records import a_file, an_item, save_institution
-
-ANN, BOB, USER = "ann@test.edu", "bob@test.edu", "user@test.edu"
-OTHER, LONE = "eve@other.edu", "lone@lone.edu"
-BATCH_KEY = "6f1ed002-ab5a-4a4c-9f53-1a3d9b1f2f10"
-_numbers = itertools.count(1)
-
-
-@dataclass
-class House:
-    server: RegistryServer
-    registry: SqlRegistry
-    keys: dict[str, str]
-    institutions: dict[str, Institution]
-
-    def ask(self, who: str, method: str, path: str, body: Any = None, **form: str) -> Any:
-        """The status, and the answer. By the member API, but for what only workers ask."""
-        admin = who in (WORKERS, ADMIN) and path.split("/")[-2:-1] in (
-            ["condemn"],
-            ["delete"],
-            ["update"],
-        )
-        base = "admin-api" if admin or "batch" in path else "member-api"
-        sent = urlencode(form).encode() if form else None
-        answer = urllib3.request(
-            method,
-            f"{self.server.url}/{base}/v3/{path}",
-            body=msgspec.json.encode(body) if body is not None else sent,
-            headers={"X-Pharos-API-User": who, "X-Pharos-API-Key": self.keys.get(who, "none")},
-            retries=False,
-        )
-        return answer.status, msgspec.json.decode(answer.data)
-
-    def object(self, of: str = "test.edu", **other: Any) -> IntellectualObject:
-        name = f"bag{next(_numbers)}"
-        given: dict[str, Any] = {
-            "identifier": f"{of}/{name}",
-            "bag_name": name,
-            "institution_id": self.institutions[of].id,
-            "title": "A bag",
-            "etag": "0" * 32,
-        }
-        return self.registry.save_intellectual_object(IntellectualObject(**(given | other)))
-
-    def file(self, kept: IntellectualObject) -> GenericFile:
-        uuid = f"66666666-0000-5000-8000-{next(_numbers):012d}"
-        file = structs.replace(a_file(kept, "data/a"), uuid=uuid, premis_events=[])
-        return self.registry.create_files([file])[0]
-
-    def asked(self, kept: IntellectualObject, who: str = ANN) -> int:
-        status, made = self.ask(who, "POST", f"objects/init_delete/{kept.id}", reason="Withdrawn")
-        assert status == 201, made
-        return int(made["id"])
-
-    def token(self, who: str, number: int) -> str:
-        status, review = self.ask(who, "POST", f"deletions/review/{number}")
-        assert status == 200, review
-        return str(review["token"])
-
-    def approve(self, who: str, number: int) -> Any:
-        return self.ask(who, "POST", f"deletions/approve/{number}", token=self.token(who, number))
-
-    def item(self, number: int, *, status: str = "") -> WorkItem:
-        """The one that carries the request out."""
-        _, shown = self.ask(ANN, "GET", f"deletions/show/{number}")
-        found = self.registry.work_item(shown["work_items"][0])
-        assert found is not None
-        if status:
-            found.status = status
-            found = self.registry.save_work_item(found)
-        return found
-
-    def users(self) -> ApiUsers:
-        return ApiUsers(self.registry._database)
+from support.consenting import ANN, BATCH_KEY, BOB, LONE, OTHER, USER, House, house_of_consent
+from support.registry import ADMIN, WORKERS
+from support.registry_records import an_item
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    folder = tmp_path_factory.mktemp("house") / "data"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BAGLINE_DELETION_BATCH_KEY", BATCH_KEY)
-        server = RegistryServer(folder)
-    registry = SqlRegistry(server.database())
-    institutions = {
-        "test.edu": save_institution(registry),
-        **{
-            name: registry.save_institution(Institution(identifier=name, name=name))
-            for name in ("other.edu", "lone.edu")
-        },
-    }
-    people = {
-        ANN: ("institutional_admin", "test.edu"),
-        BOB: ("institutional_admin", "test.edu"),
-        USER: ("institutional_user", "test.edu"),
-        OTHER: ("institutional_admin", "other.edu"),
-        LONE: ("institutional_admin", "lone.edu"),
-    }
-    keys = {
-        email: server.add_user(email, role, institutions[name].id)
-        for email, (role, name) in people.items()
-    }
-    keys |= {ADMIN: server.add_user(), WORKERS: server.add_user(WORKERS, "worker")}
-    server.start()
-    yield House(server, registry, keys, institutions)
-    server.stop()
-    registry.close()
+    with house_of_consent(tmp_path_factory.mktemp("house") / "data") as house:
+        yield house
 
 
 # -- asking
@@ -293,10 +186,7 @@ def test_it_waits_and_can_be_recalled(house: House) -> None:
 def test_what_has_begun_cannot_be_recalled(house: House) -> None:
     kept = house.object()
     house.file(kept)
-    number = house.asked(kept)
-    house.approve(BOB, number)
-    item = house.item(number, status="Started")
-    assert house.ask(WORKERS, "POST", f"deletions/condemn/{item.id}")[1]["busy"] == []
+    number = house.begin(kept).deletion_request_id
     assert house.item(number).outcome == OUTCOME_CHANGING
     status, answer = house.ask(ANN, "POST", f"deletions/cancel/{number}", reason="Stop")
     assert status == 409

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bagline.config import Settings, load_settings
+from bagline.errors import Misconfigured
 from bagline.model.workitem import (
     STATUS_CANCELLED,
     STATUS_FAILED,
@@ -64,8 +67,27 @@ def safe(text: object, most: int = SHOWN_CHARACTERS) -> str:
 
 
 def complain(sentence: str) -> None:
-    """A sentence on standard error."""
-    sys.stderr.write(shown(sentence) + "\n")
+    """A sentence on standard error, whole: who builds it bounds what comes from bags."""
+    sys.stderr.write(shown(sentence, len(sentence)) + "\n")
+
+
+def write_whole(path: Path, lines: Iterable[bytes]) -> None:
+    """A new file with these lines: it is there with all of them, or not at all. Raises
+    Misconfigured where it stands already, or cannot be written."""
+    try:
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.writelines(line + b"\n" for line in lines)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(part, path)
+        finally:
+            os.unlink(part)
+    except FileExistsError:
+        raise Misconfigured(f"{path} stands already: name another file") from None
+    except OSError as fault:
+        raise Misconfigured(f"{path} cannot be written: {fault.strerror or fault}") from None
 
 
 def close_data_directory(settings: Settings, config: Path | None) -> None:

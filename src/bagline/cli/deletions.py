@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import msgspec
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from bagline.cli.common import (
@@ -24,6 +25,7 @@ from bagline.cli.common import (
     out,
     safe,
     size_text,
+    write_whole,
 )
 from bagline.errors import Misconfigured, Refused
 from bagline.model import wire
@@ -174,8 +176,8 @@ def approve(
     """Agree to what somebody else asked for, after a look at it."""
     with _speaking(url, user, key_file) as client:
         review = record_in(client.ask("POST", f"deletions/review/{request_id}"), Review)
-        if not json:
-            _show_request(review.request)
+        if not (json and yes):
+            _show_request(review.request, on=err if json else out)
         if not yes and not typer.confirm("Delete all of it?", default=False, err=True):
             complain("Nothing was approved.")
             raise typer.Exit(EXIT_OUR_FAULT)
@@ -236,9 +238,7 @@ def certificate(
         answer = client.ask("GET", f"deletions/certificate/{item_id}")
         found = record_in(answer, Certificate)
         if output is not None:
-            with output.open("xb") as file:
-                for line in _lines_of(client, found):
-                    file.write(line + b"\n")
+            write_whole(output, _lines_of(client, found))
             err.print(f"Written to {safe(output)}.")
             return
         if json:
@@ -323,8 +323,8 @@ def _lines(name: str) -> list[str]:
     return found
 
 
-def _show_request(found: DeletionRequest, *, everything: bool = False) -> None:
-    out.print(f"[bold]Deletion request {found.id}[/]  {_state(found)}")
+def _show_request(found: DeletionRequest, *, everything: bool = False, on: Console = out) -> None:
+    on.print(f"[bold]Deletion request {found.id}[/]  {_state(found)}")
     for label, who, at, why in (
         ("Asked", found.requested_by, found.requested_at, found.reason),
         ("Approved", found.confirmed_by, found.confirmed_at, ""),
@@ -332,18 +332,18 @@ def _show_request(found: DeletionRequest, *, everything: bool = False) -> None:
     ):
         if is_set(at):
             said = f": {safe(why, 2_000)}" if why else ""
-            out.print(f"  {label:<9} {at[:19]}Z by {safe(who.email)}{said}")
+            on.print(f"  {label:<9} {at[:19]}Z by {safe(who.email)}{said}")
     if is_set(found.begins_at):
-        out.print(f"  {'Begins':<9} {found.begins_at[:19]}Z")
+        on.print(f"  {'Begins':<9} {found.begins_at[:19]}Z")
     for what, named in (("object", found.intellectual_objects), ("file", found.generic_files)):
         if not named:
             continue
-        out.print(f"  {len(named):,} {what}{'s' if len(named) > 1 else ''}")
+        on.print(f"  {len(named):,} {what}{'s' if len(named) > 1 else ''}")
         some = named if everything else named[:NAMED]
         for each in some:
-            out.print(f"    {safe(each.identifier, 2_000)}")
+            on.print(f"    {safe(each.identifier, 2_000)}")
         if len(named) > len(some):
-            out.print(f"    and {len(named) - len(some):,} more (--all names them)")
+            on.print(f"    and {len(named) - len(some):,} more (--all names them)")
 
 
 def _show_certificate(found: Certificate) -> None:

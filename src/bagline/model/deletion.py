@@ -138,13 +138,15 @@ class DeletionPolicy:
 
     `waiting_days`: between the approval and the first byte. `lone_admin`: whether the only
     administrator of an institution may approve what they asked for; else a system administrator
-    does. `retention_days`: by storage option. `is_older_wording`: of events.
+    does. `retention_days`: by storage option. `is_older_wording`: of events. `beside_others`: other
+    workers than Bagline's may carry deletions out.
     """
 
     waiting_days: float = 0.0
     lone_admin: bool = False
     retention_days: tuple[tuple[str, int], ...] = ()
     is_older_wording: bool = False
+    beside_others: bool = False
 
     def days_of(self, storage_option: str) -> int:
         return dict(self.retention_days).get(storage_option, 0)

@@ -7,6 +7,15 @@ from typing import NamedTuple
 
 from bagline.model.event_wording import OLDER
 from bagline.model.premis import our_agent
+from bagline.model.times import Timestamp
+
+
+def recallable(approver: str, until: Timestamp, request_id: int) -> str:
+    """The note of an item that waits."""
+    return (
+        f"Approved by {approver}; it can be recalled until {until[:19]}Z (bagline deletions refuse "
+        f"{request_id})."
+    )
 
 
 class DeletionWording(NamedTuple):

@@ -49,6 +49,8 @@ NOT_STARTED = "Not started"
 OUTCOME_CHANGING = "Preserved copies are being changed"
 """Stands in the outcome of a re-ingest from its first write to preserved copies to its end, so
 that it is known, whatever Redis still knows, that such an item can only go forward."""
+OWN_NODE = "bagline:"
+"""Before the host's name in `node`, where other workers than Bagline's are on the line."""
 
 
 _OVERWRITING = frozenset({STAGE_STORE, STAGE_STORAGE_VALIDATION, STAGE_RECORD})

@@ -14,6 +14,7 @@ from bagline.errors import BrokenState, Refused, ServiceFault
 from bagline.model.ingest import IngestObject
 from bagline.model.times import NEVER, Timestamp, is_set, to_datetime
 from bagline.model.workitem import (
+    OWN_NODE,
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_PENDING,
@@ -56,8 +57,6 @@ from bagline.worker.stage import (
 log = structlog.get_logger(__name__)
 
 ALIVE = (STATUS_PENDING, STATUS_STARTED)
-OWN_NODE = "bagline:"
-"""Before the host's name in `node`, where other workers than Bagline's are on the line."""
 
 
 class ItemRecords(Records[WorkItem]):

@@ -9,6 +9,7 @@ from msgspec import structs
 from bagline.lines.deletion.deleter import Deleter
 from bagline.lines.deletion.deletion_job import DeletionJob
 from bagline.model import workitem as w
+from bagline.model.deletion_wording import recallable
 from bagline.model.times import NEVER, Timestamp, is_set, to_datetime
 from bagline.model.workitem import WorkItem
 from bagline.services.bundle import Services
@@ -69,10 +70,7 @@ class DeletionLine(ItemLine):
         left = (to_datetime(due) - to_datetime(context.clock())).total_seconds()
         if left <= 0:
             return Run()
-        note = (
-            f"Approved by {record.inst_approver}; it can be recalled until {due[:19]}Z (bagline "
-            f"deletions refuse {record.deletion_request_id})."
-        )
+        note = recallable(record.inst_approver, due, record.deletion_request_id)
         if record.note != note:
             registry = context.services.registry
             registry.save_work_item(structs.replace(record, note=note), unless_changed=True)

@@ -73,9 +73,11 @@ def note(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     act: str = "",
+    reason: str = "",
 ) -> None:
     """What this transaction does to the subject belongs to the act that is open; without one
-    nothing is done. `before`, `after`: JSON-able, without secrets. `act`: a better name of it."""
+    nothing is done. `before`, `after`: JSON-able, without secrets. `act`: a better name of it.
+    `reason`: what the subject says of it, where the act has none of its own."""
     opened = open_act()
     if opened is None:
         return
@@ -90,7 +92,7 @@ def note(
         institution_id=institution_id,
         before=_kept(before),
         after=_kept(after),
-        reason=person.reason,
+        reason=person.reason or reason,
     )
     connection.get_execution_options()[NOTED].append(_Noted(opened, row))
 
@@ -111,6 +113,7 @@ def note_row(
     row: Row[Any],
     *,
     act: str = "",
+    reason: str = "",
     **beside: Any,
 ) -> None:
     """The row was that before, and is this now; `beside`: what else there is to say of it now."""
@@ -124,19 +127,26 @@ def note_row(
         before=before,
         after={**after, **beside},
         act=act,
+        reason=reason,
     )
 
 
 @contextmanager
 def noting_row(
-    connection: Connection, table: Table, row_id: int, *, act: str = "", **beside: Any
+    connection: Connection,
+    table: Table,
+    row_id: int,
+    *,
+    act: str = "",
+    reason: str = "",
+    **beside: Any,
 ) -> Iterator[None]:
     """The block changes the row, or what belongs to it (`beside`, as `note_row` has it)."""
     before = row_before(connection, table, row_id)
     yield
     if before is not None:
         row = connection.execute(select(table).where(table.c.id == row_id)).one()
-        note_row(connection, table, before, row, act=act, **beside)
+        note_row(connection, table, before, row, act=act, reason=reason, **beside)
 
 
 def note_files(connection: Connection, files: Sequence[GenericFile]) -> None:

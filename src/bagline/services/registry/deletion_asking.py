@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import ColumnElement, Connection, Table, insert, select
 
 from bagline.model import times
 from bagline.model.deletion import REASON_CHARACTERS, DeletionPolicy, NewDeletion
@@ -16,7 +16,7 @@ from bagline.services.registry import tables as t
 from bagline.services.registry.act_rows import note_row
 from bagline.services.registry.base import Conflict, Missing, Unfit
 from bagline.services.registry.database import Database
-from bagline.services.registry.deletion_checks import is_after, open_items_of, retained_until
+from bagline.services.registry.deletion_checks import open_items_of, subject_with, too_young
 from bagline.services.registry.file_rows import FileRows
 from bagline.services.registry.object_rows import load_object
 from bagline.services.registry.open_changes import change_of, first_against, why
@@ -27,6 +27,7 @@ MOST_AT_ONCE = 1_000
 """Objects and files, in one request."""
 
 _r = d.deletion_requests.c
+_LISTED, _WHOLE = d.deletion_requests_generic_files, d.deletion_requests_intellectual_objects
 
 
 class DeletionAsking:
@@ -42,25 +43,26 @@ class DeletionAsking:
         """The request's id. Raises Unfit or Conflict, with all there is to say."""
         objects, files = self._named(connection, who.institution_id, wanted)
         conflicts = [
-            *self._young(objects, files),
+            *self._young(connection, objects, files),
             *self._in_conflict(connection, objects, files),
         ]
         if conflicts:
             raise Conflict(" ".join(dict.fromkeys(conflicts)))
+        reason = wanted.reason.strip()
         row = {
             "institution_id": who.institution_id,
             "requested_by_id": who.id,
             "requested_at": self._clock(),
-            "reason": wanted.reason.strip(),
+            "reason": reason,
         }
         table = d.deletion_requests
         made = connection.execute(insert(table).values(row).returning(table)).one()
         named: list[IntellectualObject | GenericFile] = [*objects, *files]
         listed = [each.identifier for each in named]
-        note_row(connection, table, None, made, asked_for=listed)
+        note_row(connection, table, None, made, reason=reason, asked_for=listed)
         number: int = made.id
-        _list(connection, d.deletion_requests_generic_files, number, files)
-        _list(connection, d.deletion_requests_intellectual_objects, number, objects)
+        _list(connection, _LISTED, number, files)
+        _list(connection, _WHOLE, number, objects)
         return number
 
     def hold(self, connection: Connection, object: IntellectualObject) -> None:
@@ -104,17 +106,22 @@ class DeletionAsking:
         return list(objects.values()), list(files.values())
 
     def _young(
-        self, objects: Sequence[IntellectualObject], files: Sequence[GenericFile]
+        self,
+        connection: Connection,
+        objects: Sequence[IntellectualObject],
+        files: Sequence[GenericFile],
     ) -> Iterator[str]:
-        every: list[IntellectualObject | GenericFile] = [*objects, *files]
-        for each in every:
-            days = self._policy.days_of(each.storage_option)
-            until = retained_until(each.created_at, days)
-            if days and is_after(until, self._clock()):
-                yield (
-                    f"{each.identifier}: what lies in {each.storage_option} is kept at least "
-                    f"{days} days; it may go from {until} on."
-                )
+        """What `condemn` would hold: an object is as young as its newest file."""
+        owners = {file.intellectual_object_id for file in files}
+        of = {owner: object_in(connection, owner) for owner in owners}
+        parts: list[tuple[IntellectualObject, GenericFile | None]] = [
+            *((object, None) for object in objects),
+            *((of[file.intellectual_object_id], file) for file in files),
+        ]
+        for object, file in parts:
+            young = too_young(connection, subject_with(object, file), self._policy, self._clock())
+            if young:
+                yield f"{(file or object).identifier}: {young}."
 
     def _in_conflict(
         self,
@@ -125,17 +132,18 @@ class DeletionAsking:
         for object in objects:
             self.hold(connection, object)
             yield from open_against(connection, _probe(object, None), bag_of(object))
+            yield from _object_asked_already(connection, object)
             yield from _asked_already(
-                connection, d.deletion_requests_intellectual_objects, object.id, object.identifier
+                connection, _LISTED, _files_of(object.id), f"a file of {object.identifier}"
             )
         owners = {file.intellectual_object_id for file in files}
         of = {owner: object_in(connection, owner) for owner in owners}
         for file in files:
             object = of[file.intellectual_object_id]
             yield from open_against(connection, _probe(object, file), bag_of(object))
-            yield from _asked_already(
-                connection, d.deletion_requests_generic_files, file.id, file.identifier
-            )
+            about = _LISTED.c.generic_file_id == file.id
+            yield from _asked_already(connection, _LISTED, about, file.identifier)
+            yield from _object_asked_already(connection, object)
 
 
 def check_reason(reason: str) -> None:
@@ -171,19 +179,30 @@ def _probe(object: IntellectualObject, file: GenericFile | None) -> WorkItem:
     )
 
 
+def _files_of(object_id: int) -> ColumnElement[bool]:
+    files = t.generic_files.c
+    return _LISTED.c.generic_file_id.in_(
+        select(files.id).where(files.intellectual_object_id == object_id)
+    )
+
+
+def _object_asked_already(connection: Connection, object: IntellectualObject) -> Iterator[str]:
+    about = _WHOLE.c.intellectual_object_id == object.id
+    yield from _asked_already(connection, _WHOLE, about, object.identifier)
+
+
 def _asked_already(
-    connection: Connection, table: Table, number: int, identifier: str
+    connection: Connection, table: Table, about: ColumnElement[bool], what: str
 ) -> Iterator[str]:
-    """Another request for the same thing waits for its approval."""
-    column = table.c[next(n for n in table.c.keys() if n != "deletion_request_id")]  # noqa: SIM118
+    """Another request that is about it awaits approval."""
     known = connection.scalar(
         select(_r.id)
         .join(table, table.c.deletion_request_id == _r.id)
-        .where(column == number, _r.confirmed_at.is_(None), _r.cancelled_at.is_(None))
+        .where(about, _r.confirmed_at.is_(None), _r.cancelled_at.is_(None))
         .limit(1)
     )
     if known is not None:
-        yield f"Deletion request {known} for {identifier} awaits approval already."
+        yield f"Deletion request {known} for {what} awaits approval already."
 
 
 def _list(connection: Connection, table: Table, number: int, of: Sequence[Any]) -> None:

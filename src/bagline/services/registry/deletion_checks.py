@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
 from bagline.model.deletion import Against, DeletionPolicy
 from bagline.model.registry import STATE_ACTIVE
-from bagline.model.times import Timestamp, is_set, later, to_datetime
-from bagline.model.workitem import ACTION_INGEST, COMPLETED, STATUS_SUCCESS, WorkItem
+from bagline.model.times import NEVER, Timestamp, is_set, later, to_datetime
+from bagline.model.workitem import (
+    ACTION_DELETE,
+    ACTION_INGEST,
+    COMPLETED,
+    STATUS_STARTED,
+    STATUS_SUCCESS,
+    WorkItem,
+)
 from bagline.services.registry import deletion_tables as d
 from bagline.services.registry import tables as t
+from bagline.services.registry.base import NotAllowed
 from bagline.services.registry.item_rows import bags_items, items_in
 from bagline.services.registry.open_changes import in_conflict, of_bag
 from bagline.services.registry.users import INST_ADMIN, SYS_ADMIN, ApiUser
@@ -64,16 +72,21 @@ def subject_of(connection: Connection, item: WorkItem) -> DeletionSubject | None
     ).one_or_none()
     if row is None:
         return None
+    return subject_with(row, file)
+
+
+def subject_with(object: Any, file: Any | None) -> DeletionSubject:
+    """Of their rows, or records."""
     return DeletionSubject(
-        institution_id=row.institution_id,
-        object_id=row.id,
-        object_identifier=row.identifier,
-        bag=row.bag_name or row.identifier.partition("/")[2],
-        object_state=row.state,
-        storage_option=row.storage_option,
+        institution_id=object.institution_id,
+        object_id=object.id,
+        object_identifier=object.identifier,
+        bag=object.bag_name or object.identifier.partition("/")[2],
+        object_state=object.state,
+        storage_option=object.storage_option,
         file_id=file.id if file is not None else 0,
         file_state=file.state if file is not None else "",
-        created_at=file.created_at if file is not None else row.created_at,
+        created_at=file.created_at if file is not None else object.created_at,
     )
 
 
@@ -90,7 +103,7 @@ def against(
     return Against(
         withdrawn=[*_people(connection, item), *_overtaken(connection, item, subject)],
         held=list(_time(connection, subject, policy, now)),
-        busy=list(_busy(connection, item, subject, now)),
+        busy=[*_recallable(connection, item, now), *_busy(connection, item, subject, now)],
     )
 
 
@@ -134,21 +147,57 @@ def open_items_of(connection: Connection, institution_id: int, bag: str) -> list
     return of_bag(items_in(connection, query), bag)
 
 
-def not_agreed(connection: Connection, item: WorkItem) -> str:
-    """Why its request is no consent; "" where two people stand behind it."""
+def not_agreed(connection: Connection, item: WorkItem, *, has_begun: bool = False) -> str:
+    """Why its request is no consent; "" where two people stand behind it. What has begun goes on
+    when the rest of its request is recalled."""
     table = d.deletion_requests
     row = connection.execute(
         select(table).where(table.c.id == item.deletion_request_id).with_for_update()
     ).one_or_none()
     if row is None or row.institution_id != item.institution_id:
         return f"there is no deletion request {item.deletion_request_id} of its institution"
-    if is_set(row.cancelled_at):
+    if is_set(row.cancelled_at) and not has_begun:
         return f"deletion request {row.id} was refused or recalled"
     if not is_set(row.confirmed_at) or not row.requested_by_id or not row.confirmed_by_id:
         return f"nobody has approved deletion request {row.id}"
     if not _is_listed(connection, item):
         return f"deletion request {row.id} is not about this"
     return ""
+
+
+def deleting_item(
+    connection: Connection,
+    file_id: int,
+    object_id: int,
+    policy: DeletionPolicy,
+    now: Timestamp,
+) -> WorkItem:
+    """The Delete item, approved and in work, by which another's worker may call something deleted:
+    the file's own, else its object's. Raises NotAllowed."""
+    c = t.work_items.c
+    about = (c.generic_file_id == 0) & (c.intellectual_object_id == object_id)
+    if file_id:
+        about |= c.generic_file_id == file_id
+    query = (
+        select(t.work_items)
+        .where(c.action == ACTION_DELETE, c.status == STATUS_STARTED, about)
+        .order_by(c.generic_file_id.desc(), c.updated_at.desc(), c.id.desc())
+    )
+    for item in items_in(connection, query):
+        subject = subject_of(connection, item)
+        if subject is None:
+            continue
+        if not item.inst_approver:
+            raise NotAllowed(f"Work item {item.id} names nobody who approved the deletion.")
+        hindrances = (
+            not_agreed(connection, item),
+            *_recallable(connection, item, now),
+            too_young(connection, subject, policy, now),
+        )
+        for hindrance in filter(None, hindrances):
+            raise NotAllowed(f"Work item {item.id}: {hindrance}.")
+        return item
+    raise NotAllowed("There is no Delete item, approved and Started, about this.")
 
 
 def _is_listed(connection: Connection, item: WorkItem) -> bool:
@@ -206,6 +255,18 @@ def _overtaken(connection: Connection, item: WorkItem, subject: DeletionSubject)
                 "after the request"
             )
             return
+
+
+def _recallable(connection: Connection, item: WorkItem, now: Timestamp) -> Iterator[str]:
+    until = waits_until(connection, item.deletion_request_id)
+    if is_set(until) and is_after(until, now):
+        yield f"deletion request {item.deletion_request_id} can be recalled until {until}"
+
+
+def waits_until(connection: Connection, request_id: int) -> Timestamp:
+    """NEVER where it is not approved, or there is none."""
+    table = d.deletion_requests.c
+    return connection.scalar(select(table.begins_at).where(table.id == request_id)) or NEVER
 
 
 def _time(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ from bagline.model.deletion import (
     RequestSubject,
     Review,
 )
+from bagline.model.deletion_wording import recallable
 from bagline.model.registry import (
     STATE_ACTIVE,
     GenericFile,
@@ -35,7 +36,9 @@ from bagline.model.workitem import (
     ACTION_DELETE,
     COMPLETED,
     OUTCOME_CHANGING,
+    OWN_NODE,
     STATUS_CANCELLED,
+    STATUS_STARTED,
     WorkItem,
 )
 from bagline.services.registry import deletion_tables as d
@@ -137,7 +140,9 @@ class DeletionRequests:
     def approve(
         self, approver: ApiUser, request_id: int, token: str
     ) -> tuple[DeletionRequest, list[WorkItem]]:
-        """Consent, and an item a file and an object, all in one step. The token is used up."""
+        """Consent, and an item a file and an object, all in one step; those that are due now. What
+        has to wait says until when in `queued_at`, so that no other queue takes it before, and is
+        published by the reconciler. The token is used up."""
         with self._database.writing() as connection:
             row, who = self._open(connection, approver, request_id)
             self._check_approver(connection, row, who)
@@ -148,10 +153,11 @@ class DeletionRequests:
             if not is_after(row.token_until, moment):
                 raise NotAllowed("The token has run out: review the request again.")
             request = self._load(connection, row.id)
+            begins_at = later(moment, timedelta(days=self._policy.waiting_days))
             values = {
                 "confirmed_by_id": who.id,
                 "confirmed_at": moment,
-                "begins_at": later(moment, timedelta(days=self._policy.waiting_days)),
+                "begins_at": begins_at,
                 "encrypted_confirmation_token": "",
                 "reviewer_id": 0,
                 "token_until": None,
@@ -160,6 +166,10 @@ class DeletionRequests:
                 changed = update(d.deletion_requests).where(_r.id == row.id).values(values)
                 connection.execute(changed)
             items = self._make_items(connection, request, who.email, moment)
+            if is_after(begins_at, moment):
+                note = recallable(who.email, begins_at, row.id)
+                _make_wait(connection, items, queued_at=begins_at, note=note)
+                items = []
             return self._load(connection, row.id), items
 
     def cancel(self, person: ApiUser, request_id: int, reason: str) -> DeletionRequest:
@@ -176,7 +186,7 @@ class DeletionRequests:
             if is_set(row.cancelled_at):
                 raise Conflict(f"Deletion request {row.id} was refused or recalled already.")
             self._cancel_items(connection, row, who.email)
-            with noting_row(connection, d.deletion_requests, row.id):
+            with noting_row(connection, d.deletion_requests, row.id, reason=reason.strip()):
                 connection.execute(
                     update(d.deletion_requests)
                     .where(_r.id == row.id)
@@ -288,9 +298,7 @@ class DeletionRequests:
             items.deletion_request_id == row.id, items.action == ACTION_DELETE
         )
         found = items_in(connection, query.with_for_update())
-        waiting = [
-            item for item in found if not item.is_completed and item.outcome != OUTCOME_CHANGING
-        ]
+        waiting = [item for item in found if not (item.is_completed or self._has_begun(item))]
         if not waiting:
             raise Conflict(
                 f"Deletion request {row.id} cannot be recalled: all of it has begun, or ended."
@@ -308,6 +316,11 @@ class DeletionRequests:
             .where(items.id.in_(ids), items.status.not_in(COMPLETED))
             .values(values)
         )
+
+    def _has_begun(self, item: WorkItem) -> bool:
+        """Whether copies may be gone: ours says so itself; another's worker, only that it works."""
+        is_anothers = self._policy.beside_others and not item.node.startswith(OWN_NODE)
+        return item.outcome == OUTCOME_CHANGING or (is_anothers and item.status == STATUS_STARTED)
 
     def _load(self, connection: Connection, request_id: int) -> DeletionRequest:
         row = _row(connection, request_id, locked=False)
@@ -345,6 +358,12 @@ class DeletionRequests:
             )
         )
         return found
+
+
+def _make_wait(connection: Connection, items: Sequence[WorkItem], **values: str) -> None:
+    ids = [item.id for item in items]
+    changed = update(t.work_items).where(t.work_items.c.id.in_(ids)).values(values)
+    connection.execute(changed)
 
 
 def _row(connection: Connection, request_id: int, *, locked: bool) -> Row[Any]:

@@ -20,19 +20,20 @@ from bagline.model.workitem import ACTION_DELETE, OUTCOME_CHANGING, STATUS_START
 from bagline.services.registry import deletion_tables as d
 from bagline.services.registry import tables as t
 from bagline.services.registry.act_rows import noting_row
-from bagline.services.registry.base import Conflict, Missing, NotAllowed, Unfit
+from bagline.services.registry.base import Conflict, Missing, Unfit
 from bagline.services.registry.database import Database
 from bagline.services.registry.deletion_book import AT_ONCE, Deletions
 from bagline.services.registry.deletion_checks import (
     DeletionSubject,
     against,
+    deleting_item,
     not_agreed,
     subject_of,
-    too_young,
     user_in,
+    waits_until,
 )
 from bagline.services.registry.file_rows import FileRows
-from bagline.services.registry.item_rows import item_query, items_in
+from bagline.services.registry.item_rows import item_query
 from bagline.services.registry.open_changes import change_of
 from bagline.services.registry.rows import ROW_ID, record_of
 
@@ -55,10 +56,8 @@ class SqlDeletions(Deletions):
         self._files = FileRows(clock)
 
     def begins_at(self, request_id: int) -> Timestamp:
-        table = d.deletion_requests.c
         with self._database.reading() as connection:
-            query = select(table.begins_at).where(table.id == request_id)
-            return connection.scalar(query) or NEVER
+            return waits_until(connection, request_id)
 
     def against(self, item_id: int) -> Against:
         with self._database.writing() as connection:  # the request is read as `condemn` reads it
@@ -142,9 +141,26 @@ class SqlDeletions(Deletions):
             subject = subject_of(connection, item)
             if subject is None:
                 raise Missing
+            self._check_concluded(connection, item, subject)
             if not item.generic_file_id and subject.object_state == STATE_ACTIVE:
                 self._delete_object(connection, item, subject)
             return self._certify(connection, item, subject)
+
+    def _check_concluded(
+        self, connection: Connection, item: WorkItem, subject: DeletionSubject
+    ) -> None:
+        """Raises Conflict, unless it was begun by consent and everything of it is deleted."""
+        if item.action != ACTION_DELETE or not _has_begun(connection, item.id):
+            raise Conflict(f"Work item {item.id} is no deletion that has begun.")
+        refused = not_agreed(connection, item, has_begun=True)
+        if refused:
+            raise Conflict(f"Work item {item.id}: {refused}.")
+        is_active = _f.id == subject.file_id
+        if not subject.is_file:
+            is_active = _f.intellectual_object_id == subject.object_id
+        left = connection.scalar(select(func.count()).where(is_active, _f.state == STATE_ACTIVE))
+        if left:
+            raise Conflict(f"{left:,} files that it is about are active.")
 
     def certificate(self, item_id: int) -> Certificate | None:
         with self._database.reading() as connection:
@@ -166,7 +182,8 @@ class SqlDeletions(Deletions):
     def delete_file(self, file: GenericFile) -> None:
         """Raises Conflict or NotAllowed."""
         with self._database.writing() as connection:
-            item = self._allowed(connection, file.id, file.intellectual_object_id)
+            owner = file.intellectual_object_id
+            item = deleting_item(connection, file.id, owner, self.policy, self._clock())
             if file.state != STATE_ACTIVE:
                 raise Conflict("File is already in deleted state")
             if not connection.scalar(
@@ -184,7 +201,7 @@ class SqlDeletions(Deletions):
     def delete_object(self, object_id: int) -> None:
         """Raises Conflict or NotAllowed, and Unfit while it has active files."""
         with self._database.writing() as connection:
-            item = self._allowed(connection, 0, object_id)
+            item = deleting_item(connection, 0, object_id, self.policy, self._clock())
             subject = subject_of(connection, item)
             if subject is None or subject.object_state != STATE_ACTIVE:
                 raise Conflict("Object is already in deleted state")
@@ -194,33 +211,6 @@ class SqlDeletions(Deletions):
             with noting_row(connection, t.intellectual_objects, object_id):
                 self._delete_object(connection, item, subject)
             self._certify_once(connection, item)
-
-    def _allowed(self, connection: Connection, file_id: int, object_id: int) -> WorkItem:
-        """The Delete item, approved and in work, by which it may go: the file's own, else its
-        object's."""
-        c = t.work_items.c
-        about = (c.generic_file_id == 0) & (c.intellectual_object_id == object_id)
-        if file_id:
-            about |= c.generic_file_id == file_id
-        query = (
-            select(t.work_items)
-            .where(c.action == ACTION_DELETE, c.status == STATUS_STARTED, about)
-            .order_by(c.generic_file_id.desc(), c.updated_at.desc(), c.id.desc())
-        )
-        for item in items_in(connection, query):
-            subject = subject_of(connection, item)
-            if subject is None:
-                continue
-            if not item.inst_approver:
-                raise NotAllowed(f"Work item {item.id} names nobody who approved the deletion.")
-            refused = not_agreed(connection, item)
-            if refused:
-                raise NotAllowed(f"Work item {item.id}: {refused}.")
-            young = too_young(connection, subject, self.policy, self._clock())
-            if young:
-                raise NotAllowed(f"Work item {item.id}: {young}.")
-            return item
-        raise NotAllowed("There is no Delete item, approved and Started, about this.")
 
     def _certify_once(self, connection: Connection, item: WorkItem) -> None:
         subject = subject_of(connection, item)

@@ -33,6 +33,10 @@ KNOWN_MISTAKES = (400, 401, 403, 404, 405, 409, 413, 422)
 TRIED_AGAIN = ("GET", "PUT")
 KEY_HEADER = "X-Pharos-API-Key"
 REASON_HEADER = "Bagline-Reason"
+SAID_CHARACTERS = 300
+"""Of what the Registry says, to a worker, whose notes are short."""
+SAID_TO_A_PERSON = 100_000
+"""They are told all that is wrong with a list of a thousand."""
 
 
 class RegistryClient:
@@ -150,7 +154,8 @@ class RegistryClient:
         return found != refused
 
     def _fault(self, method: str, path: str, answer: Any) -> Exception:
-        said = shown(_said(answer.data), 300)
+        most = SAID_TO_A_PERSON if self._is_persons else SAID_CHARACTERS
+        said = shown(_said(answer.data), most)
         what = f"{method} {shown(path, 200)} at the Registry {self.where}: {answer.status} {said}"
         if answer.status == 404:
             return Missing(what)

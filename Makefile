@@ -38,7 +38,7 @@ demo: $(STAMP)   ## make a bag, ingest it, then a damaged copy of it
 	$(BIN)/python demo/run.py
 
 test: $(STAMP)   ## all tests but the long ones, with real engines on loopback
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not long"
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not long"
 
 long: $(STAMP)   ## the long ones: every pairing with the older line, full disks, a fleet, chaos
 	$(BIN)/python -m pytest -n 2 -m long

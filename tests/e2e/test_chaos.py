@@ -396,6 +396,7 @@ def test_the_judge_finds_whatever_is_planted(calm: tuple[Hands, Picture]) -> Non
     engines = Engines(hands.data_dir)
     engines.start()
     try:
+        until(hands.reads, "the store to find its volumes")
         for plant in PLANTED:
             undo, told = plant(hands)
             said = [*judge.findings(), *differences(undisturbed, judge.picture())]

@@ -174,6 +174,7 @@ def test_check_reads_a_bag_where_depositors_put_it(
     assert check(f"s3://{bucket}/bag.tar") == 1
 
 
+@pytest.mark.long
 def test_two_worker_processes_a_stage_ingest_ten_bags_once_each(
     bagline: Bagline, tmp_path: Path
 ) -> None:

@@ -147,6 +147,7 @@ def test_killed_in_the_middle_of_staging_no_marked_file_is_written_again(
     assert_ingested_once(app, item_of(app, item.id), bag)
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_alone_is_replaced_and_its_item_goes_on(
     bagline: Bagline, app: App, bag: BagBuilder, tmp_path: Path
 ) -> None:
@@ -167,6 +168,7 @@ def test_when_only_up_itself_dies_its_workers_do_not_outlive_it(bagline: Bagline
         until(lambda: not any(child.is_running() for child in children), "the workers to exit")
 
 
+@pytest.mark.long
 def test_sigterm_hands_the_item_back_at_once(
     bagline: Bagline, app: App, bag: BagBuilder, tmp_path: Path
 ) -> None:

@@ -211,7 +211,7 @@ def names_of(proxy: Proxy, *methods: str) -> list[str]:
 def test_redis_down_for_ten_seconds_costs_time_and_nothing_else(
     engines: EngineAddresses, tmp_path: Path
 ) -> None:
-    bag = a_bag(1_200)
+    bag = a_bag(600)
     with proxy_before(engines.redis_url) as proxy:
         host = urlsplit(engines.redis_url).netloc.rpartition("@")[2]
         url = engines.redis_url.replace(host, proxy.url.removeprefix("http://"))

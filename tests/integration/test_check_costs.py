@@ -286,7 +286,18 @@ KINDS: dict[str, tuple[list[Pieces], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+DEAR = (
+    "names that differ in case",
+    "names of marks in every order",
+    "every manifest in every spelling",
+    "files listed often and differently",
+)
+"""Each takes most of a minute where all tests run at once."""
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=[pytest.mark.long] * (k in DEAR)) for k in KINDS]
+)
 def test_memory_does_not_follow_from_what_stands_in_a_bag(kind: str) -> None:
     pieces, expected = KINDS[kind]
     cost = cost_of([opening(), *pieces])

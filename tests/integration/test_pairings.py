@@ -111,7 +111,7 @@ def pairings() -> list[frozenset[str]]:
     ]
 
 
-SHORT = (frozenset[str](), ALL_OLDER - {"pre-fetch"}, frozenset({"pre-fetch"}))
+SHORT = (frozenset[str](), ALL_OLDER - {"pre-fetch"})
 ONLY_LONG = [pytest.param(pair, marks=pytest.mark.long) for pair in pairings() if pair not in SHORT]
 
 

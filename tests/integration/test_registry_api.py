@@ -467,11 +467,14 @@ LISTS = "^/admin-api/v3/[a-z_]+$"
 @pytest.mark.parametrize(
     "chosen",
     [
-        ("--phases", "coverage,fuzzing", "--max-examples", "3", "--exclude-path-regex", LISTS),
+        ("--phases", "fuzzing", "--max-examples", "3", "--exclude-path-regex", LISTS),
+        pytest.param(
+            ("--phases", "coverage", "--exclude-path-regex", LISTS), marks=pytest.mark.long
+        ),
         # Lists have hundreds of parameters: all of them at once, in many mixtures.
         ("--phases", "fuzzing", "--max-examples", "20", "--include-path-regex", LISTS),
     ],
-    ids=["records", "lists"],
+    ids=["records", "records, every value there is", "lists"],
 )
 def test_schemathesis_finds_no_500_and_no_answer_that_the_document_does_not_have(
     admin: Api, houses: Houses, chosen: tuple[str, ...]

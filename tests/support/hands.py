@@ -87,6 +87,17 @@ class Hands:
                 return None
             raise
 
+    def reads(self) -> bool:
+        """Whether the store reads what lies in each bucket: just started it may list, and not know
+        yet where the bytes are."""
+        try:
+            for bucket in self.buckets():
+                for key in list(self.keys(bucket))[:1]:
+                    self.read(bucket, key)
+        except SILENT:
+            return False
+        return True
+
     def put(self, bucket: str, key: str, body: bytes) -> None:
         self.s3().put_object(Bucket=bucket, Key=key, Body=body)
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from bagline.model.deletion import DeletionPolicy, DeletionRequest, NewDeletion
 from bagline.model.registry import Institution, IntellectualObject, RegistryStorageRecord
@@ -125,6 +126,9 @@ class _Written(SqlRegistry):
         super().__init__(database)
         self._over_http = over_http
 
+    def begun_deletion(self, institution_id: int, name: str) -> WorkItem | None:
+        return self._over_http.begun_deletion(institution_id, name)
+
     @property
     def deletions(self) -> Deletions:  # type: ignore[override]
         found = self._over_http.deletions
@@ -182,6 +186,34 @@ def test_what_is_open_keeps_it_waiting(house: House) -> None:
     ingest.status = "Failed"
     house.registry.save_work_item(ingest)
     assert not house.book.condemn(item.id)
+
+
+def test_the_one_that_has_begun_is_found_among_many(house: House) -> None:
+    """However many others of the bag are open, and newer."""
+    kept = house.object(files=30)
+    files = [f.id for batch in house.registry.iter_object_files(kept.id) for f in batch]
+    wanted = NewDeletion(reason="Withdrawn", files=list(files))
+    request, bob = house.requests.ask(house.user(ANN), wanted), house.user(BOB)
+    token = house.requests.review(bob, request.id).token
+    items = house.requests.approve(bob, request.id, token)[1]
+    assert len(items) == 30
+    first = min(items, key=lambda item: item.id)
+    name = f"{kept.bag_name}.tar"
+    assert house.registry.begun_deletion(house.institution.id, name) is None
+    first.status = STATUS_STARTED
+    house.registry.save_work_item(first)
+    assert not house.book.condemn(first.id)
+    house.registry.save_work_item(structs.replace(first, status="Pending", outcome=""))
+    for registry in (house.registry, SqlRegistry(house.database)):
+        begun = registry.begun_deletion(house.institution.id, name)
+        changing = registry.changing_item(house.institution.id, name)
+        assert begun is not None
+        assert changing is not None
+        assert (begun.id, changing.id, begun.outcome) == (first.id, first.id, OUTCOME_CHANGING)
+    (doomed,) = house.book.doomed(first.id)
+    house.book.are_gone(first.id, [doomed.generic_file_id])
+    house.book.conclude(first.id)
+    assert house.registry.begun_deletion(house.institution.id, name) is None
 
 
 def test_a_copy_that_is_being_repaired_keeps_it_waiting(house: House) -> None:

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from bagline.embedded import EngineAddresses
 from bagline.model.deletion import DeletionPolicy
 from bagline.model.workitem import OUTCOME_CHANGING, WorkItem
+from bagline.services.registry.base import Conflict
 from bagline.services.registry.deletion_book import Deletions
 from bagline.wiring import LINES
 from bagline.worker.reconciler import Reconciler
@@ -163,8 +165,8 @@ def test_one_that_has_begun_only_goes_forward(line: LineUnderTest, consent: Cons
     assert refused.returncode == 1
     assert "only go forward" in refused.stderr
     assert line.item(item.id).status == "Started"
-    begun.status = "Cancelled"
-    line.services.registry.save_work_item(begun)
+    with pytest.raises(Conflict, match="only go forward"):
+        line.services.registry.save_work_item(structs.replace(begun, status="Cancelled"))
     line.services.queue.publish("delete_item", item.id)
     with line.working():
         ended = line.until(lambda: line.item(item.id).status == "Success", "its end", item=item.id)

@@ -29,7 +29,7 @@ from support.registry_records import a_file, save_institution
 ANN, BOB, USER = "ann@test.edu", "bob@test.edu", "user@test.edu"
 OTHER, LONE = "eve@other.edu", "lone@lone.edu"
 BATCH_KEY = "6f1ed002-ab5a-4a4c-9f53-1a3d9b1f2f10"
-WORKERS_ASK = ("/condemn", "/conclude", "/gone", "/delete", "/update")
+WORKERS_ASK = ("/condemn", "/conclude", "/gone", "/delete", "/update", "/requeue")
 _numbers = itertools.count(1)
 
 

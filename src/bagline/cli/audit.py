@@ -28,7 +28,7 @@ CHANGES = 2
 TOLD_FIRST = ("status", "state", "stage", "role", "enabled")
 SHOWN_VALUE = 40
 CELL_CHARACTERS = 20_000
-FORMULA = ("=", "+", "-", "@")
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a cell begins with that a spreadsheet takes for a formula."""
 
 

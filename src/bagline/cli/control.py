@@ -17,7 +17,7 @@ from bagline.cli.common import (
 )
 from bagline.cli.operating_user import Reason, acting_here
 from bagline.config import Settings
-from bagline.errors import Misconfigured
+from bagline.errors import Misconfigured, Refused
 from bagline.model.workitem import (
     OUTCOME_CHANGING,
     STATUS_CANCELLED,
@@ -27,7 +27,7 @@ from bagline.model.workitem import (
     STATUS_SUSPENDED,
     WorkItem,
 )
-from bagline.services.registry.base import Registry
+from bagline.services.registry.base import Conflict, Registry
 from bagline.wiring import LINES, open_registry
 from bagline.worker.line import Line, Step
 
@@ -56,7 +56,7 @@ def requeue(
     with open_registry(settings) as registry, acting_here("requeue", reason):
         item = _known(registry, item_id)
         if item.status == STATUS_SUCCESS:
-            complain(f"Work item {item_id} was ingested; there is nothing left to do.")
+            complain(f"Work item {item_id} is done: there is nothing left to do.")
             raise typer.Exit(EXIT_OUR_FAULT)
         if LINES.must_go_forward(item, registry):
             stage = stage or item.stage
@@ -68,7 +68,10 @@ def requeue(
         item.needs_admin_review = False
         item.node, item.pid = "", 0
         item.note = f"Requeued at {step.work_stage} by an operator"
-        registry.save_work_item(item)
+        try:
+            registry.save_work_item(item)
+        except Conflict as fault:
+            raise Refused(str(fault)) from None
     _publish(item_id, step, settings)
     err.print(f"Work item {item_id} goes on at {step.work_stage}.")
 

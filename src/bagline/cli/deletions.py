@@ -47,6 +47,7 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 NAMED = 20
 """So many of what goes are named, unless all are asked for."""
 MOST_LINES = 1_000
+NOT_ASKED = "as the worker said that took them away: no key was asked for again"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 Url = Annotated[
@@ -177,7 +178,7 @@ def approve(
     with _speaking(url, user, key_file) as client:
         review = record_in(client.ask("POST", f"deletions/review/{request_id}"), Review)
         if not (json and yes):
-            _show_request(review.request, on=err if json else out)
+            _show_request(review.request, everything=True, on=err if json else out)
         if not yes and not typer.confirm("Delete all of it?", default=False, err=True):
             complain("Nothing was approved.")
             raise typer.Exit(EXIT_OUR_FAULT)
@@ -265,7 +266,7 @@ def _speaking(url: str, user: str, key_file: Path | None) -> Iterator[RegistryCl
     """With that person's key. What the Registry refuses is a sentence."""
     if not user:
         raise Misconfigured("who asks? Name yourself with --user, or BAGLINE_API_USER")
-    key = _key(user, key_file)
+    key = _fit(_key(user, key_file))
     client = RegistryClient(url, user=user, key=key, api="member-api")
     try:
         yield client
@@ -284,6 +285,12 @@ def _key(user: str, key_file: Path | None) -> str:
         raise Misconfigured("whose key? BAGLINE_API_KEY, or --key-file FILE")
     asked: str = typer.prompt(f"Key of {user}", hide_input=True, err=True)
     return asked.strip()
+
+
+def _fit(key: str) -> str:
+    if not key.isascii() or not key.isprintable():
+        raise Misconfigured("the key has characters that no key has")
+    return key
 
 
 def _wanted(identifiers: list[str], reason: str) -> NewDeletion:
@@ -359,8 +366,8 @@ def _show_certificate(found: Certificate) -> None:
         ),
         (
             "Gone",
-            f"{found.files:,} files, {size_text(found.bytes)}, {found.copies:,} copies; each key "
-            "was asked for again",
+            f"{found.files:,} files, {size_text(found.bytes)}, {found.copies:,} copies; "
+            + ("each key was asked for again" if found.keys_asked_again else NOT_ASKED),
         ),
     ):
         out.print(f"  {label:<9} {text}")

@@ -103,9 +103,8 @@ class DoomedFile(Struct, frozen=True, kw_only=True):
 
 
 class Certificate(Struct, kw_only=True, omit_defaults=True):
-    """What one work item deleted, at whose wish, with whose consent (J3), and how it is known:
-    every key was asked for again, and nothing stood there. The files follow it one by one
-    (`DoomedFile`)."""
+    """What one work item deleted, at whose wish, with whose consent (J3), and how it is known.
+    The files follow it one by one (`DoomedFile`)."""
 
     work_item_id: int
     deletion_request_id: int
@@ -122,6 +121,9 @@ class Certificate(Struct, kw_only=True, omit_defaults=True):
     files: int
     bytes: int
     copies: int
+    keys_asked_again: bool = True
+    """Whether each key was asked for again, and nothing stood there. Of what another's worker took
+    away nobody knows."""
 
 
 class NewDeletion(Struct, kw_only=True, frozen=True):

@@ -14,6 +14,7 @@ from bagline.lines.deletion.deletion_job import DeletionJob
 from bagline.lines.deletion.taking_away import FileCopies, TakingAway
 from bagline.model.deletion import Against
 from bagline.model.registry import GenericFile
+from bagline.services.registry.base import Conflict
 from bagline.services.registry.deletion_book import Deletions
 from bagline.worker.stage import Cancel, Done, Halt, Later, Outcome, Stage
 
@@ -29,7 +30,10 @@ class Deleter(Stage[DeletionJob]):
             job.services.state.delete_item(job.lease)
             return Done()
         book = job.services.registry.deletions
-        ended = AskedDeletion(job).run() if book is None else _run(job, book)
+        try:
+            ended = AskedDeletion(job).run() if book is None else _run(job, book)
+        except Conflict as fault:
+            return Halt(f"The Registry does not agree: {fault}")
         if isinstance(ended, Done):
             job.services.state.delete_item(job.lease)
             job.is_deleted = True

@@ -105,8 +105,9 @@ class TakingAway:
                 target = self._target(url, file.uuid)
                 if target is None:
                     told.add(
-                        f"{shown(url)}, a copy of {shown(file.identifier)}, is in no bucket of "
-                        "this installation: name it in [[storage_options]]"
+                        f"{shown(url)}, a copy of {shown(file.identifier)}, is not where a bucket "
+                        f"of this installation would have it (under {shown(file.uuid)}): name its "
+                        "bucket in [[storage_options]], or mend its record"
                     )
                 elif file.uuid not in found[target]:
                     found[target].append(file.uuid)

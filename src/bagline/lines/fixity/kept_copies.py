@@ -58,8 +58,9 @@ class KeptCopies:
         in place whose digests come later, or it is being deleted. "" where nothing stands against
         it."""
         registry, name = self.services.registry, tar_key(copy.bag_name)
+        begun = registry.begun_deletion(copy.institution_id, name)
         items = registry.items_of_bag(copy.institution_id, name)
-        changed = changing(items)
+        changed = begun or changing(items)
         if changed is not None:
             return does(changed, copy.object_identifier)
         for item in items:

@@ -8,16 +8,8 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from bagline.errors import BaglineError, Gone, Replaced
-from bagline.model.workitem import (
-    ACTION_DELETE,
-    STATUS_PENDING,
-    STATUS_STARTED,
-    STATUS_SUSPENDED,
-    WorkItem,
-)
+from bagline.model.workitem import STATUS_SUSPENDED, WorkItem
 from bagline.problems import BAG_DELETED, BAG_NAME_UNUSABLE
-from bagline.services.registry.base import OTHERS, WorkItemFilter
-from bagline.services.registry.open_changes import deleting
 from bagline.worker.records import StepContext
 from bagline.worker.stage import Cancel, Decision, Halt, Outcome, Reject, Run, Wait
 
@@ -46,24 +38,14 @@ def admit(
         if found is not None:
             return found
     if waits_for_deletion:
-        begun = deleting(_open_deletions(item, context))
+        # One that begins later finds this item open, and waits for it.
+        begun = context.services.registry.begun_deletion(item.institution_id, item.name)
         if begun is not None:
             return Wait(
                 context.settings.work.earlier_bag_delay_seconds,
                 f"files of the object are being deleted (item {begun.id})",
             )
     return _against_received(item, context) if reads_received else Run()
-
-
-def _open_deletions(item: WorkItem, context: StepContext) -> list[WorkItem]:
-    """One that begins later finds this item open, and waits for it."""
-    wanted = WorkItemFilter(
-        institution_id=item.institution_id,
-        name=item.name,
-        action=ACTION_DELETE,
-        statuses=sorted({STATUS_PENDING, STATUS_STARTED, STATUS_SUSPENDED}),
-    )
-    return context.services.registry.work_items(wanted, limit=OTHERS)
 
 
 def _against(

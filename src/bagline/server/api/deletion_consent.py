@@ -23,7 +23,7 @@ from bagline.server.api.asking import Asked, BadRequest, Denied
 from bagline.server.api.routing import Routes
 from bagline.services.registry.base import Missing
 from bagline.services.registry.deletion_book import AT_ONCE, Deletions
-from bagline.services.registry.listing import DELETIONS
+from bagline.services.registry.listing import DELETIONS, LARGEST_ID
 
 ROUTES = Routes()
 ROUTES.list(DELETIONS)
@@ -110,11 +110,13 @@ def ask_on_behalf(asked: Asked) -> DeletionRequest:
     key = asked.batch_key()
     if not key or not hmac.compare_digest(key.encode(), wanted.secretKey.encode()):
         raise Denied("secretKey is not the one of this installation, or it has none")
+    if not 0 < wanted.requestorId <= LARGEST_ID:
+        raise BadRequest("requestorId is no id")
     user = asked.catalogue.deletion_requests.administrator(wanted.requestorId, wanted.institutionId)
     if user is None:
         raise BadRequest("requestorId is no active administrator of the institution")
     asking = NewDeletion(reason=wanted.reason, objects=list(wanted.objectIds))
-    return asked.catalogue.deletion_requests.ask(user, asking)
+    return asked.catalogue.deletion_requests.ask(user, asking, written_by=asked.user)
 
 
 @ROUTES.post(
@@ -227,6 +229,8 @@ def are_gone(asked: Asked) -> dict[str, int]:
     item, gone = asked.catalogue.item(asked.id), asked.record(GoneFiles)
     if len(gone.generic_file_ids) > AT_ONCE:
         raise BadRequest(f"At most {AT_ONCE:,} files at once.")
+    if not all(0 < number <= LARGEST_ID for number in gone.generic_file_ids):
+        raise BadRequest("generic_file_ids are no ids")
     _book(asked).are_gone(item.id, gone.generic_file_ids)
     return {"count": len(gone.generic_file_ids)}
 

@@ -17,13 +17,13 @@ from bagline.model.bag_form import BagForm
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
 from bagline.model.times import NEVER, Timestamp, now
-from bagline.model.workitem import WorkItem
+from bagline.model.workitem import ACTION_DELETE, WorkItem
 from bagline.problems import Problem
 from bagline.services.registry.alert_book import Alerts
 from bagline.services.registry.copy_book import Copies
 from bagline.services.registry.deletion_book import Deletions
 from bagline.services.registry.named_keys import NamedKeys
-from bagline.services.registry.open_changes import changing
+from bagline.services.registry.open_changes import changing, deleting
 from bagline.services.registry.spot_tests import SpotTests
 
 
@@ -194,7 +194,13 @@ class Registry(ABC):
         """The ingest of the bag that may have changed preserved bytes, and has not recorded
         their digests, or the deletion that has begun: until another ingest has, or the deletion has
         ended, its object is left alone. None when there is none."""
-        return changing(self.items_of_bag(institution_id, name))
+        begun = self.begun_deletion(institution_id, name)
+        return begun or changing(self.items_of_bag(institution_id, name))
+
+    def begun_deletion(self, institution_id: int, name: str) -> WorkItem | None:
+        """The deletion of the bag's object, or of a file of it, that has begun and not ended,
+        however many others are open. None when there is none."""
+        return deleting(self.items_of_bag(institution_id, name, action=ACTION_DELETE))
 
     # -- objects
     @abstractmethod

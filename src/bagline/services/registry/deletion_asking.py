@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, insert, select
@@ -11,6 +11,7 @@ from bagline.model import times
 from bagline.model.deletion import REASON_CHARACTERS, DeletionPolicy, NewDeletion
 from bagline.model.registry import STATE_ACTIVE, GenericFile, IntellectualObject
 from bagline.model.workitem import ACTION_DELETE, WorkItem
+from bagline.problems import shown
 from bagline.services.registry import deletion_tables as d
 from bagline.services.registry import tables as t
 from bagline.services.registry.act_rows import note_row
@@ -18,6 +19,7 @@ from bagline.services.registry.base import Conflict, Missing, Unfit
 from bagline.services.registry.database import Database
 from bagline.services.registry.deletion_checks import open_items_of, subject_with, too_young
 from bagline.services.registry.file_rows import FileRows
+from bagline.services.registry.listing import LARGEST_ID
 from bagline.services.registry.object_rows import load_object
 from bagline.services.registry.open_changes import change_of, first_against, why
 from bagline.services.registry.restoration_items import bag_of
@@ -25,6 +27,8 @@ from bagline.services.registry.users import ApiUser
 
 MOST_AT_ONCE = 1_000
 """Objects and files, in one request."""
+NAME_CHARACTERS = 1_000
+"""Of a name that is told again."""
 
 _r = d.deletion_requests.c
 _LISTED, _WHOLE = d.deletion_requests_generic_files, d.deletion_requests_intellectual_objects
@@ -39,7 +43,13 @@ class DeletionAsking:
         self._clock = clock
         self._files = FileRows(clock)
 
-    def write(self, connection: Connection, who: ApiUser, wanted: NewDeletion) -> int:
+    def write(
+        self,
+        connection: Connection,
+        who: ApiUser,
+        wanted: NewDeletion,
+        written_by: int | None = None,
+    ) -> int:
         """The request's id. Raises Unfit or Conflict, with all there is to say."""
         objects, files = self._named(connection, who.institution_id, wanted)
         conflicts = [
@@ -52,6 +62,7 @@ class DeletionAsking:
         row = {
             "institution_id": who.institution_id,
             "requested_by_id": who.id,
+            "written_by_id": written_by,
             "requested_at": self._clock(),
             "reason": reason,
         }
@@ -65,9 +76,11 @@ class DeletionAsking:
         _list(connection, _WHOLE, number, objects)
         return number
 
-    def hold(self, connection: Connection, object: IntellectualObject) -> None:
-        name = change_of(object.institution_id, bag_of(object))
-        self._database.one_at_a_time(connection, name)
+    def hold(self, connection: Connection, objects: Iterable[IntellectualObject]) -> None:
+        """Nobody else begins to change any of them: in one order, so that no two wait for each
+        other."""
+        for name in sorted({change_of(each.institution_id, bag_of(each)) for each in objects}):
+            self._database.one_at_a_time(connection, name)
 
     def _named(
         self, connection: Connection, institution_id: int, wanted: NewDeletion
@@ -76,6 +89,9 @@ class DeletionAsking:
         count = len(wanted.objects) + len(wanted.files)
         if not count or count > MOST_AT_ONCE:
             raise Unfit(f"A request is for 1 to {MOST_AT_ONCE:,} objects and files.")
+        for key in (*wanted.objects, *wanted.files):
+            if isinstance(key, int) and not 0 < key <= LARGEST_ID:
+                raise Unfit(f"{key} is no id: ids are from 1 to {LARGEST_ID}.")
         faults: list[str] = []
         objects: dict[int, IntellectualObject] = {}
         for key in wanted.objects:
@@ -83,9 +99,9 @@ class DeletionAsking:
             where = column.id == key if isinstance(key, int) else column.identifier == key
             object = load_object(connection, where)
             if object is None or object.institution_id != institution_id:
-                faults.append(f"there is no object {key!r}")
+                faults.append(f"there is no object {named(key)}")
             elif object.state != STATE_ACTIVE:
-                faults.append(f"the object {key!r} is deleted")
+                faults.append(f"the object {named(key)} is deleted")
             else:
                 objects[object.id] = object
         files: dict[int, GenericFile] = {}
@@ -94,11 +110,11 @@ class DeletionAsking:
             where = column.id == key if isinstance(key, int) else column.identifier == key
             found = self._files.load(connection, where, events=False)
             if not found or found[0].institution_id != institution_id:
-                faults.append(f"there is no file {key!r}")
+                faults.append(f"there is no file {named(key)}")
             elif found[0].state != STATE_ACTIVE:
-                faults.append(f"the file {key!r} is deleted")
+                faults.append(f"the file {named(key)} is deleted")
             elif found[0].intellectual_object_id in objects:
-                faults.append(f"the file {key!r} goes with its object: leave it out")
+                faults.append(f"the file {named(key)} goes with its object: leave it out")
             else:
                 files[found[0].id] = found[0]
         if faults:
@@ -129,21 +145,25 @@ class DeletionAsking:
         objects: Sequence[IntellectualObject],
         files: Sequence[GenericFile],
     ) -> Iterator[str]:
+        owners = {file.intellectual_object_id for file in files}
+        of = {owner: object_in(connection, owner) for owner in owners}
+        self.hold(connection, [*objects, *of.values()])
         for object in objects:
-            self.hold(connection, object)
             yield from open_against(connection, _probe(object, None), bag_of(object))
             yield from _object_asked_already(connection, object)
             yield from _asked_already(
                 connection, _LISTED, _files_of(object.id), f"a file of {object.identifier}"
             )
-        owners = {file.intellectual_object_id for file in files}
-        of = {owner: object_in(connection, owner) for owner in owners}
         for file in files:
             object = of[file.intellectual_object_id]
             yield from open_against(connection, _probe(object, file), bag_of(object))
             about = _LISTED.c.generic_file_id == file.id
             yield from _asked_already(connection, _LISTED, about, file.identifier)
             yield from _object_asked_already(connection, object)
+
+
+def named(key: str | int) -> str:
+    return repr(shown(key, NAME_CHARACTERS) if isinstance(key, str) else key)
 
 
 def check_reason(reason: str) -> None:

@@ -16,16 +16,13 @@ from bagline.model.deletion import Against, DeletionPolicy
 from bagline.model.registry import STATE_ACTIVE
 from bagline.model.times import NEVER, Timestamp, is_set, later, to_datetime
 from bagline.model.workitem import (
-    ACTION_DELETE,
     ACTION_INGEST,
     COMPLETED,
-    STATUS_STARTED,
     STATUS_SUCCESS,
     WorkItem,
 )
 from bagline.services.registry import deletion_tables as d
 from bagline.services.registry import tables as t
-from bagline.services.registry.base import NotAllowed
 from bagline.services.registry.item_rows import bags_items, items_in
 from bagline.services.registry.open_changes import in_conflict, of_bag
 from bagline.services.registry.users import INST_ADMIN, SYS_ADMIN, ApiUser
@@ -101,10 +98,23 @@ def against(
     if subject is None:
         return Against(held=["the Registry has no such object or file of its institution"])
     return Against(
-        withdrawn=[*_people(connection, item), *_overtaken(connection, item, subject)],
+        withdrawn=[*_people(connection, item), *overtaken(connection, item, subject)],
         held=list(_time(connection, subject, policy, now)),
         busy=[*_recallable(connection, item, now), *_busy(connection, item, subject, now)],
     )
+
+
+def against_agreeing(
+    connection: Connection,
+    item: WorkItem,
+    subject: DeletionSubject,
+    policy: DeletionPolicy,
+    now: Timestamp,
+) -> Iterator[str]:
+    """What became of it since it was asked for: told to who would approve."""
+    for newer in overtaken(connection, item, subject):
+        yield f"{newer}: refuse the request, and ask anew"
+    yield from _time(connection, subject, policy, now)
 
 
 def retained_until(created_at: Timestamp, days: int) -> Timestamp:
@@ -144,6 +154,7 @@ def user_in(connection: Connection, user_id: int | None) -> ApiUser | None:
 
 def open_items_of(connection: Connection, institution_id: int, bag: str) -> list[WorkItem]:
     query = bags_items(institution_id, bag).where(t.work_items.c.status.not_in(COMPLETED))
+    query = query.limit(None)
     return of_bag(items_in(connection, query), bag)
 
 
@@ -152,7 +163,7 @@ def not_agreed(connection: Connection, item: WorkItem, *, has_begun: bool = Fals
     when the rest of its request is recalled."""
     table = d.deletion_requests
     row = connection.execute(
-        select(table).where(table.c.id == item.deletion_request_id).with_for_update()
+        select(table).where(table.c.id == item.deletion_request_id)
     ).one_or_none()
     if row is None or row.institution_id != item.institution_id:
         return f"there is no deletion request {item.deletion_request_id} of its institution"
@@ -165,39 +176,10 @@ def not_agreed(connection: Connection, item: WorkItem, *, has_begun: bool = Fals
     return ""
 
 
-def deleting_item(
-    connection: Connection,
-    file_id: int,
-    object_id: int,
-    policy: DeletionPolicy,
-    now: Timestamp,
-) -> WorkItem:
-    """The Delete item, approved and in work, by which another's worker may call something deleted:
-    the file's own, else its object's. Raises NotAllowed."""
-    c = t.work_items.c
-    about = (c.generic_file_id == 0) & (c.intellectual_object_id == object_id)
-    if file_id:
-        about |= c.generic_file_id == file_id
-    query = (
-        select(t.work_items)
-        .where(c.action == ACTION_DELETE, c.status == STATUS_STARTED, about)
-        .order_by(c.generic_file_id.desc(), c.updated_at.desc(), c.id.desc())
-    )
-    for item in items_in(connection, query):
-        subject = subject_of(connection, item)
-        if subject is None:
-            continue
-        if not item.inst_approver:
-            raise NotAllowed(f"Work item {item.id} names nobody who approved the deletion.")
-        hindrances = (
-            not_agreed(connection, item),
-            *_recallable(connection, item, now),
-            too_young(connection, subject, policy, now),
-        )
-        for hindrance in filter(None, hindrances):
-            raise NotAllowed(f"Work item {item.id}: {hindrance}.")
-        return item
-    raise NotAllowed("There is no Delete item, approved and Started, about this.")
+def lock_request(connection: Connection, request_id: int) -> None:
+    """Until the transaction ends nobody approves or recalls it."""
+    table = d.deletion_requests.c
+    connection.execute(select(table.id).where(table.id == request_id).with_for_update())
 
 
 def _is_listed(connection: Connection, item: WorkItem) -> bool:
@@ -238,7 +220,7 @@ def _people(connection: Connection, item: WorkItem) -> Iterator[str]:
         yield f"the item names other people than deletion request {item.deletion_request_id}"
 
 
-def _overtaken(connection: Connection, item: WorkItem, subject: DeletionSubject) -> Iterator[str]:
+def overtaken(connection: Connection, item: WorkItem, subject: DeletionSubject) -> Iterator[str]:
     """A newer version was ingested after the request: nobody agreed to lose that one."""
     table = d.deletion_requests
     asked_at = connection.scalar(
@@ -255,6 +237,26 @@ def _overtaken(connection: Connection, item: WorkItem, subject: DeletionSubject)
                 "after the request"
             )
             return
+    if asked_at is not None and _is_newer(connection, subject, asked_at):
+        yield f"files of {subject.object_identifier} were recorded after the request"
+
+
+def _is_newer(connection: Connection, subject: DeletionSubject, asked_at: Timestamp) -> bool:
+    """Whether one that would go was first recorded, or given other digests, after that: also by an
+    ingest that never came to a good end."""
+    where = (_f.state == STATE_ACTIVE) & (
+        _f.id == subject.file_id
+        if subject.is_file
+        else _f.intellectual_object_id == subject.object_id
+    )
+    digests = t.checksums.c
+    queries = (
+        select(_f.id).where(where, _f.created_at > asked_at),
+        select(_f.id)
+        .join(t.checksums, digests.generic_file_id == _f.id)
+        .where(where, digests.created_at > asked_at),
+    )
+    return any(connection.scalar(query.limit(1)) is not None for query in queries)
 
 
 def _recallable(connection: Connection, item: WorkItem, now: Timestamp) -> Iterator[str]:

@@ -26,7 +26,6 @@ from bagline.model.deletion import (
 )
 from bagline.model.deletion_wording import recallable
 from bagline.model.registry import (
-    STATE_ACTIVE,
     GenericFile,
     Institution,
     IntellectualObject,
@@ -34,16 +33,12 @@ from bagline.model.registry import (
 from bagline.model.times import Timestamp, is_set, later
 from bagline.model.workitem import (
     ACTION_DELETE,
-    COMPLETED,
-    OUTCOME_CHANGING,
-    OWN_NODE,
     STATUS_CANCELLED,
-    STATUS_STARTED,
     WorkItem,
 )
 from bagline.services.registry import deletion_tables as d
 from bagline.services.registry import tables as t
-from bagline.services.registry.act_rows import noting_row
+from bagline.services.registry.act_rows import note_row, noting_row
 from bagline.services.registry.base import Conflict, Missing, NotAllowed
 from bagline.services.registry.database import Database
 from bagline.services.registry.deletion_asking import (
@@ -53,11 +48,14 @@ from bagline.services.registry.deletion_asking import (
     open_against,
 )
 from bagline.services.registry.deletion_checks import (
+    against_agreeing,
     is_after,
     may_approve,
     may_ask,
+    subject_with,
     user_in,
 )
+from bagline.services.registry.deletion_marks import begun_row
 from bagline.services.registry.file_rows import FileRows
 from bagline.services.registry.item_rows import bags_items, items_in
 from bagline.services.registry.open_changes import of_bag
@@ -92,15 +90,19 @@ class DeletionRequests:
         self._files = FileRows(clock)
         self._asking = DeletionAsking(database, policy, clock)
 
-    def ask(self, asker: ApiUser, wanted: NewDeletion) -> DeletionRequest:
+    def ask(
+        self, asker: ApiUser, wanted: NewDeletion, *, written_by: ApiUser | None = None
+    ) -> DeletionRequest:
         """Write down what is to go. Everything that stands against it is told at once: Unfit where
-        the request makes no sense, Conflict where something is open, or too young to go."""
+        the request makes no sense, Conflict where something is open, or too young to go.
+        `written_by`: somebody on behalf of who asks; they cannot approve it."""
         with self._database.writing() as connection:
             who = user_in(connection, asker.id)
             if who is None or not may_ask(who, who.institution_id):
                 raise NotAllowed("Only an administrator of the institution asks for deletions.")
             check_reason(wanted.reason)
-            number = self._asking.write(connection, who, wanted)
+            writer = written_by.id if written_by is not None else None
+            number = self._asking.write(connection, who, wanted, writer)
             return self._load(connection, number)
 
     def administrator(self, user_id: int, institution_id: int) -> ApiUser | None:
@@ -227,6 +229,10 @@ class DeletionRequests:
                 "and ask anew."
             )
         others = self._other_admins(connection, row)
+        if who.id == row.written_by_id:
+            raise NotAllowed(
+                "You wrote this request down for who asks: somebody else must approve it."
+            )
         if who.id == row.requested_by_id:
             if others or not self._policy.lone_admin:
                 or_ours = "" if others else ", or a system administrator where it has no other"
@@ -251,14 +257,12 @@ class DeletionRequests:
     ) -> list[WorkItem]:
         """Raises Conflict, and nothing is approved, where an open item stands against one."""
         institution = _institution(connection, request.institution_id)
-        made, conflicts = [], []
-        for object, file in self._parts(connection, request):
-            self._asking.hold(connection, object)
+        made: list[WorkItem] = []
+        conflicts: list[str] = []
+        parts = list(self._parts(connection, request))
+        self._asking.hold(connection, [object for object, _ in parts])
+        for object, file in parts:
             bag = bag_of(object)
-            is_active = object.state == STATE_ACTIVE and (not file or file.state == STATE_ACTIVE)
-            if not is_active:
-                conflicts.append(f"{(file or object).identifier} is deleted already.")
-                continue
             ingests = of_bag(items_in(connection, bags_items(object.institution_id, bag)), bag)
             item = deletion_item(
                 institution,
@@ -270,6 +274,11 @@ class DeletionRequests:
                 moment=moment,
             )
             conflicts += open_against(connection, item, bag)
+            subject = subject_with(object, file)
+            conflicts += [
+                f"{(file or object).identifier}: {hindrance}."
+                for hindrance in against_agreeing(connection, item, subject, self._policy, moment)
+            ]
             made.append(item)
         if conflicts:
             raise Conflict(" ".join(dict.fromkeys(conflicts)))
@@ -288,6 +297,7 @@ class DeletionRequests:
         row = row_of(item, t.work_items) | {"created_at": moment, "updated_at": moment}
         row.pop("id")
         made = connection.execute(adding(t.work_items), row).one()
+        note_row(connection, t.work_items, None, made)
         return record_of(made, WorkItem)
 
     def _cancel_items(self, connection: Connection, row: Row[Any], who: str) -> None:
@@ -298,7 +308,11 @@ class DeletionRequests:
             items.deletion_request_id == row.id, items.action == ACTION_DELETE
         )
         found = items_in(connection, query.with_for_update())
-        waiting = [item for item in found if not (item.is_completed or self._has_begun(item))]
+        waiting = [
+            item
+            for item in found
+            if not item.is_completed and begun_row(connection, item.id) is None
+        ]
         if not waiting:
             raise Conflict(
                 f"Deletion request {row.id} cannot be recalled: all of it has begun, or ended."
@@ -310,17 +324,10 @@ class DeletionRequests:
             "outcome": "Deletion cancelled",
             "updated_at": self._clock(),
         }
-        ids = [item.id for item in waiting]
-        connection.execute(
-            update(t.work_items)
-            .where(items.id.in_(ids), items.status.not_in(COMPLETED))
-            .values(values)
-        )
-
-    def _has_begun(self, item: WorkItem) -> bool:
-        """Whether copies may be gone: ours says so itself; another's worker, only that it works."""
-        is_anothers = self._policy.beside_others and not item.node.startswith(OWN_NODE)
-        return item.outcome == OUTCOME_CHANGING or (is_anothers and item.status == STATUS_STARTED)
+        for item in waiting:
+            with noting_row(connection, t.work_items, item.id):
+                changed = update(t.work_items).where(items.id == item.id).values(values)
+                connection.execute(changed)
 
     def _load(self, connection: Connection, request_id: int) -> DeletionRequest:
         row = _row(connection, request_id, locked=False)

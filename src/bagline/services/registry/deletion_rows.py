@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.engine import Row
 
@@ -15,22 +14,34 @@ from bagline.model.deletion_wording import deletion_wording
 from bagline.model.named_uuids import named_uuid
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import STATE_ACTIVE, STATE_DELETED, GenericFile
-from bagline.model.times import NEVER, Timestamp
-from bagline.model.workitem import ACTION_DELETE, OUTCOME_CHANGING, STATUS_STARTED, WorkItem
+from bagline.model.times import Timestamp, is_set
+from bagline.model.workitem import ACTION_DELETE, STATUS_STARTED, WorkItem
 from bagline.services.registry import deletion_tables as d
 from bagline.services.registry import tables as t
-from bagline.services.registry.act_rows import noting_row
+from bagline.services.registry.act_rows import note, noting_row
 from bagline.services.registry.base import Conflict, Missing, Unfit
 from bagline.services.registry.database import Database
 from bagline.services.registry.deletion_book import AT_ONCE, Deletions
+from bagline.services.registry.deletion_certifying import (
+    DeletionPeople,
+    certificate_of,
+    certify,
+    people_of,
+    rows_of,
+)
 from bagline.services.registry.deletion_checks import (
     DeletionSubject,
     against,
-    deleting_item,
+    lock_request,
     not_agreed,
     subject_of,
-    user_in,
     waits_until,
+)
+from bagline.services.registry.deletion_marks import (
+    begun_row,
+    deleting_item,
+    is_in_hand,
+    mark_begun,
 )
 from bagline.services.registry.file_rows import FileRows
 from bagline.services.registry.item_rows import item_query
@@ -60,36 +71,44 @@ class SqlDeletions(Deletions):
             return waits_until(connection, request_id)
 
     def against(self, item_id: int) -> Against:
-        with self._database.writing() as connection:  # the request is read as `condemn` reads it
-            item = _item(connection, item_id)
-            if _has_begun(connection, item_id):
+        with self._database.reading() as connection:
+            item = _item(connection, item_id, locked=False)
+            if begun_row(connection, item_id) is not None:
                 return Against()
             subject = subject_of(connection, item)
             return against(connection, item, subject, self.policy, self._clock())
 
     def condemn(self, item_id: int) -> Against:
         with self._database.writing() as connection:
-            item = _item(connection, item_id)
-            subject = subject_of(connection, item)
-            bag = subject.bag if subject else item.name
-            self._database.one_at_a_time(connection, change_of(item.institution_id, bag))
-            if _has_begun(connection, item_id):
+            item = self._held(connection, item_id)
+            mark = begun_row(connection, item_id)
+            if mark is not None and (is_set(mark.ended_at) or not mark.is_anothers):
                 return Against()
-            moment = self._clock()
-            found = against(connection, item, subject, self.policy, moment)
+            subject, moment = subject_of(connection, item), self._clock()
+            # What another's worker has begun goes on without a question.
+            found = Against()
+            if mark is None or subject is None:
+                found = against(connection, item, subject, self.policy, moment)
             if item.action != ACTION_DELETE or item.status != STATUS_STARTED:
                 return Against(held=[*found.held, "it is no Delete item that a worker has begun"])
             if found:
                 return found
             assert subject is not None
-            for files in self._files_of(connection, subject):
-                _write_down(connection, item_id, files, doomed_at=moment)
-            connection.execute(
-                update(t.work_items)
-                .where(t.work_items.c.id == item_id)
-                .values(outcome=OUTCOME_CHANGING, updated_at=moment)
-            )
+            with noting_row(connection, t.work_items, item_id):
+                for files in self._files_of(connection, subject):
+                    _write_down(connection, item_id, files, doomed_at=moment)
+                mark_begun(connection, item, moment, is_anothers=False)
             return Against()
+
+    def _held(self, connection: Connection, item_id: int) -> WorkItem:
+        """The item, which nobody else begins, recalls or saves now. What is locked is locked in one
+        order everywhere: the request, the bag, the item. Raises Missing."""
+        item = _item(connection, item_id, locked=False)
+        lock_request(connection, item.deletion_request_id)
+        subject = subject_of(connection, item)
+        bag = subject.bag if subject else item.name
+        self._database.one_at_a_time(connection, change_of(item.institution_id, bag))
+        return _item(connection, item_id)
 
     def _files_of(
         self, connection: Connection, subject: DeletionSubject
@@ -112,7 +131,7 @@ class SqlDeletions(Deletions):
             last = some[-1].id
 
     def doomed(self, item_id: int, *, limit: int = AT_ONCE) -> list[DoomedFile]:
-        query = _rows_of(item_id).where(_g.deleted_at.is_(None)).limit(limit)
+        query = rows_of(item_id).where(_g.deleted_at.is_(None)).limit(limit)
         with self._database.reading() as connection:
             return [record_of(row, DoomedFile) for row in connection.execute(query)]
 
@@ -121,36 +140,41 @@ class SqlDeletions(Deletions):
             raise ValueError(f"at most {AT_ONCE} files a call, got {len(file_ids)}")
         with self._database.writing() as connection:
             item = _item(connection, item_id)
-            query = _rows_of(item_id).where(
+            query = rows_of(item_id).where(
                 _g.deleted_at.is_(None), _g.generic_file_id.in_(list(file_ids))
             )
             rows = connection.execute(query.with_for_update()).all()
             self._mark_files(connection, item, rows)
+            after = {"files gone": len(rows), "first": rows[0].identifier} if rows else {}
+            if rows:
+                subject = f"work item {item_id}"
+                note(connection, subject, institution_id=item.institution_id, after=after)
 
     def conclude(self, item_id: int) -> Certificate:
         with self._database.writing() as connection:
-            item = _item(connection, item_id)
-            known = _certificate(connection, item_id)
+            item = self._held(connection, item_id)
+            known = certificate_of(connection, item_id)
             if known is not None:
                 return known
             left = connection.scalar(
                 select(func.count()).where(_g.work_item_id == item_id, _g.deleted_at.is_(None))
             )
             if left:
-                raise Conflict(f"copies of {left:,} files may still stand")
+                raise Conflict(f"Copies of {left:,} files may still stand.")
             subject = subject_of(connection, item)
             if subject is None:
                 raise Missing
             self._check_concluded(connection, item, subject)
             if not item.generic_file_id and subject.object_state == STATE_ACTIVE:
-                self._delete_object(connection, item, subject)
-            return self._certify(connection, item, subject)
+                with noting_row(connection, t.intellectual_objects, subject.object_id):
+                    self._delete_object(connection, item, subject)
+            return certify(connection, item, subject, self._clock())
 
     def _check_concluded(
         self, connection: Connection, item: WorkItem, subject: DeletionSubject
     ) -> None:
         """Raises Conflict, unless it was begun by consent and everything of it is deleted."""
-        if item.action != ACTION_DELETE or not _has_begun(connection, item.id):
+        if not is_in_hand(connection, item.id):
             raise Conflict(f"Work item {item.id} is no deletion that has begun.")
         refused = not_agreed(connection, item, has_begun=True)
         if refused:
@@ -164,12 +188,12 @@ class SqlDeletions(Deletions):
 
     def certificate(self, item_id: int) -> Certificate | None:
         with self._database.reading() as connection:
-            return _certificate(connection, item_id)
+            return certificate_of(connection, item_id)
 
     def deleted(self, item_id: int, *, after: int = 0) -> Iterator[list[DoomedFile]]:
         last = after
         while True:
-            query = _rows_of(item_id).where(_g.generic_file_id > last).limit(AT_ONCE)
+            query = rows_of(item_id).where(_g.generic_file_id > last).limit(AT_ONCE)
             with self._database.reading() as connection:
                 found = [record_of(row, DoomedFile) for row in connection.execute(query)]
             if not found:
@@ -186,13 +210,8 @@ class SqlDeletions(Deletions):
             item = deleting_item(connection, file.id, owner, self.policy, self._clock())
             if file.state != STATE_ACTIVE:
                 raise Conflict("File is already in deleted state")
-            if not connection.scalar(
-                select(_g.generic_file_id).where(
-                    _g.work_item_id == item.id, _g.generic_file_id == file.id
-                )
-            ):
-                _write_down(connection, item.id, [file], doomed_at=self._clock())
-            query = _rows_of(item.id).where(_g.generic_file_id == file.id, _g.deleted_at.is_(None))
+            _write_down(connection, item.id, [file], doomed_at=self._clock())
+            query = rows_of(item.id).where(_g.generic_file_id == file.id, _g.deleted_at.is_(None))
             with noting_row(connection, t.generic_files, file.id):
                 self._mark_files(connection, item, connection.execute(query).all())
             if item.generic_file_id:
@@ -214,8 +233,8 @@ class SqlDeletions(Deletions):
 
     def _certify_once(self, connection: Connection, item: WorkItem) -> None:
         subject = subject_of(connection, item)
-        if subject is not None and _certificate(connection, item.id) is None:
-            self._certify(connection, item, subject)
+        if subject is not None:
+            certify(connection, item, subject, self._clock())
 
     def _delete_object(
         self, connection: Connection, item: WorkItem, subject: DeletionSubject
@@ -223,7 +242,7 @@ class SqlDeletions(Deletions):
         values = {"state": STATE_DELETED, "updated_at": self._clock()}
         where = _o.id == subject.object_id
         connection.execute(update(t.intellectual_objects).where(where).values(values))
-        event = self._event(item, "object", subject.object_identifier, _people_of(connection, item))
+        event = self._event(item, "object", subject.object_identifier, people_of(connection, item))
         event.intellectual_object_id = subject.object_id
         self._files.add_events(connection, [event])
 
@@ -231,6 +250,7 @@ class SqlDeletions(Deletions):
         ids = [row.generic_file_id for row in rows]
         if not ids:
             return
+        _check_as_written_down(connection, rows)
         moment = self._clock()
         copies, repairs = t.storage_records, t.copy_repairs
         of_files = copies.c.generic_file_id.in_(ids)
@@ -247,7 +267,7 @@ class SqlDeletions(Deletions):
         objects = dict(
             connection.execute(select(_f.id, _f.intellectual_object_id).where(_f.id.in_(ids))).all()
         )
-        events, people = [], _people_of(connection, item)
+        events, people = [], people_of(connection, item)
         for row in rows:
             event = self._event(item, "file", row.uuid, people)
             event.generic_file_id = row.generic_file_id
@@ -255,7 +275,7 @@ class SqlDeletions(Deletions):
             events.append(event)
         self._files.add_events(connection, events)
 
-    def _event(self, item: WorkItem, what: str, name: str, people: _People) -> PremisEvent:
+    def _event(self, item: WorkItem, what: str, name: str, people: DeletionPeople) -> PremisEvent:
         words = deletion_wording(is_older=self.policy.is_older_wording)
         return PremisEvent(
             identifier=named_uuid("deletion of", what, item.id, name),
@@ -270,92 +290,41 @@ class SqlDeletions(Deletions):
             institution_id=item.institution_id,
         )
 
-    def _certify(
-        self, connection: Connection, item: WorkItem, subject: DeletionSubject
-    ) -> Certificate:
-        requests = d.deletion_requests.c
-        request = connection.execute(
-            select(d.deletion_requests).where(requests.id == item.deletion_request_id)
-        ).one_or_none()
-        people = _people_of(connection, item)
-        files, size, copies, begun, done = 0, 0, 0, NEVER, NEVER
-        for row in connection.execute(_rows_of(item.id)):
-            files, size, copies = files + 1, size + row.size, copies + len(row.urls)
-            begun = min(begun, row.doomed_at) if files > 1 else row.doomed_at
-            done = max(done, row.deleted_at)
-        moment = self._clock()
-        made = Certificate(
-            work_item_id=item.id,
-            deletion_request_id=item.deletion_request_id,
-            institution=subject.object_identifier.partition("/")[0],
-            object_identifier=subject.object_identifier,
-            generic_file_identifier=item.generic_file_identifier,
-            requested_by=people.asker,
-            requested_at=request.requested_at if request is not None else NEVER,
-            approved_by=people.approver,
-            approved_at=request.confirmed_at if request is not None else NEVER,
-            reason=request.reason if request is not None else "",
-            begun_at=begun if files else moment,
-            done_at=done if files else moment,
-            files=files,
-            bytes=size,
-            copies=copies,
-        )
-        connection.execute(
-            insert(d.deletion_certificates).values(
-                work_item_id=item.id,
-                deletion_request_id=item.deletion_request_id,
-                institution_id=item.institution_id,
-                document=msgspec.to_builtins(made),
-            )
-        )
-        return made
 
-
-class _People(NamedTuple):
-    """By their e-mail."""
-
-    asker: str
-    approver: str
-
-
-def _people_of(connection: Connection, item: WorkItem) -> _People:
-    """Of the request, whatever the item says of them."""
-    requests = d.deletion_requests.c
-    row = connection.execute(
-        select(requests.requested_by_id, requests.confirmed_by_id).where(
-            requests.id == item.deletion_request_id
-        )
-    ).one_or_none()
-    asker, approver = (user_in(connection, number) for number in (row or (None, None)))
-    return _People(
-        asker.email if asker else item.user, approver.email if approver else item.inst_approver
-    )
-
-
-def _item(connection: Connection, item_id: int) -> WorkItem:
-    """Locked. Raises Missing."""
-    row = connection.execute(item_query(locked=True), {ROW_ID: item_id}).one_or_none()
+def _item(connection: Connection, item_id: int, *, locked: bool = True) -> WorkItem:
+    """Raises Missing."""
+    row = connection.execute(item_query(locked=locked), {ROW_ID: item_id}).one_or_none()
     if row is None:
         raise Missing
     return record_of(row, WorkItem)
 
 
-def _has_begun(connection: Connection, item_id: int) -> bool:
-    """Also of an object without files: then its outcome says it."""
-    begun = select(_g.work_item_id).where(_g.work_item_id == item_id).limit(1)
-    item = t.work_items.c
-    says = select(item.id).where(item.id == item_id, item.outcome == OUTCOME_CHANGING)
-    return connection.scalar(begun) is not None or connection.scalar(says) is not None
-
-
-def _rows_of(item_id: int) -> Any:
-    return select(d.file_deletions).where(_g.work_item_id == item_id).order_by(_g.generic_file_id)
+def _check_as_written_down(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    """No file has become another, or gained a copy that nobody took away. Raises Conflict."""
+    ids = [row.generic_file_id for row in rows]
+    uuids: dict[int, str] = dict(
+        connection.execute(select(_f.id, _f.uuid).where(_f.id.in_(ids))).all()
+    )
+    copies = t.storage_records.c
+    urls = {(row.generic_file_id, url) for row in rows for url in row.urls}
+    stands = select(copies.generic_file_id, copies.url).where(copies.generic_file_id.in_(ids))
+    newer = [
+        f"{url} of file {number}"
+        for number, url in connection.execute(stands)
+        if (number, url) not in urls
+    ]
+    newer += [row.identifier for row in rows if uuids.get(row.generic_file_id) != row.uuid]
+    if newer:
+        raise Conflict(f"It was stored anew after its deletion had begun: {', '.join(newer[:5])}")
 
 
 def _write_down(
-    connection: Connection, item_id: int, files: Iterable[GenericFile], *, doomed_at: Timestamp
+    connection: Connection, item_id: int, files: Sequence[GenericFile], *, doomed_at: Timestamp
 ) -> None:
+    query = select(_g.generic_file_id).where(
+        _g.work_item_id == item_id, _g.generic_file_id.in_([file.id for file in files])
+    )
+    known = set(connection.scalars(query))
     rows = [
         {
             "work_item_id": item_id,
@@ -372,11 +341,7 @@ def _write_down(
             "deleted_at": None,
         }
         for file in files
+        if file.id not in known
     ]
-    connection.execute(insert(d.file_deletions), rows)
-
-
-def _certificate(connection: Connection, item_id: int) -> Certificate | None:
-    column = d.deletion_certificates.c
-    document = connection.scalar(select(column.document).where(column.work_item_id == item_id))
-    return msgspec.convert(document, Certificate) if document is not None else None
+    if rows:
+        connection.execute(insert(d.file_deletions), rows)

@@ -3,7 +3,18 @@ a file goes (`file_deletions`) and the certificates are Bagline's own."""
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, String, Table, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 from bagline.services.registry.tables import Id, WireTime, metadata
 
@@ -28,6 +39,8 @@ deletion_requests = Table(
     Column("id", Id, primary_key=True),
     Column("institution_id", Id, ForeignKey("institutions.id"), nullable=False, index=True),
     _person("requested_by_id"),
+    # Who wrote it down, where that was somebody on their behalf.
+    _person("written_by_id"),
     _time("requested_at"),
     # Of the token that the reviewer named beside it was given, until it is used.
     Column("encrypted_confirmation_token", String(64), nullable=False, server_default=""),
@@ -59,6 +72,24 @@ deletion_requests_intellectual_objects = Table(
         ForeignKey("intellectual_objects.id"),
         primary_key=True,
         index=True,
+    ),
+)
+
+# That a deletion has begun, and so only goes forward: whatever its work item says.
+begun_deletions = Table(
+    "begun_deletions",
+    metadata,
+    Column("work_item_id", Id, ForeignKey("work_items.id"), primary_key=True),
+    Column("institution_id", Id, ForeignKey("institutions.id"), nullable=False),
+    # Another's worker takes copies away by itself, and tells it afterwards.
+    Column("is_anothers", Boolean, nullable=False),
+    _time("begun_at"),
+    _time("ended_at"),
+    Index(
+        "ix_begun_deletions_in_hand",
+        "institution_id",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
     ),
 )
 

@@ -33,6 +33,7 @@ from bagline.services.registry.base import (
 )
 from bagline.services.registry.copy_rows import SqlCopies
 from bagline.services.registry.database import Database
+from bagline.services.registry.deletion_marks import SqlBegun, is_deletion, outcome_held
 from bagline.services.registry.deletion_rows import SqlDeletions
 from bagline.services.registry.file_rows import FileRows
 from bagline.services.registry.item_rows import (
@@ -52,7 +53,7 @@ FILES_PER_CALL = 1000
 Saved = TypeVar("Saved", Institution, WorkItem, IntellectualObject)
 
 
-class SqlRegistry(SqlOutliving, Registry):
+class SqlRegistry(SqlOutliving, SqlBegun, Registry):
     """See `base.Registry`. `clock` gives created_at and updated_at."""
 
     def __init__(
@@ -64,6 +65,7 @@ class SqlRegistry(SqlOutliving, Registry):
     ) -> None:
         self._database = database
         self._clock = clock
+        self._policy = policy
         self._deletions = SqlDeletions(database, policy=policy, clock=clock)
         self._files = FileRows(clock)
         self._copies = SqlCopies(database, clock=clock)
@@ -192,7 +194,7 @@ class SqlRegistry(SqlOutliving, Registry):
         """One that has ended (its id is not 0) is opened again, if nobody has saved it since it was
         read."""
         query = bags_items(item.institution_id, item.name)
-        query = query.where(t.work_items.c.status.not_in(COMPLETED))
+        query = query.where(t.work_items.c.status.not_in(COMPLETED)).limit(None)
         with self._database.writing() as connection:
             bag = self._hold_bag(connection, item)
             standing = first_against(item, of_bag(items_in(connection, query), bag), follows)
@@ -379,9 +381,11 @@ class SqlRegistry(SqlOutliving, Registry):
     def _save(
         self, connection: Connection, table: Table, record: Saved, kind: type[Saved]
     ) -> Saved:
-        values = row_of(record, table)
-        values["updated_at"] = self._clock()
+        moment = self._clock()
+        values = row_of(record, table) | {"updated_at": moment}
         values.pop("id", None)
+        if isinstance(record, WorkItem) and is_deletion(record):
+            values["outcome"] = outcome_held(connection, record, self._policy, moment)
         before = row_before(connection, table, record.id)
         if record.id:
             values.pop("created_at", None)
@@ -389,7 +393,7 @@ class SqlRegistry(SqlOutliving, Registry):
             if row is None:
                 raise Refused(f"the Registry has no {table.name} row {record.id}")
         else:
-            values["created_at"] = self._clock()
+            values["created_at"] = moment
             row = connection.execute(adding(table), values).one()
         note_row(connection, table, before, row)
         return record_of(row, kind)

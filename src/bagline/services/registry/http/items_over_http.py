@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from bagline.model.ingest import bag_name, object_identifier
 from bagline.model.registry import Institution
 from bagline.model.workitem import (
+    ACTION_DELETE,
+    OUTCOME_CHANGING,
     STATUS_PENDING,
     STATUS_STARTED,
     STATUS_SUSPENDED,
@@ -25,7 +27,7 @@ from bagline.services.registry.base import (
 from bagline.services.registry.http.answers import record_in
 from bagline.services.registry.http.beginning import begun
 from bagline.services.registry.http.rows_over_http import HttpRows
-from bagline.services.registry.open_changes import first_against, of_bag, why
+from bagline.services.registry.open_changes import deleting, first_against, of_bag, why
 
 UNLESS_STATUS = "If-Status-Not"
 UNLESS_CHANGED = "If-Updated-At"
@@ -134,7 +136,21 @@ class HttpItems(HttpRows, Registry):
         ordered = sorted(found.values(), key=lambda i: (i.date_processed, i.id), reverse=True)
         return of_bag(ordered, name)[:OF_ONE_BAG]
 
-    def _spelled(self, institution_id: int, name: str, action: str) -> Iterator[WorkItem]:
+    def begun_deletion(self, institution_id: int, name: str) -> WorkItem | None:
+        if not self._is_ours():
+            return super().begun_deletion(institution_id, name)
+        begun = [("outcome", OUTCOME_CHANGING)]
+        found = self._spelled(institution_id, name, ACTION_DELETE, also=begun)
+        return deleting(of_bag(found, name))
+
+    def _spelled(
+        self,
+        institution_id: int,
+        name: str,
+        action: str,
+        *,
+        also: Sequence[tuple[str, str]] = (),
+    ) -> Iterator[WorkItem]:
         bag, institution = (
             bag_name(name),
             self._shown("institutions", str(institution_id), Institution),
@@ -142,7 +158,11 @@ class HttpItems(HttpRows, Registry):
         spellings = [("name", bag), ("name", f"{bag}.tar")]
         if institution is not None:
             spellings.append(("object_identifier", object_identifier(institution.identifier, name)))
-        same = [("institution_id", str(institution_id)), *([("action", action)] if action else [])]
+        same = [
+            ("institution_id", str(institution_id)),
+            *([("action", action)] if action else []),
+            *also,
+        ]
         for spelling in spellings:
             yield from self._items([*same, spelling], OF_ONE_BAG)
 

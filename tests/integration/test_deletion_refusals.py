@@ -309,6 +309,19 @@ def test_what_was_stored_anew_is_not_taken_for_what_was_doomed(house: House) -> 
     assert url in answer["Error"]
 
 
+def test_what_is_gone_is_not_asked_back(house: House) -> None:
+    """Also where somebody looked at it while it stood, and asked when it had gone."""
+    kept = house.object()
+    item = house.begin(kept)
+    assert house.ask(WORKERS, "POST", f"deletions/conclude/{item.id}")[0] == 200
+    known = house.registry.work_item(item.id)
+    assert known is not None
+    house.registry.save_work_item(structs.replace(known, status="Success"))
+    wanted = structs.replace(known, id=0, action="Restore Object", status="Pending", outcome="")
+    with pytest.raises(Conflict, match="deleted"):
+        house.registry.open_change(wanted)
+
+
 # -- what another's worker asks before it calls something deleted
 
 

@@ -9,11 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, delete, insert, select
 
 from bagline.model.ingest import bag_name
-from bagline.model.workitem import COMPLETED, WorkItem
+from bagline.model.registry import STATE_DELETED
+from bagline.model.workitem import COMPLETED, RESTORATIONS, WorkItem
 from bagline.problems import Problem
 from bagline.services.registry import tables as t
 from bagline.services.registry.act_rows import noting_row
-from bagline.services.registry.base import OF_ONE_BAG, OTHERS
+from bagline.services.registry.base import OF_ONE_BAG, OTHERS, Conflict
+from bagline.services.registry.open_changes import first_against, of_bag, why
 from bagline.services.registry.rows import ROW_ID, record_of, row_of
 
 # Made once: to make a statement of many columns anew costs more than to run it.
@@ -61,6 +63,25 @@ def bags_items(institution_id: int, name: str) -> Select[Any]:
 
 def items_in(connection: Connection, query: Select[Any]) -> list[WorkItem]:
     return [record_of(row, WorkItem) for row in connection.execute(query)]
+
+
+def check_change(connection: Connection, item: WorkItem, bag: str, follows: int) -> None:
+    """Raises Conflict where an open item of the bag stands against this one (not the one with the
+    id `follows`), or what it would bring out again is deleted."""
+    query = bags_items(item.institution_id, bag)
+    query = query.where(t.work_items.c.status.not_in(COMPLETED)).limit(None)
+    standing = first_against(item, of_bag(items_in(connection, query), bag), follows)
+    if standing is not None:
+        raise Conflict(why(standing))
+    if item.action not in RESTORATIONS:
+        return
+    for table, row_id, what in (
+        (t.intellectual_objects, item.intellectual_object_id, "object"),
+        (t.generic_files, item.generic_file_id, "file"),
+    ):
+        state = connection.scalar(select(table.c.state).where(table.c.id == row_id))
+        if state == STATE_DELETED:
+            raise Conflict(f"The {what} is deleted.")
 
 
 def replace_problems(connection: Connection, item_id: int, problems: Sequence[Problem]) -> None:

@@ -38,13 +38,14 @@ from bagline.services.registry.deletion_rows import SqlDeletions
 from bagline.services.registry.file_rows import FileRows
 from bagline.services.registry.item_rows import (
     bags_items,
+    check_change,
     item_query,
     items_in,
     others_query,
     replace_problems,
 )
 from bagline.services.registry.object_rows import load_form, load_object, save_form
-from bagline.services.registry.open_changes import change_of, first_against, of_bag, why
+from bagline.services.registry.open_changes import change_of, of_bag
 from bagline.services.registry.outliving_rows import SqlOutliving
 from bagline.services.registry.rows import ROW_ID, adding, changing, record_of, row_of
 from bagline.services.registry.spot_rows import SqlSpotTests
@@ -193,13 +194,8 @@ class SqlRegistry(SqlOutliving, SqlBegun, Registry):
     def open_change(self, item: WorkItem, *, follows: int = 0) -> WorkItem:
         """One that has ended (its id is not 0) is opened again, if nobody has saved it since it was
         read."""
-        query = bags_items(item.institution_id, item.name)
-        query = query.where(t.work_items.c.status.not_in(COMPLETED)).limit(None)
         with self._database.writing() as connection:
-            bag = self._hold_bag(connection, item)
-            standing = first_against(item, of_bag(items_in(connection, query), bag), follows)
-            if standing is not None:
-                raise Conflict(why(standing))
+            check_change(connection, item, self._hold_bag(connection, item), follows)
             if item.id:
                 stored = connection.execute(item_query(locked=True), {ROW_ID: item.id}).one()
                 if stored.updated_at != item.updated_at:

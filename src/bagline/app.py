@@ -3,7 +3,6 @@ tests and Python programs all go through it."""
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +36,7 @@ from bagline.wiring import (
     build_services,
     embedded_settings,
     make_data_dir,
+    new_institution,
     shortage_of,
 )
 from bagline.worker.line import Line, Lines, Step
@@ -57,8 +57,6 @@ from bagline.worker.run import (
 )
 from bagline.worker.threads import Worker
 
-INSTITUTION_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){0,38}[a-z0-9]")
-"""It becomes part of bucket names, and of every identifier of the institution's objects."""
 READ_BYTES = 8 * MIB
 READER_SECONDS = 15.0
 """How long the bucket reader may take to find a bag."""
@@ -266,24 +264,12 @@ class App:
         registry = self.services.registry
         known = registry.institution(identifier)
         if known is None:
-            if not INSTITUTION_NAME.fullmatch(identifier):
-                raise Misconfigured(
-                    f"{identifier!r} cannot name an institution: use its domain, such as test.edu "
-                    "(lower-case letters, digits, dots and dashes, at most 40)"
-                )
+            fresh = new_institution(identifier, self.settings.buckets)
             if not self.settings.is_embedded:
                 raise Misconfigured(
                     f"the Registry knows no institution {identifier!r}: add it there first"
                 )
-            buckets = self.settings.buckets
-            known = registry.save_institution(
-                Institution(
-                    identifier=identifier,
-                    name=identifier,
-                    receiving_bucket=buckets.receiving.format(institution=identifier),
-                    restore_bucket=buckets.restore.format(institution=identifier),
-                )
-            )
+            known = registry.save_institution(fresh)
         if self.settings.is_embedded:
             self.services.objects.ensure_bucket(known.receiving_bucket)
         return known

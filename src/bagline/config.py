@@ -98,6 +98,8 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     spot: SpotSettings = field(default_factory=SpotSettings)
     profiles: ProfileSettings = field(default_factory=ProfileSettings)
     storage_options: tuple[StorageOption, ...] = DEFAULT_OPTIONS
+    institution: str = ""
+    """Whose bags `bagline ingest` takes in; empty: the only institution there is."""
     user: str = "system@bagline.local"
     """Who made a WorkItem."""
     has_own_engines: bool = False

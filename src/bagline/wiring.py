@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import structlog
 from msgspec import structs
 
 from bagline.bagit.profiles import parse_profile
-from bagline.config import S3Settings, Secret, Settings, load_settings
+from bagline.config import BucketSettings, S3Settings, Secret, Settings, load_settings
 from bagline.embedded import (
     EngineAddresses,
     close_to_others,
@@ -19,11 +20,12 @@ from bagline.embedded import (
     running_engines,
     shortage,
 )
-from bagline.errors import Misconfigured
+from bagline.errors import Misconfigured, Unknown
 from bagline.lines.deletion.line import DELETION
 from bagline.lines.ingest.line import INGEST_LINE
 from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION, THAWING
 from bagline.model.deletion import DeletionPolicy
+from bagline.model.registry import INSTITUTION_NAME, Institution
 from bagline.model.storage import StorageOption
 from bagline.model.workitem import STAGE_REQUESTED, TOPICS_AFTER_INGEST, WorkItem
 from bagline.services.bundle import Services
@@ -70,9 +72,29 @@ def _database_file(settings: Settings) -> Path | None:
     return sqlite_path(url)
 
 
+def registry_file(settings: Settings) -> Path | None:
+    """The Registry's database, where that is a file of this machine."""
+    if settings.registry.url:
+        return None
+    if not settings.database_url:
+        return settings.data_dir / "registry.db"
+    return _database_file(settings)
+
+
+def check_is_there(settings: Settings) -> None:
+    """Raises Unknown where nothing of Bagline is: who only looks makes nothing."""
+    database = registry_file(settings)
+    if database is not None and not database.is_file():
+        raise Unknown(
+            f"there is no Bagline in {database.parent}: name its directory with --data-dir or "
+            "BAGLINE_DATA_DIR (`bagline registry institution add DOMAIN` makes a new one)"
+        )
+
+
 @contextmanager
 def open_registry(settings: Settings) -> Iterator[Registry]:
-    """Only the Registry: for questions that need no engine."""
+    """Only the Registry, as it is there: for questions that need no engine. Raises Unknown."""
+    check_is_there(settings)
     registry = build_registry(settings)
     try:
         yield registry
@@ -281,16 +303,37 @@ def build_registry(settings: Settings) -> Registry:
 
 
 def open_database(settings: Settings) -> Database:
-    """The Registry's database, at this version's schema."""
+    """The Registry's database, at this version's schema; made where there is none. One that this
+    user may read, and not write, is only read."""
     from bagline.services.registry.database import Database, sqlite_url
 
     url = settings.database_url.reveal()
+    file = registry_file(settings)
+    if file is not None and file.is_file() and not os.access(file.parent, os.W_OK):
+        return Database(sqlite_url(file), may_write=False)
     if not url:
-        make_data_dir(settings)
+        if file is None or not file.is_file():
+            make_data_dir(settings)
         url = sqlite_url(settings.data_dir / "registry.db")
-    database = Database(url)
-    database.migrate()
-    return database
+    opened = Database(url)
+    opened.migrate()
+    return opened
+
+
+def new_institution(identifier: str, buckets: BucketSettings) -> Institution:
+    """Not yet saved, with its buckets by the settings' patterns. Raises Misconfigured where
+    nothing can be called so."""
+    if not INSTITUTION_NAME.fullmatch(identifier):
+        raise Misconfigured(
+            f"{identifier!r} cannot name an institution: use its domain, such as test.edu "
+            "(lower-case letters, digits, dots and dashes, at most 40)"
+        )
+    return Institution(
+        identifier=identifier,
+        name=identifier,
+        receiving_bucket=buckets.receiving.format(institution=identifier),
+        restore_bucket=buckets.restore.format(institution=identifier),
+    )
 
 
 def build_catalogue(database: Database, settings: Settings | None = None) -> Catalogue:

@@ -11,9 +11,10 @@ import msgspec
 import typer
 from rich.table import Table
 
-from bagline.cli.common import AsJson, ConfigFile, DataDir, complain, out, safe, settings_for
+from bagline.cli.common import AsJson, ConfigFile, DataDir, complain, out, safe, standing_settings
+from bagline.cli.depositors import known_institution
 from bagline.config import Settings
-from bagline.errors import Gone, Misconfigured, Refused
+from bagline.errors import Misconfigured, Refused
 from bagline.model.act import Act
 from bagline.problems import shown
 from bagline.services.registry.base import Missing
@@ -52,7 +53,7 @@ def audit(
     record."""
     if json and as_csv:
         raise Misconfigured("--json or --csv: one of them")
-    settings = settings_for(data_dir, config)
+    settings = standing_settings(data_dir, config)
     query = [
         (f"{name}{comparison}", value)
         for name, comparison, value in (
@@ -88,10 +89,7 @@ def _check(query: Query) -> None:
 
 def _institution_id(settings: Settings, identifier: str) -> int:
     with open_registry(settings) as registry:
-        found = registry.institution(identifier)
-    if found is None:
-        raise Gone(f"the Registry has no institution {shown(identifier)}")
-    return found.id
+        return known_institution(registry, identifier).id
 
 
 def _asking(settings: Settings) -> Ask:

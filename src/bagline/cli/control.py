@@ -8,16 +8,16 @@ import typer
 
 from bagline.app import App
 from bagline.cli.common import (
-    EXIT_OUR_FAULT,
     ConfigFile,
     DataDir,
     complain,
     err,
     settings_for,
 )
+from bagline.cli.exits import NOT_ALLOWED, OUR_FAULT
 from bagline.cli.operating_user import Reason, acting_here
 from bagline.config import Settings
-from bagline.errors import Misconfigured
+from bagline.errors import Misconfigured, Unknown
 from bagline.model.workitem import (
     OUTCOME_CHANGING,
     STATUS_CANCELLED,
@@ -57,7 +57,7 @@ def requeue(
         item = _known(registry, item_id)
         if item.status == STATUS_SUCCESS:
             complain(f"Work item {item_id} was ingested; there is nothing left to do.")
-            raise typer.Exit(EXIT_OUR_FAULT)
+            raise typer.Exit(NOT_ALLOWED)
         if LINES.must_go_forward(item, registry):
             stage = stage or item.stage
             item.outcome = OUTCOME_CHANGING  # also from an earlier stage
@@ -99,7 +99,7 @@ def cancel(
                 break
         else:
             complain(f"Work item {item_id} changes too fast to be cancelled: try again.")
-            raise typer.Exit(EXIT_OUR_FAULT)
+            raise typer.Exit(OUR_FAULT)
     if line.cleanup is None:
         err.print(f"Work item {item_id} is cancelled.")
         return
@@ -112,14 +112,14 @@ def _cancelled(registry: Registry, line: Line, item_id: int, *, force: bool, rea
     item = _known(registry, item_id)
     if item.is_completed:
         complain(f"Work item {item_id} is {item.status} already.")
-        raise typer.Exit(EXIT_OUR_FAULT)
+        raise typer.Exit(NOT_ALLOWED)
     if line.must_go_forward(item, registry):
         if not force or not line.may_be_forced_back:
             complain(
                 f"Work item {item_id} is not cancelled. {line.only_forward(item)}. "
                 f"If it waits for an operator: bagline requeue {item_id}"
             )
-            raise typer.Exit(EXIT_OUR_FAULT)
+            raise typer.Exit(NOT_ALLOWED)
         item.stage, item.status, item.outcome = line.first.work_stage, STATUS_SUSPENDED, ""
         with acting_here(FORCED_BACK, reason):
             item = registry.save_work_item(item, unless_changed=True)
@@ -135,8 +135,7 @@ def _cancelled(registry: Registry, line: Line, item_id: int, *, force: bool, rea
 def _known(registry: Registry, item_id: int) -> WorkItem:
     item = registry.work_item(item_id)
     if item is None:
-        complain(f"There is no work item {item_id}; `bagline items` lists them.")
-        raise typer.Exit(EXIT_OUR_FAULT)
+        raise Unknown(f"There is no work item {item_id}; `bagline items` lists them.")
     return item
 
 

@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 
 from bagline.cli.common import (
-    EXIT_OUR_FAULT,
     AsJson,
     complain,
     err,
@@ -27,6 +26,7 @@ from bagline.cli.common import (
     size_text,
     write_whole,
 )
+from bagline.cli.exits import OUR_FAULT
 from bagline.errors import Misconfigured, Refused
 from bagline.model import wire
 from bagline.model.deletion import (
@@ -180,7 +180,7 @@ def approve(
             _show_request(review.request, on=err if json else out)
         if not yes and not typer.confirm("Delete all of it?", default=False, err=True):
             complain("Nothing was approved.")
-            raise typer.Exit(EXIT_OUR_FAULT)
+            raise typer.Exit(OUR_FAULT)
         answer = client.ask(
             "POST",
             f"deletions/approve/{request_id}",

@@ -12,16 +12,16 @@ from rich.table import Table
 
 from bagline.app import App
 from bagline.cli.common import (
-    EXIT_OUR_FAULT,
     AsJson,
     ConfigFile,
     DataDir,
     err,
     out,
     safe,
-    settings_for,
     size_text,
+    standing_settings,
 )
+from bagline.cli.exits import OUR_FAULT
 from bagline.cli.operating_user import Reason, acting_here
 from bagline.errors import BaglineError, Gone
 from bagline.lines.fixity.due import REQUEST_BYTES, Allowance, DueCopies
@@ -51,7 +51,7 @@ Option = Annotated[str, typer.Option("--option", help="Only copies of this stora
 def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """What was proven when, what is overdue, and the copies that are bad."""
     configure_logs(level="critical")
-    with App.open(settings_for(data_dir, config)) as app:
+    with App.open(standing_settings(data_dir, config)) as app:
         book = _kept(app).book
         days = app.settings.fixity.days
         at = now()
@@ -71,7 +71,7 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
             "runs": runs,
         }
         print(msgspec.json.encode(told).decode())
-        raise typer.Exit(EXIT_OUR_FAULT if bad or unread else 0)
+        raise typer.Exit(OUR_FAULT if bad or unread else 0)
     table = Table(box=None, pad_edge=False)
     for heading in ("Place", "Copies", "Size", "Never proven", "Bad", "Longest unproven since"):
         table.add_column(heading, justify="left" if heading == "Place" else "right")
@@ -100,14 +100,14 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
     if all_bad > len(bad):
         out.print(f"and {all_bad - len(bad):,} more")
     _tell_unread(unread)
-    raise typer.Exit(EXIT_OUR_FAULT if bad or unread else 0)
+    raise typer.Exit(OUR_FAULT if bad or unread else 0)
 
 
 @fixity.command()
 def plan(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """What one look at every copy reads, and what a day's share is."""
     configure_logs(level="critical")
-    with App.open(settings_for(data_dir, config)) as app:
+    with App.open(standing_settings(data_dir, config)) as app:
         runner = FixityRunner(_kept(app))
         totals, read = _kept(app).book.totals(), runner.places()
         share = runner.due().whole
@@ -164,7 +164,7 @@ def run(
     saves what it found, and gives back the rest."""
     configure_logs(level="warning")
     stop = stop_on_signals()
-    with App.open(settings_for(data_dir, config)) as app:
+    with App.open(standing_settings(data_dir, config)) as app:
         if option:
             app.settings.storage_option(option)  # there is one of that name
         wanted = CopyFilter(
@@ -198,7 +198,7 @@ def run(
         err.print(f"Bad copies: {bad:,}. `bagline fixity status` names them.")
     if stop.is_set():
         err.print("Asked to stop. What was not looked at is the next run's.")
-    raise typer.Exit(EXIT_OUR_FAULT if bad or unread or record.unanswered else 0)
+    raise typer.Exit(OUR_FAULT if bad or unread or record.unanswered else 0)
 
 
 @fixity.command()
@@ -210,7 +210,7 @@ def show(
 ) -> None:
     """Each copy of a file: where, when it was proven, how, and what was found last."""
     configure_logs(level="critical")
-    with App.open(settings_for(data_dir, config)) as app:
+    with App.open(standing_settings(data_dir, config)) as app:
         found = _copies_of(app, identifier)
     if json:
         print(msgspec.json.encode(found).decode())
@@ -236,7 +236,7 @@ def repair(
     """Put bad copies right from good ones; each is proven where it stands."""
     configure_logs(level="critical")
     failed = 0
-    with App.open(settings_for(data_dir, config)) as app:
+    with App.open(standing_settings(data_dir, config)) as app:
         book, repairer = _kept(app).book, FixityRunner(_kept(app)).repairer()
         chosen = [c for name in identifiers or [] for c in _copies_of(app, name)]
         if not chosen and not everything:
@@ -260,7 +260,7 @@ def repair(
                     book.save([check], [event] if event else [])
                 is_new = event is not None and event.event_type == "replication"
                 out.print(f"{safe(copy.url)}: {REPAIRED if is_new else 'is sound'}")
-    raise typer.Exit(EXIT_OUR_FAULT if failed else 0)
+    raise typer.Exit(OUR_FAULT if failed else 0)
 
 
 def _count_bad(totals: list[PlaceTotals]) -> int:

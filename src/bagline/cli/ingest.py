@@ -12,9 +12,6 @@ import typer
 
 from bagline.app import App, line_processes
 from bagline.cli.common import (
-    EXIT_DONE,
-    EXIT_OUR_FAULT,
-    EXIT_REJECTED,
     AsJson,
     ConfigFile,
     DataDir,
@@ -26,12 +23,14 @@ from bagline.cli.common import (
     settings_for,
     styled_status,
 )
+from bagline.cli.depositors import whose_bags
+from bagline.cli.exits import DONE, OUR_FAULT, REJECTED
 from bagline.cli.items import show_problems, show_report
 from bagline.cli.operating_user import Reason, acting_here
 from bagline.cli.watching import watch
 from bagline.config import Settings
 from bagline.embedded import check_room
-from bagline.errors import Misconfigured, Unreachable
+from bagline.errors import Misconfigured, Unknown, Unreachable
 from bagline.logs import configure_logs
 from bagline.model.ingest import tar_key
 from bagline.model.workitem import (
@@ -52,7 +51,12 @@ HEALING_SECONDS = 90.0
 
 def ingest(
     bags: Annotated[list[Path], typer.Argument(metavar="BAG.tar…", help="Tarred BagIt bags.")],
-    institution: Annotated[str, typer.Option(help="Whose bags they are.")] = "test.edu",
+    institution: Annotated[
+        str,
+        typer.Option(
+            help="Whose bags they are. [default: the setting institution, or the only one there is]"
+        ),
+    ] = "",
     reason: Reason = "",
     json: AsJson = False,
     data_dir: DataDir = None,
@@ -65,6 +69,7 @@ def ingest(
     configure_logs(level="error")
     _check_files(bags)
     settings = settings_for(data_dir, config)
+    depositor = whose_bags(settings, institution)
     close_data_directory(settings, config)
     if settings.is_embedded:
         check_room(settings.data_dir, sum(bag.stat().st_size for bag in bags))
@@ -76,13 +81,11 @@ def ingest(
         count = min(settings.work.processes, len(bags))
         workers = started(stack, line_processes(settings, config, processes=count))
         app = stack.enter_context(App.open(settings))
-        with acting_here("institution saved", reason):
-            app.ensure_institution(institution)
         if workers is not None:
             stack.enter_context(app.running_line(workers))
         reader_runs = workers is None
         with acting_here("ingest", reason):
-            items = [_when_there_is_room(app, institution, bag, reader_runs) for bag in bags]
+            items = [_when_there_is_room(app, depositor, bag, reader_runs) for bag in bags]
 
         def is_served() -> bool:
             if workers is not None:
@@ -104,10 +107,10 @@ def started(stack: ExitStack, workers: WorkerProcesses) -> WorkerProcesses | Non
 
 
 def _check_files(bags: list[Path]) -> None:
-    """Raises Misconfigured for what is no file, or twice the same name."""
+    """Raises Unknown for what is no file, Misconfigured for twice the same name."""
     for bag in bags:
         if not bag.is_file():
-            raise Misconfigured(f"{bag} is not a file; give the path of a tarred bag")
+            raise Unknown(f"{bag} is not a file; give the path of a tarred bag")
     names = [tar_key(bag.name) for bag in bags]
     for name in names:
         if names.count(name) > 1:
@@ -166,12 +169,12 @@ def _report(app: App, items: list[WorkItem], *, as_json: bool) -> int:
         print(msgspec.json.encode({"bags": documents}).decode())
     statuses = {item.status for item in items}
     if statuses <= {STATUS_SUCCESS}:
-        return EXIT_DONE
+        return DONE
     if statuses <= {STATUS_SUCCESS, STATUS_FAILED}:
-        return EXIT_REJECTED
+        return REJECTED
     if STATUS_CANCELLED not in statuses:
         complain("An operator must look at the items that are not finished: bagline items")
-    return EXIT_OUR_FAULT
+    return OUR_FAULT
 
 
 def _say_where(settings: Settings, report: dict[str, object]) -> None:

@@ -12,28 +12,35 @@ import typer
 from rich.table import Table
 
 from bagline.cli.common import (
-    EXIT_OUR_FAULT,
     AsJson,
     ConfigFile,
     DataDir,
-    complain,
     out,
     safe,
     settings_for,
 )
+from bagline.cli.depositors import institution as institution_commands
+from bagline.cli.depositors import known_institution
 from bagline.cli.operating_user import Reason, acting_here
 from bagline.config import Settings
-from bagline.errors import Misconfigured, ServiceFault
+from bagline.errors import Misconfigured, ServiceFault, Unknown
 from bagline.logs import configure_logs
 from bagline.model.times import is_set
 from bagline.secret import check_private
 from bagline.services.registry.sql import SqlRegistry
-from bagline.services.registry.users import INST_USER, OLDER_ROLES, WORKER
-from bagline.wiring import build_catalogue, build_outgoing, build_users, open_database
+from bagline.services.registry.users import INST_USER, OLDER_ROLES
+from bagline.wiring import (
+    build_catalogue,
+    build_outgoing,
+    build_users,
+    check_is_there,
+    open_database,
+)
 
 if TYPE_CHECKING:
     from bagline.server.metrics import ServerMeter
     from bagline.services.registry.base import Registry
+    from bagline.services.registry.users import ApiUsers
 
 GRACEFUL_SECONDS = 8
 
@@ -42,6 +49,7 @@ user = typer.Typer(help="Users of the API.", no_args_is_help=True)
 key = typer.Typer(help="Keys of the API's users.", no_args_is_help=True)
 registry.add_typer(user, name="user")
 registry.add_typer(key, name="key")
+registry.add_typer(institution_commands, name="institution")
 
 
 @registry.command()
@@ -115,6 +123,12 @@ def telling_numbers(settings: Settings, known: Registry, meter: ServerMeter) -> 
         yield
 
 
+def _users_of(settings: Settings) -> ApiUsers:
+    """Of the Registry that is there. Raises Unknown."""
+    check_is_there(settings)
+    return build_users(open_database(settings))
+
+
 @user.command()
 def add(
     email: str,
@@ -124,7 +138,7 @@ def add(
             help="worker for workers; institutional_admin or institutional_user for people; "
             "admin for who adds institutions."
         ),
-    ] = WORKER,
+    ],
     institution: Annotated[
         str, typer.Option(help="Identifier of the institution the user belongs to.")
     ] = "",
@@ -136,10 +150,7 @@ def add(
     database = open_database(settings_for(data_dir, config))
     institution_id = 0
     if institution:
-        found = SqlRegistry(database).institution(institution)
-        if found is None:
-            raise Misconfigured(f"the Registry knows no institution {institution!r}")
-        institution_id = found.id
+        institution_id = known_institution(SqlRegistry(database), institution).id
     elif OLDER_ROLES.get(role, role) == INST_USER:
         raise Misconfigured("an institution's user needs --institution")
     with acting_here("user added", reason):
@@ -152,18 +163,19 @@ def disable(
     email: str, reason: Reason = "", data_dir: DataDir = None, config: ConfigFile = None
 ) -> None:
     """Let a user in no more. What they did stays."""
-    users = build_users(open_database(settings_for(data_dir, config)))
+    users = _users_of(settings_for(data_dir, config))
     with acting_here("user disabled", reason):
         known = users.disable(email)
     if not known:
-        complain(f"There is no API user {email}.")
-        raise typer.Exit(EXIT_OUR_FAULT)
+        raise Unknown(f"There is no API user {email}.")
 
 
 @user.command(name="list")
 def list_users(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """Who may speak to the API."""
-    database = open_database(settings_for(data_dir, config))
+    settings = settings_for(data_dir, config)
+    check_is_there(settings)
+    database = open_database(settings)
     found = build_users(database).all()
     if json:
         print(msgspec.json.encode(found).decode())
@@ -184,7 +196,7 @@ def new(
 ) -> None:
     """One more key for a user; those there are go on. It is shown this once, and kept only
     hashed."""
-    users = build_users(open_database(settings_for(data_dir, config)))
+    users = _users_of(settings_for(data_dir, config))
     with acting_here("key made", reason):
         made = users.new_key(email)
     typer.echo(made)
@@ -199,18 +211,17 @@ def revoke(
     config: ConfigFile = None,
 ) -> None:
     """Let a key open nothing from now on."""
-    users = build_users(open_database(settings_for(data_dir, config)))
+    users = _users_of(settings_for(data_dir, config))
     with acting_here("key revoked", reason):
         was_open = users.revoke(email, number)
     if not was_open:
-        complain(f"{email} has no key {number} that opens anything.")
-        raise typer.Exit(EXIT_OUR_FAULT)
+        raise Unknown(f"{email} has no key {number} that opens anything.")
 
 
 @key.command(name="list")
 def list_keys(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """Every user's keys: when made, when used last, when revoked. Not the keys themselves."""
-    users = build_users(open_database(settings_for(data_dir, config)))
+    users = _users_of(settings_for(data_dir, config))
     found = users.keys()
     if json:
         print(msgspec.json.encode(found).decode())

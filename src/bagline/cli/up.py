@@ -39,7 +39,9 @@ def up(
     ] = None,
     institution: Annotated[
         list[str] | None,
-        typer.Option(help="An institution to receive bags for (repeat for more)."),
+        typer.Option(
+            help="An institution to receive bags for, made unless it is there (repeat for more)."
+        ),
     ] = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
@@ -51,9 +53,7 @@ def up(
     stop = stop_on_signals()
     try:
         with App.open(settings) as app:
-            for name in institution or []:
-                with acting_here("institution saved"):
-                    app.ensure_institution(name)
+            _prepare_institutions(app, institution or [])
             with app.running_line(line_processes(settings, config, processes=processes)):
                 _announce(app)
                 _serve(app, stop)
@@ -64,6 +64,19 @@ def up(
             f"{settings.data_dir}: use it, stop it with `bagline down`, "
             "or choose another --data-dir"
         ) from None
+
+
+def _prepare_institutions(app: App, named: list[str]) -> None:
+    """Those that are named are there, and those of this machine's engines have their buckets."""
+    known = {each.identifier for each in app.services.registry.institutions()}
+    for name in named:
+        if name not in known:
+            with acting_here("institution saved"):
+                app.ensure_institution(name)
+            err.print(f"{safe(name)} is a new institution.")
+    if app.settings.is_embedded:
+        for name in sorted(known):
+            app.ensure_institution(name)
 
 
 def _serve(app: App, stop: threading.Event) -> None:

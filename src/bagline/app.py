@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -274,20 +274,27 @@ class App:
             self.services.objects.ensure_bucket(known.receiving_bucket)
         return known
 
-    def ingest(self, bag: Path, institution: str, *, reader_runs: bool = False) -> WorkItem:
+    def ingest(
+        self,
+        bag: Path,
+        institution: str,
+        *,
+        reader_runs: bool = False,
+        sent: Callable[[int], object] = lambda _: None,
+    ) -> WorkItem:
         """Put the bag where the depositor puts theirs, and its work item on the line.
 
         Where a bucket reader runs beside us (`reader_runs`), making the item is its part,
         unless it would pass the bag over: then it was asked for by name, and is made here. An
         older version that is being stored is waited for. Raises Refused where that one waits for
-        an operator.
+        an operator. `sent` is called with how many bytes of the bag were read since.
         """
         depositor = self.ensure_institution(institution)
         key = tar_key(bag.name)
         bucket = depositor.receiving_bucket
         target = Target(bucket=bucket, key=key, content_type="application/x-tar")
         objects, registry = self.services.objects, self.services.registry
-        objects.put_stream(target, _chunks(bag), size=bag.stat().st_size, sha256="")
+        objects.put_stream(target, _chunks(bag, sent), size=bag.stat().st_size, sha256="")
         received = objects.head(bucket, key)
         wanted = WorkItemFilter(
             institution_id=depositor.id, name=key, etag=received.etag, action=ACTION_INGEST
@@ -366,6 +373,7 @@ def line_processes(
         settings.data_dir,
         argv,
         count=processes or settings.work.processes,
+        health_host=settings.health.host,
         health_port=settings.health.port,
     )
 
@@ -378,7 +386,8 @@ def _check_older(item: WorkItem) -> None:
         )
 
 
-def _chunks(bag: Path) -> Iterator[bytes]:
+def _chunks(bag: Path, sent: Callable[[int], object]) -> Iterator[bytes]:
     with bag.open("rb") as source:
         while chunk := source.read(READ_BYTES):
             yield chunk
+            sent(len(chunk))

@@ -207,10 +207,14 @@ def test_ctrl_c_leaves_the_items_on_the_line(bagline: Bagline, tmp_path: Path) -
     for number in range(2_500):
         bag.payload(f"{number}.txt", b"%d" % number)
     path = bag.write(tmp_path / "bag.tar")
+    log = bagline.data_dir.parent / f"{bagline.data_dir.name}-ingest.log"
+    bagline.found()
     with App.open(load_settings(data_dir=bagline.data_dir)) as app:
         with bagline.running("ingest", path) as ingest:
             until(lambda: app.services.state.load_checkpoint(1), "the work to begin")
             ingest.send_signal(signal.SIGINT)
+            until(lambda: "To go on: the same command again" in log.read_text(), "a word at once")
+            assert ingest.poll() is None  # it was said before the end
             assert ingest.wait(timeout=60) == 130
         item = app.services.registry.work_item(1)
         assert item is not None

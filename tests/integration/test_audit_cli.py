@@ -60,8 +60,8 @@ def test_an_auditor_asks_who_cancelled_an_item(desk: Desk) -> None:
     desk.does("cancel", 1, "--reason", "the depositor sent a newer one")
     desk.does("requeue", 1)
     desk.does("cancel", 2)
-    desk.does("cancel", 2, code=1)
-    desk.does("requeue", 7, code=1)
+    desk.does("cancel", 2, code=5)
+    desk.does("requeue", 7, code=4)
     (act,) = desk.acts("--subject", "work item 1", "--act", "cancel")
     assert (act["who"], act["role"]) == (ME, "operator")
     assert act["origin"] == f"command line, {socket.gethostname()}"
@@ -82,7 +82,7 @@ def test_what_was_forced_back_is_told_before_it_is_cancelled(desk: Desk) -> None
     item = an_item(desk.ours, stage="Store", status=STATUS_SUSPENDED)
     item.outcome = OUTCOME_CHANGING
     desk.registry.save_work_item(item)
-    desk.does("cancel", 1, code=1)
+    desk.does("cancel", 1, code=5)
     assert desk.acts() == []
     desk.does("cancel", 1, "--force", "--reason", "lost")
     assert [(act["act"], act["after"]["status"], act["reason"]) for act in desk.acts()] == [

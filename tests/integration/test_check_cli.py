@@ -97,16 +97,18 @@ def test_the_profile_can_be_chosen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("nowhere.tar",), (".",), ("bag.tar", "--profile", "nowhere.json")],
+    ("arguments", "code"),
+    [(("nowhere.tar",), 4), ((".",), 1), (("bag.tar", "--profile", "nowhere.json"), 1)],
     ids=["no such file", "a directory", "no such profile"],
 )
-def test_our_fault_is_exit_1_with_a_sentence(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_what_is_no_bags_fault_is_told_with_a_sentence(
+    arguments: tuple[str, ...], code: int, tmp_path: Path
+) -> None:
     valid_bag().write(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", RUN, *arguments], cwd=tmp_path, capture_output=True, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == code
     assert done.stdout == b""
     assert done.stderr.startswith(b"bagline check: ")
     assert b"Traceback" not in done.stderr

@@ -89,7 +89,7 @@ def test_check_blames_no_bag_for_an_address_that_does_not_answer(
     for answer, why in ((page(b"", 503), "answers 503"), (page(b"{"), "is no JSON")):
         pages.answers["/p.json"] = answer
         code, _, told = check(bag, tmp_path / "data", urls=url)
-        assert code == 1
+        assert code == 3
         assert why in told
 
 

@@ -48,10 +48,11 @@ class Bagline:
         )
 
     def json(self, *argv: object, expect: int = 0) -> Any:
-        """What it printed, decoded; its exit code must be `expect`."""
+        """What it printed, decoded (of an ingest, whose lines are events, the last one); its exit
+        code must be `expect`."""
         ended = self.run(*argv, "--json")
         assert ended.returncode == expect, ended.stdout + ended.stderr
-        return json.loads(ended.stdout)
+        return json.loads(ended.stdout.splitlines()[-1] if argv[0] == "ingest" else ended.stdout)
 
     @contextmanager
     def running(self, *argv: object) -> Iterator[subprocess.Popen[bytes]]:

@@ -27,7 +27,7 @@ from bagline.cli.common import (
     write_whole,
 )
 from bagline.cli.exits import OUR_FAULT
-from bagline.errors import Misconfigured, Refused
+from bagline.errors import Misconfigured, Refused, Unknown
 from bagline.model import wire
 from bagline.model.deletion import (
     Certificate,
@@ -269,7 +269,9 @@ def _speaking(url: str, user: str, key_file: Path | None) -> Iterator[RegistryCl
     client = RegistryClient(url, user=user, key=key, api="member-api")
     try:
         yield client
-    except (Missing, Conflict) as fault:
+    except Missing as fault:
+        raise Unknown(str(fault)) from None
+    except Conflict as fault:
         raise Refused(str(fault)) from None
     finally:
         client.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+import structlog
 import typer
 from rich.table import Table
 
@@ -15,6 +17,7 @@ from bagline.cli.common import (
     AsJson,
     ConfigFile,
     DataDir,
+    complain,
     out,
     safe,
     settings_for,
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from bagline.server.metrics import ServerMeter
     from bagline.services.registry.base import Registry
     from bagline.services.registry.users import ApiUsers
+
+log = structlog.get_logger(__name__)
 
 GRACEFUL_SECONDS = 8
 
@@ -74,6 +79,7 @@ def serve(
     if tls_key and tls_key.exists():
         check_private(tls_key, "the TLS key")
     settings = settings_for(data_dir, config)
+    place = listen_at(host, port, "port")
     database = open_database(settings)
     catalogue = build_catalogue(database, settings)
     options = tuple(option.name for option in settings.storage_options)
@@ -92,7 +98,7 @@ def serve(
     )
     listener = Listener(
         app,
-        listen_at(host, port, "port"),
+        place,
         connections,
         limits,
         tls_cert=tls_cert,
@@ -100,7 +106,18 @@ def serve(
         graceful_seconds=GRACEFUL_SECONDS,
     )
     with telling_numbers(settings, catalogue.registry, meter):
+        _say_where(host, listener.port, is_tls=bool(tls_cert))
         listener.run()
+
+
+def _say_where(host: str, port: int, *, is_tls: bool) -> None:
+    """To a person as a sentence, to a log as an event."""
+    shown_host = f"[{host}]" if ":" in host else host
+    url = f"{'https' if is_tls else 'http'}://{shown_host}:{port}"
+    if sys.stderr.isatty():
+        complain(f"The Registry's API is served at {url}. Ctrl-C stops it.")
+    else:
+        log.info("api_served", url=url)
 
 
 @contextmanager

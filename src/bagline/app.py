@@ -135,8 +135,9 @@ class App:
         wanted = [self.settings.buckets.staging]
         for option in self.settings.storage_options:
             wanted += [target.bucket for target in option.targets]
+        wanted += [i.receiving_bucket for i in self.services.registry.institutions()]
         deadline = time.monotonic() + ENGINE_SECONDS
-        for bucket in dict.fromkeys(wanted):
+        for bucket in filter(None, dict.fromkeys(wanted)):
             while True:
                 try:
                     self.services.objects.ensure_bucket(bucket)

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 from msgspec import structs
 
 from bagline.bagit.profiles import parse_profile
-from bagline.config import BucketSettings, S3Settings, Secret, Settings, load_settings
+from bagline.config import S3Settings, Secret, Settings, load_settings
 from bagline.embedded import (
     EngineAddresses,
-    close_to_others,
-    make_private,
     running_engines,
-    shortage,
 )
-from bagline.errors import Misconfigured, Unknown
+from bagline.errors import Misconfigured
 from bagline.lines.deletion.line import DELETION
 from bagline.lines.ingest.line import INGEST_LINE
 from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION, THAWING
 from bagline.model.deletion import DeletionPolicy
-from bagline.model.registry import INSTITUTION_NAME, Institution
 from bagline.model.storage import StorageOption
 from bagline.model.workitem import STAGE_REQUESTED, TOPICS_AFTER_INGEST, WorkItem
+from bagline.registry_wiring import REGISTRIES as REGISTRIES
+from bagline.registry_wiring import build_client as build_client
+from bagline.registry_wiring import build_registry as build_registry
+from bagline.registry_wiring import check_is_there as check_is_there
+from bagline.registry_wiring import make_data_dir as make_data_dir
+from bagline.registry_wiring import new_institution as new_institution
+from bagline.registry_wiring import open_database as open_database
+from bagline.registry_wiring import open_registry as open_registry
+from bagline.registry_wiring import registry_file as registry_file
+from bagline.registry_wiring import shortage_of as shortage_of
 from bagline.services.bundle import Services
 from bagline.services.objects.base import Objects
 from bagline.services.objects.connection import aws_endpoint, is_aws
@@ -44,7 +47,6 @@ if TYPE_CHECKING:
     from bagline.server.outgoing import Outgoing
     from bagline.services.registry.catalogue import Catalogue
     from bagline.services.registry.database import Database
-    from bagline.services.registry.http.speaking import RegistryClient
     from bagline.services.registry.users import ApiUsers
 
 log = structlog.get_logger(__name__)
@@ -53,53 +55,6 @@ LOCAL_PROVIDER = "Local"
 LOCAL_HOST = "localhost"
 LINES = Lines((INGEST_LINE, OBJECT_RESTORATION, FILE_RESTORATION, THAWING, DELETION))
 """Every line of this installation."""
-
-
-def shortage_of(settings: Settings) -> str:
-    """What to say while a disk of this machine's engines or database is full; "" while none is."""
-    database = _database_file(settings)
-    if settings.is_embedded:
-        return shortage(settings.data_dir, *([database.parent] if database else []))
-    return shortage(database.parent) if database else ""
-
-
-def _database_file(settings: Settings) -> Path | None:
-    url = settings.database_url.reveal()
-    if not url.startswith("sqlite"):
-        return None
-    from bagline.services.registry.database import sqlite_path
-
-    return sqlite_path(url)
-
-
-def registry_file(settings: Settings) -> Path | None:
-    """The Registry's database, where that is a file of this machine."""
-    if settings.registry.url:
-        return None
-    if not settings.database_url:
-        return settings.data_dir / "registry.db"
-    return _database_file(settings)
-
-
-def check_is_there(settings: Settings) -> None:
-    """Raises Unknown where nothing of Bagline is: who only looks makes nothing."""
-    database = registry_file(settings)
-    if database is not None and not database.is_file():
-        raise Unknown(
-            f"there is no Bagline in {database.parent}: name its directory with --data-dir or "
-            "BAGLINE_DATA_DIR (`bagline registry institution add DOMAIN` makes a new one)"
-        )
-
-
-@contextmanager
-def open_registry(settings: Settings) -> Iterator[Registry]:
-    """Only the Registry, as it is there: for questions that need no engine. Raises Unknown."""
-    check_is_there(settings)
-    registry = build_registry(settings)
-    try:
-        yield registry
-    finally:
-        registry.close()
 
 
 def open_s3_bag(
@@ -247,41 +202,10 @@ def _s3_objects(s3: S3Settings) -> Objects:
     )
 
 
-def _sql_registry(settings: Settings) -> Registry:
-    # Ten MiB that workers of a Registry over HTTP never need.
-    from bagline.services.registry.sql import SqlRegistry
-
-    return SqlRegistry(open_database(settings), policy=settings.deletion_policy)
-
-
-def _http_registry(settings: Settings) -> Registry:
-    from bagline.services.registry.http.over_http import HttpRegistry
-
-    return HttpRegistry(build_client(settings))
-
-
-def build_client(settings: Settings) -> RegistryClient:
-    """What speaks to the Registry's API that the settings name. Raises Misconfigured."""
-    from bagline.services.registry.http.speaking import RegistryClient
-
-    named = settings.registry
-    return RegistryClient(
-        named.url,
-        user=named.user,
-        key=named.key.reveal(),
-        version=named.api_version,
-        new_key=named.key.reveal if named.key.may_change else None,
-    )
-
-
 QUEUES: dict[str, Callable[[Settings], Queue]] = {"redis": _redis_queue, "nsq": _nsq_queue}
 OBJECTS: dict[str, Callable[[S3Settings], Objects]] = {"s3": _s3_objects}
 STATES: dict[str, Callable[[Settings], State]] = {
     "redis": lambda settings: RedisState(settings.redis_url.reveal())
-}
-REGISTRIES: dict[str, Callable[[Settings], Registry]] = {
-    "sql": _sql_registry,
-    "http": _http_registry,
 }
 """What may stand behind each seam, by kind: another one is a module beside its siblings, and an
 entry here. They raise Misconfigured."""
@@ -295,45 +219,6 @@ def build_queue(settings: Settings) -> Queue:
 def build_objects(s3: S3Settings) -> Objects:
     """One store, with retries."""
     return RetryingObjects(OBJECTS["s3"](s3))
-
-
-def build_registry(settings: Settings) -> Registry:
-    """The Registry's API where one is named, else its database."""
-    return REGISTRIES["http" if settings.registry.url else "sql"](settings)
-
-
-def open_database(settings: Settings) -> Database:
-    """The Registry's database, at this version's schema; made where there is none. One that this
-    user may read, and not write, is only read."""
-    from bagline.services.registry.database import Database, sqlite_url
-
-    url = settings.database_url.reveal()
-    file = registry_file(settings)
-    if file is not None and file.is_file() and not os.access(file.parent, os.W_OK):
-        return Database(sqlite_url(file), may_write=False)
-    if not url:
-        if file is None or not file.is_file():
-            make_data_dir(settings)
-        url = sqlite_url(settings.data_dir / "registry.db")
-    opened = Database(url)
-    opened.migrate()
-    return opened
-
-
-def new_institution(identifier: str, buckets: BucketSettings) -> Institution:
-    """Not yet saved, with its buckets by the settings' patterns. Raises Misconfigured where
-    nothing can be called so."""
-    if not INSTITUTION_NAME.fullmatch(identifier):
-        raise Misconfigured(
-            f"{identifier!r} cannot name an institution: use its domain, such as test.edu "
-            "(lower-case letters, digits, dots and dashes, at most 40)"
-        )
-    return Institution(
-        identifier=identifier,
-        name=identifier,
-        receiving_bucket=buckets.receiving.format(institution=identifier),
-        restore_bucket=buckets.restore.format(institution=identifier),
-    )
 
 
 def build_catalogue(database: Database, settings: Settings | None = None) -> Catalogue:
@@ -374,18 +259,3 @@ def build_users(database: Database) -> ApiUsers:
     from bagline.services.registry.users import ApiUsers
 
     return ApiUsers(database)
-
-
-def make_data_dir(settings: Settings) -> None:
-    """Make the data directory unless it is there, and close it to others; that is said in the
-    log. Raises Misconfigured with the remedy."""
-    try:
-        make_private(settings.data_dir)
-    except OSError as fault:
-        raise Misconfigured(
-            f"the data directory {settings.data_dir} cannot be made ({fault.strerror}): "
-            "mend the permissions, or name another with --data-dir"
-        ) from None
-    mended = close_to_others(settings.data_dir).sentence(settings.data_dir)
-    if mended:
-        log.warning("data_directory_closed", what=mended)

@@ -127,8 +127,8 @@ def test_an_operator_cancels_and_requeues(bagline: Bagline, tmp_path: Path) -> N
                 lambda: app.services.registry.work_item(item.id).status == "Success",  # type: ignore[union-attr]
                 "the requeued item to be ingested",
             )
-        assert bagline.run("requeue", item.id).returncode == 1
-        assert bagline.run("requeue", item.id, "--stage", "nowhere").returncode == 1
+        assert bagline.run("requeue", item.id).returncode == 5
+        assert bagline.run("requeue", item.id, "--stage", "nowhere").returncode == 5
 
 
 def test_doctor_says_what_is_reachable_and_what_the_store_can_prove(bagline: Bagline) -> None:
@@ -162,7 +162,7 @@ def test_check_reads_a_bag_where_depositors_put_it(
         bucket = depositor.receiving_bucket
         assert check(f"s3://{bucket}/bag.tar") == 0
         assert check(f"s3://{bucket}/truncated.tar") == 2
-        assert check(f"s3://{bucket}/nowhere.tar") == 1
+        assert check(f"s3://{bucket}/nowhere.tar") == 4
         assert check("s3://bucket-without-key") == 1
     assert check(f"s3://{bucket}/bag.tar") == 1
 

@@ -18,6 +18,7 @@ from bagline.cli.main import COMMANDS
 from bagline.cli.tree import app
 from bagline.cli.wording import EXAMPLES, FIRST_EXAMPLES, SUMMARIES
 from support.calls import call
+from support.commands import Bagline
 
 
 @pytest.mark.parametrize(
@@ -114,9 +115,18 @@ HEAVY = ("obstore", "boto3", "botocore", "valkey", "sqlalchemy", "rich", "struct
     [
         (["--version"], (*HEAVY, "typer", "bagline.config")),
         (["--help"], (*HEAVY, "bagline.config", "bagline.wiring", "bagline.cli.common")),
+        (
+            ["items"],
+            ("obstore", "boto3", "botocore", "valkey", "structlog", "alembic", "uvicorn",
+             "bagline.app", "bagline.wiring", "bagline.embedded.engines", "bagline.lines"),
+        ),
     ],
-)
-def test_what_is_not_used_is_not_imported(argv: list[str], heavy: tuple[str, ...]) -> None:
+)  # fmt: skip
+def test_what_is_not_used_is_not_imported(
+    argv: list[str], heavy: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAGLINE_DATA_DIR", str(tmp_path / "data"))
+    Bagline(tmp_path / "data").found()
     program = (
         "import sys; from bagline.cli.main import run\n"
         "try: run()\n"

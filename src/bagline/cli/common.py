@@ -60,7 +60,7 @@ def settings_for(data_dir: Path | None, config: Path | None) -> Settings:
 
 def standing_settings(data_dir: Path | None, config: Path | None) -> Settings:
     """Of a Bagline that is there, which this command does not make. Raises Unknown."""
-    from bagline.wiring import check_is_there
+    from bagline.registry_wiring import check_is_there
 
     settings = settings_for(data_dir, config)
     check_is_there(settings)
@@ -127,7 +127,7 @@ def _holds_secrets(path: Path) -> bool:
 
 def warn_of_shortage(settings: Settings) -> None:
     """A sentence on standard error while a disk of this machine's engines is full."""
-    from bagline.wiring import shortage_of  # not for `check`, which speaks to no service
+    from bagline.registry_wiring import shortage_of  # not for `check`, which speaks to no service
 
     if why := shortage_of(settings):
         complain(f"Note: {why}.")

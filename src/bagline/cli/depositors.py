@@ -9,14 +9,18 @@ import msgspec
 import typer
 from rich.table import Table
 
-from bagline.app import App
 from bagline.cli.common import AsJson, ConfigFile, DataDir, out, safe, settings_for
 from bagline.cli.operating_user import Reason, acting_here
 from bagline.config import Settings
 from bagline.errors import Misconfigured, Unknown
 from bagline.model.registry import Institution
+from bagline.registry_wiring import (
+    build_registry,
+    check_is_there,
+    new_institution,
+    open_registry,
+)
 from bagline.services.registry.base import Registry
-from bagline.wiring import build_registry, check_is_there, new_institution, open_registry
 
 HOW_TO_ADD = "`bagline registry institution add DOMAIN` adds one"
 
@@ -52,6 +56,8 @@ def add_institution(
     finally:
         registry.close()
     if settings.is_embedded:
+        from bagline.app import App  # the listing of institutions needs no engine
+
         with App.open_running(settings) as app:
             if app is not None:
                 app.ensure_institution(identifier)

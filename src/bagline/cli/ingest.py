@@ -37,6 +37,7 @@ from bagline.lines.ingest.line import INGEST_LINE
 from bagline.logs import configure_logs
 from bagline.model.ingest import tar_key
 from bagline.model.workitem import (
+    NOTE_CHARACTERS,
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_SUCCESS,
@@ -44,7 +45,6 @@ from bagline.model.workitem import (
 )
 from bagline.wiring import LOCAL_PROVIDER, make_data_dir
 from bagline.worker.processes import WorkerProcesses, WorkersRunElsewhere, line_runner
-from bagline.worker.settlement import NOTE_CHARACTERS
 
 NOT_YET = "Stopping: no bag is on the line yet. To begin again: the same command."
 BETWEEN = (

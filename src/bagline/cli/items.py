@@ -31,11 +31,10 @@ from bagline.cli.depositors import known_institution
 from bagline.errors import Unknown
 from bagline.model.ingest import tar_key
 from bagline.model.times import Timestamp, to_datetime
-from bagline.model.workitem import STAGES, STATUSES, WorkItem
+from bagline.model.workitem import NOTE_CHARACTERS, STAGES, STATUSES, WorkItem
 from bagline.problems import Problem
+from bagline.registry_wiring import open_registry
 from bagline.services.registry.base import Registry, WorkItemFilter
-from bagline.wiring import open_registry
-from bagline.worker.settlement import NOTE_CHARACTERS
 
 WATCH_SECONDS = 2.0
 LISTED_NOTE = 160

@@ -10,7 +10,6 @@ import sys
 from typing import Any
 
 from bagline.cli import exits
-from bagline.cli.complaining import complain
 from bagline.cli.exits import exit_code_of
 from bagline.errors import BaglineError, Misconfigured
 
@@ -62,6 +61,13 @@ def exit_codes(name: str) -> str:
     return f"Exit codes: {first} {OTHER_EXIT_CODES}"
 
 
+def version_line() -> str:
+    """As `--version` shows it."""
+    from importlib.metadata import version
+
+    return f"bagline {version('bagline')}"
+
+
 def __getattr__(name: str) -> Any:
     """`app`, made when it is asked for: `--version` needs none of it."""
     if name != "app":
@@ -78,9 +84,7 @@ def run() -> None:
     """
     try:
         if len(sys.argv) == 2 and sys.argv[1] in ("--version", "-V"):
-            from importlib.metadata import version
-
-            sys.stdout.write(f"bagline {version('bagline')}\n")
+            sys.stdout.write(version_line() + "\n")
             return
         from bagline.cli.tree import app
 
@@ -90,7 +94,7 @@ def run() -> None:
             completion_init()
         app(prog_name="bagline")
     except BaglineError as fault:
-        complain(f"Settings: {fault}" if isinstance(fault, Misconfigured) else str(fault))
+        _complain(f"Settings: {fault}" if isinstance(fault, Misconfigured) else str(fault))
         sys.exit(exit_code_of(fault))
     except KeyboardInterrupt:
         sys.exit(exits.STOPPED)
@@ -107,5 +111,11 @@ def run() -> None:
 def _unexpected(fault: Exception, sentence: str) -> None:
     if os.environ.get("BAGLINE_DEBUG"):
         raise fault
+    _complain(sentence)
+    _complain("Set BAGLINE_DEBUG=1 to see where it happened.")
+
+
+def _complain(sentence: str) -> None:
+    from bagline.cli.complaining import complain  # `--version` has nothing to complain of
+
     complain(sentence)
-    complain("Set BAGLINE_DEBUG=1 to see where it happened.")

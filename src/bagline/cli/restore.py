@@ -31,11 +31,10 @@ from bagline.cli.watching import watch
 from bagline.errors import BagRejected, Misconfigured
 from bagline.lines.restoration.by_hand import HandRestoration
 from bagline.logs import configure_logs
-from bagline.model.workitem import STATUS_FAILED, STATUS_SUCCESS, WorkItem
+from bagline.model.workitem import NOTE_CHARACTERS, STATUS_FAILED, STATUS_SUCCESS, WorkItem
 from bagline.problems import Problem
 from bagline.worker.processes import line_runner
 from bagline.worker.progress import Progress, ProgressReport
-from bagline.worker.settlement import NOTE_CHARACTERS
 
 STREAM = "-"
 

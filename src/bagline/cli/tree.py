@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
-from bagline.cli.main import COMMANDS, exit_codes
+from bagline.cli.main import COMMANDS, exit_codes, version_line
 from bagline.cli.wording import EXAMPLES, FIRST_EXAMPLES, SUMMARIES
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 200}
@@ -86,7 +85,7 @@ class _Commands(TyperGroup):
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"bagline {version('bagline')}")
+        typer.echo(version_line())
         raise typer.Exit
 
 

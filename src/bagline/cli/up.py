@@ -67,16 +67,13 @@ def up(
 
 
 def _prepare_institutions(app: App, named: list[str]) -> None:
-    """Those that are named are there, and those of this machine's engines have their buckets."""
+    """Those that are named are there."""
     known = {each.identifier for each in app.services.registry.institutions()}
     for name in named:
         if name not in known:
             with acting_here("institution saved"):
                 app.ensure_institution(name)
             err.print(f"{safe(name)} is a new institution.")
-    if app.settings.is_embedded:
-        for name in sorted(known):
-            app.ensure_institution(name)
 
 
 def _serve(app: App, stop: threading.Event) -> None:

@@ -18,6 +18,7 @@ from bagline.cli.tellers import Bars, Teller
 from bagline.errors import Unreachable
 from bagline.model.subject import item_subject
 from bagline.model.workitem import (
+    NOTE_CHARACTERS,
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_SUSPENDED,
@@ -25,7 +26,6 @@ from bagline.model.workitem import (
 )
 from bagline.services.state.base import State
 from bagline.worker.progress import ProgressReport
-from bagline.worker.settlement import NOTE_CHARACTERS
 
 LOOK_SECONDS = 0.1
 CLEANUP_SECONDS = 30.0

@@ -36,6 +36,9 @@ STAGE_REQUESTED = "Requested"
 """Of what is asked for after ingest, until it is done."""
 STAGE_RESOLVE = "Resolve"
 
+NOTE_CHARACTERS = 4000
+"""The longest note that a worker writes."""
+
 STATUSES = (
     STATUS_PENDING,
     STATUS_STARTED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_every_help_has_examples_that_can_be_typed() -> None:
     assert [path for path in known if not EXAMPLES.get(" ".join(path))] == []
     for lines in (*EXAMPLES.values(), FIRST_EXAMPLES.splitlines()):
         for line in lines:
-            words = shlex.split(line.partition(" <")[0])
+            words = shlex.split(re.split(" [<>] ", line)[0])
             assert words.pop(0) == "bagline"
             command: Any = tree
             while words and words[0] in getattr(command, "commands", {}):

@@ -11,6 +11,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from bagline.cli import guesses
 from bagline.cli.common import AsJson, ConfigFile, DataDir, complain, out, safe, standing_settings
 from bagline.cli.depositors import known_institution
 from bagline.config import Settings
@@ -40,7 +41,9 @@ def audit(
         str,
         typer.Option(help='Only upon this, such as "work item 7"; ending in *: what begins so.'),
     ] = "",
-    institution: Annotated[str, typer.Option(help="Only of this institution.")] = "",
+    institution: Annotated[
+        str, typer.Option(help="Only of this institution.", autocompletion=guesses.institutions)
+    ] = "",
     since: Annotated[str, typer.Option(help="From this time on (UTC).")] = "",
     until: Annotated[str, typer.Option(help="Before this time (UTC).")] = "",
     limit: Annotated[int, typer.Option(min=1, help="So many, newest first.")] = 50,

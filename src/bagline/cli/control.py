@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from bagline.app import App
+from bagline.cli import guesses
+from bagline.cli.choices import folded
 from bagline.cli.common import (
     ConfigFile,
     DataDir,
@@ -20,6 +22,7 @@ from bagline.config import Settings
 from bagline.errors import Misconfigured, Unknown
 from bagline.model.workitem import (
     OUTCOME_CHANGING,
+    STAGES,
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_PENDING,
@@ -35,13 +38,17 @@ CANCEL_TRIES = 10
 FORCED_BACK = "forced back"
 """The act of taking an item to its first stage that could only go forward."""
 
-ItemId = Annotated[int, typer.Argument(metavar="ID")]
+ItemId = Annotated[int, typer.Argument(metavar="ID", autocompletion=guesses.item_ids)]
 
 
 def requeue(
     item_id: ItemId,
     stage: Annotated[
-        str, typer.Option(help="Go on from this stage; default: where it stopped.")
+        str,
+        typer.Option(
+            help="Go on from this stage; default: where it stopped.",
+            autocompletion=guesses.stages,
+        ),
     ] = "",
     reason: Reason = "",
     data_dir: DataDir = None,
@@ -151,7 +158,8 @@ def _step_for(line: Line, item: WorkItem, stage: str) -> Step:
         begins_anew = item.status in (STATUS_FAILED, STATUS_CANCELLED)
         step = line.first if begins_anew else line.by_work_stage(item.stage)
     else:
-        step = line.by_work_stage(stage) or line.by_name(stage)
+        spelled = {folded(each): each for each in STAGES}
+        step = line.by_work_stage(spelled.get(folded(stage), stage)) or line.by_name(stage)
     if step is None:
         known = ", ".join(s.work_stage for s in line)
         raise Misconfigured(f"there is no stage {stage or item.stage!r}; there are: {known}")

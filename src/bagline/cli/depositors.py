@@ -9,6 +9,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from bagline.cli import guesses
 from bagline.cli.common import AsJson, ConfigFile, DataDir, out, safe, settings_for
 from bagline.cli.operating_user import Reason, acting_here
 from bagline.config import Settings
@@ -88,7 +89,9 @@ def list_institutions(
 
 @institution.command(name="show")
 def show_institution(
-    identifier: Annotated[str, typer.Argument(metavar="DOMAIN")],
+    identifier: Annotated[
+        str, typer.Argument(metavar="DOMAIN", autocompletion=guesses.institutions)
+    ],
     json: AsJson = False,
     data_dir: DataDir = None,
     config: ConfigFile = None,

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from bagline.app import App
+from bagline.cli import guesses
 from bagline.cli.common import (
     AsJson,
     ConfigFile,
@@ -43,7 +44,10 @@ fixity = typer.Typer(
     help="Every preserved copy, read again and compared with its digest.",
     no_args_is_help=True,
 )
-Institution = Annotated[str, typer.Option(help="Only copies of this institution.")]
+Institution = Annotated[
+    str,
+    typer.Option(help="Only copies of this institution.", autocompletion=guesses.institutions),
+]
 Option = Annotated[str, typer.Option("--option", help="Only copies of this storage option.")]
 
 

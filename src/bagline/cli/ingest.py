@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from bagline.app import App, line_processes
+from bagline.cli import guesses
 from bagline.cli.common import (
     AsJson,
     ConfigFile,
@@ -62,7 +63,8 @@ def ingest(
     institution: Annotated[
         str,
         typer.Option(
-            help="Whose bags they are. [default: the setting institution, or the only one there is]"
+            help="Whose bags they are. [default: the setting institution, or the only one]",
+            autocompletion=guesses.institutions,
         ),
     ] = "",
     reason: Reason = "",

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bagline.cli import guesses
 from bagline.cli.choices import moment_of, one_of
 from bagline.cli.common import (
     AsJson,
@@ -55,11 +56,20 @@ def _since(text: str) -> str:
 
 def items(
     bag: Annotated[str, typer.Option(help="Only this bag, with or without .tar.")] = "",
-    institution: Annotated[str, typer.Option(help="Only of this institution.")] = "",
-    stage: Annotated[str, typer.Option(help="Only at this stage.", callback=_stage)] = "",
+    institution: Annotated[
+        str, typer.Option(help="Only of this institution.", autocompletion=guesses.institutions)
+    ] = "",
+    stage: Annotated[
+        str,
+        typer.Option(help="Only at this stage.", callback=_stage, autocompletion=guesses.stages),
+    ] = "",
     status: Annotated[
         list[str] | None,
-        typer.Option(help="Only of this status (repeat for more).", callback=_statuses),
+        typer.Option(
+            help="Only of this status (repeat for more).",
+            callback=_statuses,
+            autocompletion=guesses.statuses,
+        ),
     ] = None,
     since: Annotated[
         str,
@@ -142,7 +152,7 @@ def _list(found: list[WorkItem], names: Mapping[int, str], *, is_filtered: bool)
 
 
 def show(
-    item_id: Annotated[int, typer.Argument(metavar="ID")],
+    item_id: Annotated[int, typer.Argument(metavar="ID", autocompletion=guesses.item_ids)],
     json: AsJson = False,
     data_dir: DataDir = None,
     config: ConfigFile = None,

@@ -33,6 +33,8 @@ COMMANDS = {
     "deletions": "deletions",
     "audit": "audit",
     "registry": "registry",
+    "config": "effective",
+    "completion": "completing",
     "help": "help",
 }
 """Command → its module in `bagline.cli`, imported when the command is called: `check` must

@@ -13,6 +13,7 @@ import structlog
 import typer
 from rich.table import Table
 
+from bagline.cli import guesses
 from bagline.cli.common import (
     AsJson,
     ConfigFile,
@@ -157,7 +158,11 @@ def add(
         ),
     ],
     institution: Annotated[
-        str, typer.Option(help="Identifier of the institution the user belongs to.")
+        str,
+        typer.Option(
+            help="Identifier of the institution the user belongs to.",
+            autocompletion=guesses.institutions,
+        ),
     ] = "",
     reason: Reason = "",
     data_dir: DataDir = None,

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from bagline.app import App, line_processes
+from bagline.cli import guesses
 from bagline.cli.common import (
     ConfigFile,
     DataDir,
@@ -40,7 +41,8 @@ def up(
     institution: Annotated[
         list[str] | None,
         typer.Option(
-            help="An institution to receive bags for, made unless it is there (repeat for more)."
+            help="An institution to receive bags for, made unless it is there (repeat for more).",
+            autocompletion=guesses.institutions,
         ),
     ] = None,
     data_dir: DataDir = None,

@@ -20,6 +20,8 @@ SUMMARIES = {
     "deletions": "Deletions: asked for by one person, approved by another.",
     "audit": "Who did what, newest first: acts of people by the API and by commands.",
     "registry": "The Registry and its API.",
+    "config": "Settings, as they are in force.",
+    "completion": "Print what makes a shell complete commands, options and names.",
     "help": "Help for bagline, or for one of its commands.",
 }
 """The first sentence of each command's help. One that is not here is imported to be listed."""
@@ -88,6 +90,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "registry institution add": ("bagline registry institution add test.edu",),
     "registry institution list": ("bagline registry institution list",),
     "registry institution show": ("bagline registry institution show test.edu",),
+    "config": ("bagline config show",),
+    "config show": ("bagline config show", "bagline config show --json"),
+    "completion": (
+        "bagline completion bash > ~/.local/share/bash-completion/completions/bagline",
+        "bagline completion zsh > ~/.zfunc/_bagline",
+        "bagline completion fish > ~/.config/fish/completions/bagline.fish",
+    ),
     "help": ("bagline help ingest", "bagline help registry user add"),
 }
 """By a command's words. Each can be typed as it stands (a test does)."""

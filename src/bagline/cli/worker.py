@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from bagline.app import App
+from bagline.cli import guesses
 from bagline.cli.common import ConfigFile, DataDir, settings_for
 from bagline.cli.exits import OUR_FAULT
 from bagline.duty import Duty
@@ -33,7 +34,8 @@ def worker(
         list[str],
         typer.Argument(
             help="Stage names, or: all, bucket-reader, reconciler. Stages: "
-            + ", ".join(step.name for step in LINES.steps())
+            + ", ".join(step.name for step in LINES.steps()),
+            autocompletion=guesses.steps,
         ),
     ],
     threads: Annotated[

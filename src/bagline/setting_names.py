@@ -24,7 +24,7 @@ _UNKNOWN = re.compile(
 _WRONG = re.compile(r"(?P<what>.*) - at `\$\.?(?P<at>.*)`")
 
 
-class Named(NamedTuple):
+class SettingValue(NamedTuple):
     """One setting, such as `work.lease_seconds`."""
 
     name: str
@@ -40,14 +40,14 @@ def variable_of(name: str) -> str:
     return PREFIX + name.replace(".", "_").upper()
 
 
-def every(settings: Struct, section: str = "") -> Iterator[Named]:
+def every(settings: Struct, section: str = "") -> Iterator[SettingValue]:
     """Each setting with its value; a section's as `section.name`."""
     for field in fields(settings):
         name, value = f"{section}{field.name}", getattr(settings, field.name)
         if _is_section(field, value):
             yield from every(value, f"{name}.")
         else:
-            yield Named(name, value)
+            yield SettingValue(name, value)
 
 
 def _is_section(field: FieldInfo, value: object) -> bool:

@@ -12,7 +12,16 @@ import typer
 from rich.table import Table
 
 from bagline.cli import guesses
-from bagline.cli.common import AsJson, ConfigFile, DataDir, complain, out, safe, standing_settings
+from bagline.cli.common import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    complain,
+    local_time,
+    out,
+    safe,
+    standing_settings,
+)
 from bagline.cli.depositors import known_institution
 from bagline.config import Settings
 from bagline.errors import Misconfigured, Refused
@@ -134,7 +143,7 @@ def _show(acts: list[Act]) -> None:
         table.add_column(heading)
     for act in acts:
         cells = (act.who, act.origin, act.act, act.subject, _changed(act), act.reason)
-        table.add_row(act.at[:19], *map(safe, cells))
+        table.add_row(local_time(act.at), *map(safe, cells))
     out.print(table)
 
 

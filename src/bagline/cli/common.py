@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from bagline.cli.complaining import complain as complain
+from bagline.cli.sizes import size_text as size_text
 from bagline.config import Settings, load_settings
 from bagline.errors import Misconfigured
 from bagline.model.times import Timestamp, is_set, to_datetime
@@ -133,18 +135,17 @@ def warn_of_shortage(settings: Settings) -> None:
         complain(f"Note: {why}.")
 
 
-def size_text(count: float) -> str:
-    """Bytes for people: 1.5 GiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
-
-
 def counted(number: int, noun: str) -> str:
     """1 file; 12,000 files."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def labelled() -> Table:
+    """Rows of a label and what it says; that is wrapped under itself, and never cut."""
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
+    return rows
 
 
 def cut_at_word(text: str, most: int) -> str:

@@ -21,6 +21,7 @@ from bagline.cli.common import (
     ConfigFile,
     DataDir,
     complain,
+    local_time,
     open_settings_file,
     out,
     safe,
@@ -198,7 +199,7 @@ def _fixity(app: App) -> Finding:
         "copies": f"{sum(total.copies for total in totals):,}",
         "bad": f"{bad:,}",
         f"unproven for {days} days": f"{overdue:,}",
-        "last run": runs[0].began_at[:19] if runs else "none",
+        "last run": local_time(runs[0].began_at) if runs else "none",
     }
     if bad:
         finding.remedies.append(f"bad copies: {bad:,}. bagline fixity status names them")

@@ -13,7 +13,7 @@ from rich.table import Table
 from bagline.cli.common import AsJson, ConfigFile, DataDir, out, safe, settings_for
 from bagline.config import settings_path
 from bagline.secret import Secret
-from bagline.setting_names import Named, every
+from bagline.setting_names import SettingValue, every
 from bagline.settings_file import read_document
 
 DEFAULT = "default"
@@ -72,7 +72,7 @@ def _told(value: Any) -> Any:
     return value
 
 
-def _source(one: Named, document: dict[str, Any], path: Path) -> str:
+def _source(one: SettingValue, document: dict[str, Any], path: Path) -> str:
     spellings = [one.variable, f"{one.variable}_FILE", f"{one.variable}_COMMAND"]
     for variable in spellings:
         if variable in os.environ:

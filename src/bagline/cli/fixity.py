@@ -17,6 +17,7 @@ from bagline.cli.common import (
     ConfigFile,
     DataDir,
     err,
+    local_time,
     out,
     safe,
     size_text,
@@ -87,14 +88,14 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
             size_text(sum(t.bytes for t in some)),
             f"{sum(t.unproven for t in some):,}",
             f"{sum(t.bad for t in some):,}",
-            oldest[:10],
+            local_time(oldest, seconds=False),
         )
     out.print(table)
     out.print(f"Overdue (unproven for {days} days): {overdue:,} copies, {size_text(size)}")
     for run in runs:
-        ended = run.ended_at[:19] if is_set(run.ended_at) else "not ended"
+        ended = local_time(run.ended_at) if is_set(run.ended_at) else "not ended"
         out.print(
-            f"Run {run.id}, {run.began_at[:19]} to {ended}: {run.asked:,} asked, "
+            f"Run {run.id}, {local_time(run.began_at)} to {ended}: {run.asked:,} asked, "
             f"{run.proven:,} proven, {run.bad:,} bad, {run.repaired:,} repaired, "
             f"{size_text(run.bytes)}{_cost_of(run)}"
         )
@@ -220,11 +221,13 @@ def show(
         print(msgspec.json.encode(found).decode())
         return
     for copy in found:
-        proven = f"proven {copy.proven_at[:19]} ({copy.proven_by})"
+        proven = f"proven {local_time(copy.proven_at)} ({copy.proven_by})"
         out.print(safe(copy.url))
         out.print(f"  {proven if is_set(copy.proven_at) else 'never proven'}")
         if copy.outcome:
-            out.print(f"  looked at {copy.asked_at[:19]}: {copy.outcome} {safe(copy.detail)}")
+            out.print(
+                f"  looked at {local_time(copy.asked_at)}: {copy.outcome} {safe(copy.detail)}"
+            )
 
 
 @fixity.command()

@@ -20,6 +20,7 @@ from bagline.cli.common import (
     DataDir,
     counted,
     cut_at_word,
+    labelled,
     local_time,
     out,
     safe,
@@ -32,12 +33,14 @@ from bagline.cli.depositors import known_institution
 from bagline.errors import Unknown
 from bagline.model.ingest import tar_key
 from bagline.model.times import Timestamp, to_datetime
-from bagline.model.workitem import NOTE_CHARACTERS, STAGES, STATUSES, WorkItem
+from bagline.model.workitem import NOTE_CHARACTERS, STAGES, STATUS_SUCCESS, STATUSES, WorkItem
 from bagline.problems import Problem
 from bagline.registry_wiring import open_registry
 from bagline.services.registry.base import Registry, WorkItemFilter
 
 WATCH_SECONDS = 2.0
+WIDE = 120
+"""Columns from which on the table has room for notes."""
 LISTED_NOTE = 160
 """Characters of a note in the list; `show` has all of it."""
 
@@ -133,22 +136,37 @@ def _list(found: list[WorkItem], names: Mapping[int, str], *, is_filtered: bool)
     table = Table(box=None, pad_edge=False)
     table.add_column("ID", justify="right", no_wrap=True)
     table.add_column("Institution", overflow="fold")
-    table.add_column("Bag", overflow="fold", min_width=12)
+    table.add_column("Bag", overflow="fold")
     table.add_column("Size", justify="right", no_wrap=True)
-    table.add_column("Stage")
+    table.add_column("Stage", no_wrap=True)
     table.add_column("Status", no_wrap=True)
-    table.add_column("Note", min_width=16)
+    has_room = out.width >= WIDE
+    if has_room:
+        table.add_column("Note")
     for item in found:
-        table.add_row(
+        cells = (
             str(item.id),
             safe(names.get(item.institution_id, "?")),
             safe(item.name),
             size_text(item.size),
             item.stage,
             styled_status(item.status),
-            safe(cut_at_word(item.note, LISTED_NOTE)),
         )
+        note = safe(cut_at_word(item.note, LISTED_NOTE))
+        table.add_row(*cells, *([note] if has_room else []))
     out.print(table)
+    if not has_room:
+        _show_notes([item for item in found if item.note and item.status != STATUS_SUCCESS])
+
+
+def _show_notes(found: list[WorkItem]) -> None:
+    """Below the table, where it has no room for them."""
+    rows = labelled()
+    for item in found:
+        rows.add_row(str(item.id), safe(cut_at_word(item.note, LISTED_NOTE)))
+    if found:
+        out.print()
+        out.print(rows)
 
 
 def show(
@@ -178,6 +196,7 @@ def show(
 
 def _show_item(item: WorkItem) -> None:
     out.print(f"[bold]Work item {item.id}[/]  {safe(item.name)}  {styled_status(item.status)}")
+    rows = labelled()
     for label, value in (
         ("Stage", item.stage),
         ("Note", item.note),
@@ -189,7 +208,8 @@ def _show_item(item: WorkItem) -> None:
         ("Changed", local_time(item.updated_at)),
     ):
         if value:
-            out.print(f"  {label:<8} {safe(value, NOTE_CHARACTERS)}")
+            rows.add_row(f"  {label}", safe(value, NOTE_CHARACTERS))
+    out.print(rows)
     if item.needs_admin_review:
         out.print("  [bold red]An operator must look at this item.[/]")
 

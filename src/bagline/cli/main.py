@@ -84,6 +84,11 @@ def run() -> None:
 
     `BAGLINE_DEBUG=1` shows the traceback of a fault nobody expected.
     """
+    streams = (sys.stdout, sys.stderr)
+    if any((each.encoding or "utf-8").lower().replace("-", "") != "utf8" for each in streams):
+        from bagline.cli.plain_output import speak_plainly
+
+        speak_plainly(streams, is_exact="--json" in sys.argv)
     try:
         if len(sys.argv) == 2 and sys.argv[1] in ("--version", "-V"):
             sys.stdout.write(version_line() + "\n")

@@ -19,6 +19,7 @@ from bagline.cli.common import (
     ConfigFile,
     DataDir,
     complain,
+    local_time,
     out,
     safe,
     settings_for,
@@ -29,7 +30,6 @@ from bagline.cli.operating_user import Reason, acting_here
 from bagline.config import Settings
 from bagline.errors import Misconfigured, ServiceFault, Unknown
 from bagline.logs import configure_logs
-from bagline.model.times import is_set
 from bagline.secret import check_private
 from bagline.services.registry.sql import SqlRegistry
 from bagline.services.registry.users import INST_USER, OLDER_ROLES
@@ -254,6 +254,6 @@ def list_keys(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile
         table.add_column(heading)
     for one in found:
         moments = (one.created_at, one.last_used_at, one.revoked_at)
-        shown = [str(moment)[:16] if is_set(moment) else "–" for moment in moments]
+        shown = [local_time(moment, seconds=False) for moment in moments]
         table.add_row(safe(emails.get(one.user_id, "")), str(one.id), *shown)
     out.print(table)

@@ -15,6 +15,7 @@ from bagline.cli.common import (
     ConfigFile,
     DataDir,
     err,
+    local_time,
     out,
     safe,
     settings_for,
@@ -98,7 +99,7 @@ def _show(tests: Sequence[SpotTest], names: dict[int, str], *, json: bool) -> No
         table.add_column(heading, justify="right" if heading in {"Files", "Size"} else "left")
     for test in tests:
         table.add_row(
-            test.began_at[:19],
+            local_time(test.began_at),
             safe(names.get(test.institution_id, "?")),
             safe(test.object_identifier or "–"),
             f"{test.files:,}",

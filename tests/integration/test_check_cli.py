@@ -34,7 +34,7 @@ def test_a_valid_bag_is_exit_0_with_formats_and_a_verdict(tmp_path: Path) -> Non
     text = done.stdout.decode()
     assert (done.returncode, done.stderr) == (0, b"")
     assert "image/tiff" in text
-    assert f"{path} is valid (10 files, " in " ".join(text.split())
+    assert f"{path} is valid (10 files: 3 payload, 7 of the bag's own; " in " ".join(text.split())
     code, document = report(path)
     assert code == 0
     assert document == {
@@ -44,6 +44,7 @@ def test_a_valid_bag_is_exit_0_with_formats_and_a_verdict(tmp_path: Path) -> Non
         "profile": "aptrust",
         "formats": document["formats"],
         "files": 10,
+        "payload_files": 3,
         "bytes": sum(len(data) for data in valid_bag("letters").files().values()),
         "problems": [],
     }
@@ -165,7 +166,7 @@ def test_a_bar_appears_on_a_terminal_when_reading_takes_long(tmp_path: Path) -> 
             pass
         assert done.wait(30) == 2
     os.close(ours)
-    assert b"MB" in shown
+    assert b"MiB" in shown
 
 
 def test_a_manifest_behind_its_files_asks_for_a_file_and_not_a_pipe(tmp_path: Path) -> None:

@@ -134,6 +134,23 @@ def test_an_institution_that_is_not_there_is_told_with_the_nearest(here: Path) -
     assert "did you mean test.edu?" in ended.err
 
 
+def test_watching_shows_them_anew_until_it_is_stopped(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("bagline.cli.items.time.sleep", sleep)
+    ended = call("items", "--watch", "--data-dir", here)
+    assert ended.code == 130
+    assert ended.out.count("letters.tar") == 3
+    assert "leave out --json" in call("items", "--watch", "--json", "--data-dir", here).err
+
+
 # -- whose bags
 @pytest.fixture
 def bag(tmp_path: Path) -> Path:

@@ -91,7 +91,10 @@ def _announce(app: App) -> None:
     err.print(f"Bagline is up in {safe(app.settings.data_dir)}. Ctrl-C stops it.")
     s3 = app.settings.s3
     with suppress(BaglineError):  # no reason not to be up
-        for known in app.services.registry.institutions():
+        known_ones = app.services.registry.institutions()
+        if not known_ones:
+            err.print("  No bag can come in yet: `bagline registry institution add DOMAIN`")
+        for known in known_ones:
             err.print(f"  {safe(known.identifier)}: bags go to s3://{safe(known.receiving_bucket)}")
     if app.settings.is_embedded:
         err.print(f"  S3 at {s3.endpoint}; its key is in the data directory, readable by you only")

@@ -107,6 +107,20 @@ def embedded_settings(settings: Settings, addresses: EngineAddresses) -> Setting
     )
 
 
+def looking_settings(settings: Settings) -> Settings:
+    """Those with which only the Registry is asked: this machine's engines are not started, and
+    what is built from these settings reaches none."""
+    if not settings.is_embedded:
+        return settings
+    nowhere = EngineAddresses(
+        s3_endpoint="http://127.0.0.1:9",
+        s3_access_key="none",
+        s3_secret_key="none",  # noqa: S106 (nobody is there)
+        redis_url="redis://127.0.0.1:9/0",
+    )
+    return embedded_settings(settings, nowhere)
+
+
 def _local_option(option: StorageOption) -> StorageOption:
     """The same buckets on this machine; records must not claim a provider's address."""
     targets = tuple(

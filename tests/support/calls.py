@@ -43,10 +43,10 @@ def call(*argv: object, columns: int = 200) -> Called:
 
 
 def call_as_nobody(*argv: object) -> Called:
-    """The same, in a child that has become another user. Skips where we are not root."""
+    """The same, in a child that has become another user, who may not read where Python lies: what
+    the command imports is imported before. Skips where we are not root."""
     if os.getuid() != 0:
         pytest.skip("only root can become another user")
-    call(*argv)  # nobody may not read where Python lies: all is imported before
     reading, writing = os.pipe()
     child = os.fork()
     if not child:

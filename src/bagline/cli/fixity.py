@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -35,6 +38,7 @@ from bagline.model.copy_checks import FixityRun, KeptCopy, PlaceTotals
 from bagline.model.times import NEVER, earlier, is_set, now
 from bagline.problems import shown
 from bagline.services.registry.copy_book import CopyFilter
+from bagline.wiring import build_services, looking_settings
 from bagline.worker.stopping import stop_on_signals
 
 SHOWN_BAD = 100
@@ -56,7 +60,7 @@ Option = Annotated[str, typer.Option("--option", help="Only copies of this stora
 def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """What was proven when, what is overdue, and the copies that are bad."""
     configure_logs(level="critical")
-    with App.open(standing_settings(data_dir, config)) as app:
+    with _looking(data_dir, config) as app:
         book = _kept(app).book
         days = app.settings.fixity.days
         at = now()
@@ -112,7 +116,7 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
 def plan(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """What one look at every copy reads, and what a day's share is."""
     configure_logs(level="critical")
-    with App.open(standing_settings(data_dir, config)) as app:
+    with _looking(data_dir, config) as app:
         runner = FixityRunner(_kept(app))
         totals, read = _kept(app).book.totals(), runner.places()
         share = runner.due().whole
@@ -215,7 +219,7 @@ def show(
 ) -> None:
     """Each copy of a file: where, when it was proven, how, and what was found last."""
     configure_logs(level="critical")
-    with App.open(standing_settings(data_dir, config)) as app:
+    with _looking(data_dir, config) as app:
         found = _copies_of(app, identifier)
     if json:
         print(msgspec.json.encode(found).decode())
@@ -294,6 +298,14 @@ class _Planned(msgspec.Struct, kw_only=True):
 
 def _cost_of(run: FixityRun) -> str:
     return f", {run.cost:,.2f} {safe(run.currency)}" if run.currency else ""
+
+
+@contextmanager
+def _looking(data_dir: Path | None, config: Path | None) -> Iterator[App]:
+    """Of this, only the Registry is asked: no engine is started for it."""
+    settings = looking_settings(standing_settings(data_dir, config))
+    with App(settings, build_services(settings)) as app:
+        yield app
 
 
 def _kept(app: App) -> KeptCopies:

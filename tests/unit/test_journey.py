@@ -60,6 +60,7 @@ def test_an_earlier_stages_last_word_is_passed_over(clock: Clock) -> None:
     journey.come_to("Copy To Staging")
     journey.at(ProgressReport(stage="pre-fetch", bytes=journey.size, of_bytes=journey.size))
     assert (journey.stage, journey.report.bytes) == ("staging", 0)
+    assert what_of(journey) == "staging, 0 B of 100.0 MiB"
 
 
 def test_a_rate_is_of_the_last_seconds_or_there_is_none(clock: Clock) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from bagline.cli.common import err, safe, size_text
-from bagline.cli.journey import Journey, left_of, share_of_all
+from bagline.cli.journey import SHARES, Journey, left_of, share_of_all
 from bagline.model.times import now
 
 NAME_CHARACTERS = 24
@@ -135,6 +135,8 @@ def what_of(journey: Journey) -> str:
     report, parts = journey.report, [journey.stage]
     if report.of_bytes:
         parts.append(f"{size_text(report.bytes)} of {size_text(report.of_bytes)}")
+    elif journey.stage in SHARES:  # nothing is told before something was done
+        parts.append(f"{size_text(0)} of {size_text(journey.size)}")
     elif report.of_files:
         parts.append(f"{report.files:,} of {report.of_files:,} files")
     if journey.rate:

@@ -19,10 +19,12 @@ from bagline.config import load_settings
 from bagline.wiring import build_registry, new_institution
 
 COMMAND = [sys.executable, "-m", "bagline"]
+FINDING = ("ingest", "doctor")
+"""Commands that want a Registry that is there."""
 
 
 class Bagline:
-    """Runs subcommands with one `--data-dir`; an ingest into a new one finds `test.edu` there."""
+    """Runs subcommands with one `--data-dir`; `FINDING` ones find `test.edu` there."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
@@ -71,7 +73,7 @@ class Bagline:
         return subprocess.Popen(self._argv(*argv), stdout=out, stderr=out, stdin=subprocess.DEVNULL)
 
     def _argv(self, *argv: object) -> list[str]:
-        if argv[0] == "ingest" and not (self.data_dir / "registry.db").exists():
+        if argv[0] in FINDING and not (self.data_dir / "registry.db").exists():
             self.found()
         return [*COMMAND, *map(str, argv), "--data-dir", str(self.data_dir)]
 

@@ -17,6 +17,7 @@ BENCHES = {
     "line": "engines up, and a tiny bag through the whole line",
     "whole": "bags through the whole line: one command, eight at once, services far away",
     "stages": "every stage beside its floor, over SeaweedFS and MinIO",
+    "startup": "five commands from start to end, beside a bare Python",
     "check": "`bagline check` on local tars",
     "prefetch": "the pre-fetch stage over the embedded engines",
     "formats": "the format identification stage, beside PRONOM alone",

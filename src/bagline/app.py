@@ -3,10 +3,9 @@ tests and Python programs all go through it."""
 
 from __future__ import annotations
 
-import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -37,6 +36,7 @@ from bagline.wiring import (
     build_services,
     embedded_settings,
     make_data_dir,
+    new_institution,
     shortage_of,
 )
 from bagline.worker.line import Line, Lines, Step
@@ -57,8 +57,6 @@ from bagline.worker.run import (
 )
 from bagline.worker.threads import Worker
 
-INSTITUTION_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){0,38}[a-z0-9]")
-"""It becomes part of bucket names, and of every identifier of the institution's objects."""
 READ_BYTES = 8 * MIB
 READER_SECONDS = 15.0
 """How long the bucket reader may take to find a bag."""
@@ -137,8 +135,9 @@ class App:
         wanted = [self.settings.buckets.staging]
         for option in self.settings.storage_options:
             wanted += [target.bucket for target in option.targets]
+        wanted += [i.receiving_bucket for i in self.services.registry.institutions()]
         deadline = time.monotonic() + ENGINE_SECONDS
-        for bucket in dict.fromkeys(wanted):
+        for bucket in filter(None, dict.fromkeys(wanted)):
             while True:
                 try:
                     self.services.objects.ensure_bucket(bucket)
@@ -266,42 +265,37 @@ class App:
         registry = self.services.registry
         known = registry.institution(identifier)
         if known is None:
-            if not INSTITUTION_NAME.fullmatch(identifier):
-                raise Misconfigured(
-                    f"{identifier!r} cannot name an institution: use its domain, such as test.edu "
-                    "(lower-case letters, digits, dots and dashes, at most 40)"
-                )
+            fresh = new_institution(identifier, self.settings.buckets)
             if not self.settings.is_embedded:
                 raise Misconfigured(
                     f"the Registry knows no institution {identifier!r}: add it there first"
                 )
-            buckets = self.settings.buckets
-            known = registry.save_institution(
-                Institution(
-                    identifier=identifier,
-                    name=identifier,
-                    receiving_bucket=buckets.receiving.format(institution=identifier),
-                    restore_bucket=buckets.restore.format(institution=identifier),
-                )
-            )
+            known = registry.save_institution(fresh)
         if self.settings.is_embedded:
             self.services.objects.ensure_bucket(known.receiving_bucket)
         return known
 
-    def ingest(self, bag: Path, institution: str, *, reader_runs: bool = False) -> WorkItem:
+    def ingest(
+        self,
+        bag: Path,
+        institution: str,
+        *,
+        reader_runs: bool = False,
+        sent: Callable[[int], object] = lambda _: None,
+    ) -> WorkItem:
         """Put the bag where the depositor puts theirs, and its work item on the line.
 
         Where a bucket reader runs beside us (`reader_runs`), making the item is its part,
         unless it would pass the bag over: then it was asked for by name, and is made here. An
         older version that is being stored is waited for. Raises Refused where that one waits for
-        an operator.
+        an operator. `sent` is called with how many bytes of the bag were read since.
         """
         depositor = self.ensure_institution(institution)
         key = tar_key(bag.name)
         bucket = depositor.receiving_bucket
         target = Target(bucket=bucket, key=key, content_type="application/x-tar")
         objects, registry = self.services.objects, self.services.registry
-        objects.put_stream(target, _chunks(bag), size=bag.stat().st_size, sha256="")
+        objects.put_stream(target, _chunks(bag, sent), size=bag.stat().st_size, sha256="")
         received = objects.head(bucket, key)
         wanted = WorkItemFilter(
             institution_id=depositor.id, name=key, etag=received.etag, action=ACTION_INGEST
@@ -380,6 +374,7 @@ def line_processes(
         settings.data_dir,
         argv,
         count=processes or settings.work.processes,
+        health_host=settings.health.host,
         health_port=settings.health.port,
     )
 
@@ -392,7 +387,8 @@ def _check_older(item: WorkItem) -> None:
         )
 
 
-def _chunks(bag: Path) -> Iterator[bytes]:
+def _chunks(bag: Path, sent: Callable[[int], object]) -> Iterator[bytes]:
     with bag.open("rb") as source:
         while chunk := source.read(READ_BYTES):
             yield chunk
+            sent(len(chunk))

@@ -38,6 +38,7 @@ from bagline.sections import SpotSettings as SpotSettings
 from bagline.sections import ThawSettings as ThawSettings
 from bagline.sections import VerifySettings as VerifySettings
 from bagline.sections import WorkSettings as WorkSettings
+from bagline.setting_names import every, explained, mistyped
 from bagline.settings_file import overlay, read_document
 from bagline.units import MIB
 
@@ -98,6 +99,8 @@ class Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     spot: SpotSettings = field(default_factory=SpotSettings)
     profiles: ProfileSettings = field(default_factory=ProfileSettings)
     storage_options: tuple[StorageOption, ...] = DEFAULT_OPTIONS
+    institution: str = ""
+    """Whose bags `bagline ingest` takes in; empty: the only institution there is."""
     user: str = "system@bagline.local"
     """Who made a WorkItem."""
     has_own_engines: bool = False
@@ -144,6 +147,20 @@ def default_data_dir() -> Path:
     return Path(base) / "bagline"
 
 
+def settings_path(
+    data_dir: Path | None, file: Path | None, environ: Mapping[str, str]
+) -> tuple[Path, bool]:
+    """The settings file, and whether it was named: then it must exist."""
+    given = file or (Path(environ["BAGLINE_CONFIG"]) if environ.get("BAGLINE_CONFIG") else None)
+    return given or (data_dir or default_data_dir()) / "bagline.toml", given is not None
+
+
+def _check_variables(environ: Mapping[str, str]) -> None:
+    """Raises Misconfigured for one that is nearly a setting's: it would say nothing."""
+    if found := mistyped(environ, [one.name for one in every(Settings())]):
+        raise Misconfigured(f"{found[0]} is no setting: did you mean {found[1]}?")
+
+
 def load_settings(
     *,
     data_dir: Path | None = None,
@@ -152,9 +169,9 @@ def load_settings(
 ) -> Settings:
     """Settings from `file` (default: `$BAGLINE_CONFIG`, then `bagline.toml` in the data
     directory) and the environment. Raises Misconfigured, naming the setting."""
-    given = file or (Path(environ["BAGLINE_CONFIG"]) if environ.get("BAGLINE_CONFIG") else None)
-    path = given or (data_dir or default_data_dir()) / "bagline.toml"
-    document = read_document(path, must_exist=given is not None)
+    path, is_given = settings_path(data_dir, file, environ)
+    document = read_document(path, must_exist=is_given)
+    _check_variables(environ)
     overlay(document, environ, SECTIONS)
     named = data_dir or (
         Path(environ["BAGLINE_DATA_DIR"]) if environ.get("BAGLINE_DATA_DIR") else None
@@ -166,7 +183,9 @@ def load_settings(
     try:
         settings = msgspec.convert(document, Settings, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as fault:
-        raise Misconfigured(f"a setting makes no sense: {fault}") from None
+        known = [one.name for one in every(Settings())]
+        told = explained(str(fault), known, environ, str(path))
+        raise Misconfigured(f"a setting makes no sense: {told}") from None
     settings.data_dir = settings.data_dir.expanduser().absolute()
     _check(settings)
     return settings

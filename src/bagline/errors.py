@@ -18,6 +18,7 @@
     ├── LeaseLost             another worker has, or may have, the item: stop, write nothing
     ├── Draining              this process was asked to stop: hand the item back
     ├── CalledOff             a person cancelled the item while it was in work
+    ├── Unknown               somebody named what does not exist: name another
     ├── BrokenState           working state contradicts itself: keep everything, call an operator
     └── Misconfigured         a setting is missing or makes no sense
 
@@ -129,6 +130,10 @@ class BrokenState(BaglineError):
     def __init__(self, message: str, *, requeue_at: str = "Receive") -> None:
         super().__init__(message)
         self.requeue_at = requeue_at
+
+
+class Unknown(BaglineError):
+    """What somebody named does not exist; the message says what does, or how to make it."""
 
 
 class Misconfigured(BaglineError):

@@ -13,6 +13,10 @@ from typing import Any
 from bagline.errors import Misconfigured
 from bagline.secret import fold_secrets
 
+PLAIN = ("institution", "user")
+URLS = ("redis_url", "database_url")
+"""Settings of no section that an environment variable may name; of the latter also a source."""
+
 
 def read_document(path: Path, *, must_exist: bool) -> dict[str, Any]:
     """What the TOML file says; nothing where it need not exist, and does not."""
@@ -53,10 +57,7 @@ def overlay(document: dict[str, Any], environ: Mapping[str, str], sections: froz
         section, _, rest = words.partition("_")
         if section in sections and rest:
             given.setdefault(section, {})[rest] = value
-        elif words == "user" or words.removesuffix("_file").removesuffix("_command") in (
-            "redis_url",
-            "database_url",
-        ):
+        elif words in PLAIN or words.removesuffix("_file").removesuffix("_command") in URLS:
             given[words] = value
     for holder in (given, *(held for held in given.values() if isinstance(held, dict))):
         fold_secrets(holder, "the environment")

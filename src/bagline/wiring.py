@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,10 +12,7 @@ from bagline.bagit.profiles import parse_profile
 from bagline.config import S3Settings, Secret, Settings, load_settings
 from bagline.embedded import (
     EngineAddresses,
-    close_to_others,
-    make_private,
     running_engines,
-    shortage,
 )
 from bagline.errors import Misconfigured
 from bagline.lines.deletion.line import DELETION
@@ -26,6 +21,16 @@ from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION,
 from bagline.model.deletion import DeletionPolicy
 from bagline.model.storage import StorageOption
 from bagline.model.workitem import STAGE_REQUESTED, TOPICS_AFTER_INGEST, WorkItem
+from bagline.registry_wiring import REGISTRIES as REGISTRIES
+from bagline.registry_wiring import build_client as build_client
+from bagline.registry_wiring import build_registry as build_registry
+from bagline.registry_wiring import check_is_there as check_is_there
+from bagline.registry_wiring import make_data_dir as make_data_dir
+from bagline.registry_wiring import new_institution as new_institution
+from bagline.registry_wiring import open_database as open_database
+from bagline.registry_wiring import open_registry as open_registry
+from bagline.registry_wiring import registry_file as registry_file
+from bagline.registry_wiring import shortage_of as shortage_of
 from bagline.services.bundle import Services
 from bagline.services.objects.base import Objects
 from bagline.services.objects.connection import aws_endpoint, is_aws
@@ -42,7 +47,6 @@ if TYPE_CHECKING:
     from bagline.server.outgoing import Outgoing
     from bagline.services.registry.catalogue import Catalogue
     from bagline.services.registry.database import Database
-    from bagline.services.registry.http.speaking import RegistryClient
     from bagline.services.registry.users import ApiUsers
 
 log = structlog.get_logger(__name__)
@@ -51,33 +55,6 @@ LOCAL_PROVIDER = "Local"
 LOCAL_HOST = "localhost"
 LINES = Lines((INGEST_LINE, OBJECT_RESTORATION, FILE_RESTORATION, THAWING, DELETION))
 """Every line of this installation."""
-
-
-def shortage_of(settings: Settings) -> str:
-    """What to say while a disk of this machine's engines or database is full; "" while none is."""
-    database = _database_file(settings)
-    if settings.is_embedded:
-        return shortage(settings.data_dir, *([database.parent] if database else []))
-    return shortage(database.parent) if database else ""
-
-
-def _database_file(settings: Settings) -> Path | None:
-    url = settings.database_url.reveal()
-    if not url.startswith("sqlite"):
-        return None
-    from bagline.services.registry.database import sqlite_path
-
-    return sqlite_path(url)
-
-
-@contextmanager
-def open_registry(settings: Settings) -> Iterator[Registry]:
-    """Only the Registry: for questions that need no engine."""
-    registry = build_registry(settings)
-    try:
-        yield registry
-    finally:
-        registry.close()
 
 
 def open_s3_bag(
@@ -128,6 +105,20 @@ def embedded_settings(settings: Settings, addresses: EngineAddresses) -> Setting
         storage_options=tuple(_local_option(option) for option in settings.storage_options),
         has_own_engines=True,
     )
+
+
+def looking_settings(settings: Settings) -> Settings:
+    """Those with which only the Registry is asked: this machine's engines are not started, and
+    what is built from these settings reaches none."""
+    if not settings.is_embedded:
+        return settings
+    nowhere = EngineAddresses(
+        s3_endpoint="http://127.0.0.1:9",
+        s3_access_key="none",
+        s3_secret_key="none",  # noqa: S106 (nobody is there)
+        redis_url="redis://127.0.0.1:9/0",
+    )
+    return embedded_settings(settings, nowhere)
 
 
 def _local_option(option: StorageOption) -> StorageOption:
@@ -225,41 +216,10 @@ def _s3_objects(s3: S3Settings) -> Objects:
     )
 
 
-def _sql_registry(settings: Settings) -> Registry:
-    # Ten MiB that workers of a Registry over HTTP never need.
-    from bagline.services.registry.sql import SqlRegistry
-
-    return SqlRegistry(open_database(settings), policy=settings.deletion_policy)
-
-
-def _http_registry(settings: Settings) -> Registry:
-    from bagline.services.registry.http.over_http import HttpRegistry
-
-    return HttpRegistry(build_client(settings))
-
-
-def build_client(settings: Settings) -> RegistryClient:
-    """What speaks to the Registry's API that the settings name. Raises Misconfigured."""
-    from bagline.services.registry.http.speaking import RegistryClient
-
-    named = settings.registry
-    return RegistryClient(
-        named.url,
-        user=named.user,
-        key=named.key.reveal(),
-        version=named.api_version,
-        new_key=named.key.reveal if named.key.may_change else None,
-    )
-
-
 QUEUES: dict[str, Callable[[Settings], Queue]] = {"redis": _redis_queue, "nsq": _nsq_queue}
 OBJECTS: dict[str, Callable[[S3Settings], Objects]] = {"s3": _s3_objects}
 STATES: dict[str, Callable[[Settings], State]] = {
     "redis": lambda settings: RedisState(settings.redis_url.reveal())
-}
-REGISTRIES: dict[str, Callable[[Settings], Registry]] = {
-    "sql": _sql_registry,
-    "http": _http_registry,
 }
 """What may stand behind each seam, by kind: another one is a module beside its siblings, and an
 entry here. They raise Misconfigured."""
@@ -273,24 +233,6 @@ def build_queue(settings: Settings) -> Queue:
 def build_objects(s3: S3Settings) -> Objects:
     """One store, with retries."""
     return RetryingObjects(OBJECTS["s3"](s3))
-
-
-def build_registry(settings: Settings) -> Registry:
-    """The Registry's API where one is named, else its database."""
-    return REGISTRIES["http" if settings.registry.url else "sql"](settings)
-
-
-def open_database(settings: Settings) -> Database:
-    """The Registry's database, at this version's schema."""
-    from bagline.services.registry.database import Database, sqlite_url
-
-    url = settings.database_url.reveal()
-    if not url:
-        make_data_dir(settings)
-        url = sqlite_url(settings.data_dir / "registry.db")
-    database = Database(url)
-    database.migrate()
-    return database
 
 
 def build_catalogue(database: Database, settings: Settings | None = None) -> Catalogue:
@@ -331,18 +273,3 @@ def build_users(database: Database) -> ApiUsers:
     from bagline.services.registry.users import ApiUsers
 
     return ApiUsers(database)
-
-
-def make_data_dir(settings: Settings) -> None:
-    """Make the data directory unless it is there, and close it to others; that is said in the
-    log. Raises Misconfigured with the remedy."""
-    try:
-        make_private(settings.data_dir)
-    except OSError as fault:
-        raise Misconfigured(
-            f"the data directory {settings.data_dir} cannot be made ({fault.strerror}): "
-            "mend the permissions, or name another with --data-dir"
-        ) from None
-    mended = close_to_others(settings.data_dir).sentence(settings.data_dir)
-    if mended:
-        log.warning("data_directory_closed", what=mended)

@@ -61,6 +61,6 @@ def test_a_lost_copy_is_found_shown_and_put_back(bagline: Bagline, tmp_path: Pat
     assert "No copy is bad" in bagline.run("fixity", "repair", "--all").stdout
     assert bagline.run("fixity", "run").returncode == 0
     unknown = bagline.run("fixity", "show", "test.edu/bag/data/none.txt")
-    assert unknown.returncode == 1
+    assert unknown.returncode == 4
     assert "no active file" in unknown.stderr
     assert "Overdue" in bagline.run("fixity", "status").stdout

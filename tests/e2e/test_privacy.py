@@ -63,10 +63,11 @@ def test_nothing_is_ever_open_to_others_whatever_the_umask(
     watching = threading.Thread(target=watch)
     watching.start()
     try:
-        command = [*COMMAND, "ingest", str(bag), "--data-dir", str(bagline.data_dir)]
-        done = subprocess.run(
-            command, umask=0, capture_output=True, text=True, timeout=120, check=False
-        )
+        for argv in (["registry", "institution", "add", "test.edu"], ["ingest", str(bag)]):
+            command = [*COMMAND, *argv, "--data-dir", str(bagline.data_dir)]
+            done = subprocess.run(
+                command, umask=0, capture_output=True, text=True, timeout=120, check=False
+            )
     finally:
         ended.set()
         watching.join()

@@ -34,7 +34,7 @@ def test_a_valid_bag_is_exit_0_with_formats_and_a_verdict(tmp_path: Path) -> Non
     text = done.stdout.decode()
     assert (done.returncode, done.stderr) == (0, b"")
     assert "image/tiff" in text
-    assert f"{path} is valid (10 files, " in " ".join(text.split())
+    assert f"{path} is valid (10 files: 3 payload, 7 of the bag's own; " in " ".join(text.split())
     code, document = report(path)
     assert code == 0
     assert document == {
@@ -44,6 +44,7 @@ def test_a_valid_bag_is_exit_0_with_formats_and_a_verdict(tmp_path: Path) -> Non
         "profile": "aptrust",
         "formats": document["formats"],
         "files": 10,
+        "payload_files": 3,
         "bytes": sum(len(data) for data in valid_bag("letters").files().values()),
         "problems": [],
     }
@@ -97,16 +98,18 @@ def test_the_profile_can_be_chosen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("nowhere.tar",), (".",), ("bag.tar", "--profile", "nowhere.json")],
+    ("arguments", "code"),
+    [(("nowhere.tar",), 4), ((".",), 1), (("bag.tar", "--profile", "nowhere.json"), 1)],
     ids=["no such file", "a directory", "no such profile"],
 )
-def test_our_fault_is_exit_1_with_a_sentence(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_what_is_no_bags_fault_is_told_with_a_sentence(
+    arguments: tuple[str, ...], code: int, tmp_path: Path
+) -> None:
     valid_bag().write(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", RUN, *arguments], cwd=tmp_path, capture_output=True, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == code
     assert done.stdout == b""
     assert done.stderr.startswith(b"bagline check: ")
     assert b"Traceback" not in done.stderr
@@ -163,7 +166,7 @@ def test_a_bar_appears_on_a_terminal_when_reading_takes_long(tmp_path: Path) -> 
             pass
         assert done.wait(30) == 2
     os.close(ours)
-    assert b"MB" in shown
+    assert b"MiB" in shown
 
 
 def test_a_manifest_behind_its_files_asks_for_a_file_and_not_a_pipe(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_one_that_has_begun_only_goes_forward(line: LineUnderTest, consent: Cons
         text=True,
         check=False,
     )
-    assert refused.returncode == 1
+    assert refused.returncode == 5
     assert "only go forward" in refused.stderr
     assert line.item(item.id).status == "Started"
     with pytest.raises(Conflict, match="only go forward"):

@@ -82,7 +82,7 @@ def test_two_keys_live_side_by_side_and_the_old_one_is_revoked(server: RegistryS
 
 
 def test_a_key_tells_when_it_was_used_last(server: RegistryServer) -> None:
-    run("user", "add", "once@test.edu", data_dir=server.folder)
+    run("user", "add", "once@test.edu", "--role", "worker", data_dir=server.folder)
     unused = run("key", "new", "once@test.edu", data_dir=server.folder).strip()
     never = "0001-01-01T00:00:00Z"
     assert [key["last_used_at"] for key in keys(server, "once@test.edu")] == [never, never]

@@ -468,9 +468,9 @@ def test_two_institutions_do_not_share_a_bucket(house: House) -> None:
 
 
 # -- users and keys
-def test_the_command_makes_workers_by_default(house: House) -> None:
+def test_the_command_makes_workers(house: House) -> None:
     folder = house.admin.server.folder
-    key = run("user", "add", "w2@test.edu", data_dir=folder).strip()
+    key = run("user", "add", "w2@test.edu", "--role", "worker", data_dir=folder).strip()
     someone = Someone(house.admin.server, "w2@test.edu", key)
     assert someone.ask("GET", "items")[0] == 200
     assert (

@@ -15,14 +15,28 @@ from typing import IO, Any
 
 import psutil
 
+from bagline.config import load_settings
+from bagline.wiring import build_registry, new_institution
+
 COMMAND = [sys.executable, "-m", "bagline"]
+FINDING = ("ingest", "doctor")
+"""Commands that want a Registry that is there."""
 
 
 class Bagline:
-    """Runs subcommands with one `--data-dir`."""
+    """Runs subcommands with one `--data-dir`; `FINDING` ones find `test.edu` there."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
+
+    def found(self, *institutions: str) -> None:
+        """Make the Registry of the data directory, with these institutions in it."""
+        settings = load_settings(data_dir=self.data_dir, environ={})
+        registry = build_registry(settings)
+        for name in institutions or ("test.edu",):
+            if registry.institution(name) is None:
+                registry.save_institution(new_institution(name, settings.buckets))
+        registry.close()
 
     def run(self, *argv: object, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """To its end, with what it printed."""
@@ -36,10 +50,11 @@ class Bagline:
         )
 
     def json(self, *argv: object, expect: int = 0) -> Any:
-        """What it printed, decoded; its exit code must be `expect`."""
+        """What it printed, decoded (of an ingest, whose lines are events, the last one); its exit
+        code must be `expect`."""
         ended = self.run(*argv, "--json")
         assert ended.returncode == expect, ended.stdout + ended.stderr
-        return json.loads(ended.stdout)
+        return json.loads(ended.stdout.splitlines()[-1] if argv[0] == "ingest" else ended.stdout)
 
     @contextmanager
     def running(self, *argv: object) -> Iterator[subprocess.Popen[bytes]]:
@@ -58,6 +73,8 @@ class Bagline:
         return subprocess.Popen(self._argv(*argv), stdout=out, stderr=out, stdin=subprocess.DEVNULL)
 
     def _argv(self, *argv: object) -> list[str]:
+        if argv[0] in FINDING and not (self.data_dir / "registry.db").exists():
+            self.found()
         return [*COMMAND, *map(str, argv), "--data-dir", str(self.data_dir)]
 
 

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from bagline.cli.watching import watch
+from bagline.lines.ingest.line import INGEST_LINE
 from bagline.model.workitem import WorkItem
 
 
-def test_ctrl_c_ends_the_wait_though_a_library_swallowed_it() -> None:
+def test_ctrl_c_ends_the_wait_though_a_library_swallowed_it(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     asked = []
 
     class Registry:
@@ -27,9 +30,11 @@ def test_ctrl_c_ends_the_wait_though_a_library_swallowed_it() -> None:
 
     state = SimpleNamespace(load_progress=lambda _: {})
     services = SimpleNamespace(registry=Registry(), state=state)
-    app: Any = SimpleNamespace(services=services, shortage=lambda: "")
+    lines = SimpleNamespace(of=lambda _: INGEST_LINE)
+    app: Any = SimpleNamespace(services=services, lines=lines, shortage=lambda: "")
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        watch(app, [WorkItem(id=1, name="bag.tar")], lambda: True, quiet=True)
+        watch(app, [WorkItem(id=1, name="bag.tar")], lambda: True)
     assert asked == [1]
+    assert "To go on: the same command again" in capfd.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before

@@ -16,6 +16,7 @@ import pytest
 from typer.main import get_command
 
 from bagline import problems
+from bagline.cli import exits
 from bagline.cli.main import app
 from bagline.config import Secret, Settings, load_settings
 from bagline.lines.ingest.line import INGEST_LINE, Step
@@ -283,7 +284,7 @@ def test_command_lines_are_those_of_the_command(page: Path) -> None:
 def test_commands_are_found_at_all() -> None:
     found = [line for page in PAGES for line in command_lines(page)]
     assert len(found) > 60
-    assert {line.split()[1] for line in found} == set(GROUP.list_commands(None))
+    assert {line.split()[1] for line in found} == set(GROUP.list_commands(None)) - {"help"}
 
 
 # -- logs
@@ -298,3 +299,8 @@ def test_log_events_on_the_page_are_logged() -> None:
     assert len(events) > 20
     for event in events:
         assert f'"{event}"' in source, event
+
+
+def test_the_page_of_exit_codes_is_the_table_in_the_code() -> None:
+    table = [cells for cells in rows(DOCS / "operating/exit-codes.md") if cells[0].isdigit()]
+    assert {int(code): cause for code, cause in table} == exits.CAUSES

@@ -34,6 +34,8 @@ DOORS = {
     "logs.py",
     "problems.py",
     "secret.py",
+    "registry_wiring.py",
+    "setting_names.py",
     "settings_file.py",
     "units.py",
     "wiring.py",

@@ -11,9 +11,20 @@ import msgspec
 import typer
 from rich.table import Table
 
-from bagline.cli.common import AsJson, ConfigFile, DataDir, complain, out, safe, settings_for
+from bagline.cli import guesses
+from bagline.cli.common import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    complain,
+    local_time,
+    out,
+    safe,
+    standing_settings,
+)
+from bagline.cli.depositors import known_institution
 from bagline.config import Settings
-from bagline.errors import Gone, Misconfigured, Refused
+from bagline.errors import Misconfigured, Refused
 from bagline.model.act import Act
 from bagline.problems import shown
 from bagline.services.registry.base import Missing
@@ -39,7 +50,9 @@ def audit(
         str,
         typer.Option(help='Only upon this, such as "work item 7"; ending in *: what begins so.'),
     ] = "",
-    institution: Annotated[str, typer.Option(help="Only of this institution.")] = "",
+    institution: Annotated[
+        str, typer.Option(help="Only of this institution.", autocompletion=guesses.institutions)
+    ] = "",
     since: Annotated[str, typer.Option(help="From this time on (UTC).")] = "",
     until: Annotated[str, typer.Option(help="Before this time (UTC).")] = "",
     limit: Annotated[int, typer.Option(min=1, help="So many, newest first.")] = 50,
@@ -52,7 +65,7 @@ def audit(
     record."""
     if json and as_csv:
         raise Misconfigured("--json or --csv: one of them")
-    settings = settings_for(data_dir, config)
+    settings = standing_settings(data_dir, config)
     query = [
         (f"{name}{comparison}", value)
         for name, comparison, value in (
@@ -88,10 +101,7 @@ def _check(query: Query) -> None:
 
 def _institution_id(settings: Settings, identifier: str) -> int:
     with open_registry(settings) as registry:
-        found = registry.institution(identifier)
-    if found is None:
-        raise Gone(f"the Registry has no institution {shown(identifier)}")
-    return found.id
+        return known_institution(registry, identifier).id
 
 
 def _asking(settings: Settings) -> Ask:
@@ -133,7 +143,7 @@ def _show(acts: list[Act]) -> None:
         table.add_column(heading)
     for act in acts:
         cells = (act.who, act.origin, act.act, act.subject, _changed(act), act.reason)
-        table.add_row(act.at[:19], *map(safe, cells))
+        table.add_row(local_time(act.at), *map(safe, cells))
     out.print(table)
 
 

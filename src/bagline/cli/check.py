@@ -1,6 +1,6 @@
 """`bagline check`: what pre-fetch and the validator would say of a bag, without engines.
 
-Exit codes: 0 valid, 2 rejected, 1 our fault (no such file, unreadable, dropped stream).
+Exit codes: 0 valid, 2 rejected, 4 no such file, 1 our fault (unreadable, dropped stream).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bagline.bagit.further import Again
 from bagline.bagit.judge import Policy
 from bagline.bagit.profiles import Profile, ProfileAt, load_profile, parse_profile
 from bagline.cli.check_report import ProgressBar, json_report, print_report
+from bagline.cli.exits import DONE, NOT_FOUND, OUR_FAULT, REJECTED, exit_code_of
 from bagline.config import load_settings
 from bagline.errors import BaglineError, Misconfigured
 from bagline.formats.extensions import format_for
@@ -29,7 +30,6 @@ from bagline.problems import shown
 from bagline.units import MIB
 
 CHUNK_BYTES = MIB
-EXIT_VALID, EXIT_OUR_FAULT, EXIT_REJECTED = 0, 1, 2
 
 
 class OpenedBag(NamedTuple):
@@ -57,19 +57,20 @@ def check(
     try:
         report = _checked(bag, profile)
     except BaglineError as fault:
-        _our_fault(bag, str(fault))
+        _complain(bag, str(fault), exit_code_of(fault))
     except OSError as fault:
-        _our_fault(bag, fault.strerror or str(fault))
+        is_away = isinstance(fault, FileNotFoundError)
+        _complain(bag, fault.strerror or str(fault), NOT_FOUND if is_away else OUR_FAULT)
     if json:
         sys.stdout.write(json_report(bag, report) + "\n")
     else:
         print_report(bag, report)
-    raise typer.Exit(EXIT_VALID if report.valid else EXIT_REJECTED)
+    raise typer.Exit(DONE if report.valid else REJECTED)
 
 
-def _our_fault(bag: str, reason: str) -> NoReturn:
+def _complain(bag: str, reason: str, code: int) -> NoReturn:
     sys.stderr.write(f"bagline check: {shown(bag)}: {shown(reason)}\n")
-    raise typer.Exit(EXIT_OUR_FAULT)
+    raise typer.Exit(code)
 
 
 def _checked(bag: str, profile: str) -> CheckReport:

@@ -7,21 +7,22 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
 from rich.table import Table
 from rich.text import Text
 
 from bagline.bagit.check import JUDGING, CheckReport, Where
+from bagline.cli.sizes import size_text
 from bagline.problems import ERROR, Problem, shown
 
 QUIET_SECONDS = 1.0
@@ -32,6 +33,14 @@ LINE_SECONDS = 60.0
 """So often a line is written where no terminal shows a bar."""
 FORMATS_SHOWN = 15
 PROBLEMS_SHOWN = 100
+
+
+class _Rate(ProgressColumn):
+    """Bytes a second, in the unit of all sizes."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{size_text(speed)}/s" if speed else "", style="progress.data.speed")
 
 
 class ProgressBar:
@@ -76,7 +85,7 @@ class ProgressBar:
     def _begin(self, where: Where) -> None:
         self._stop()
         self._phase = where.phase
-        amounts = [DownloadColumn(), TransferSpeedColumn()]
+        amounts = [DownloadColumn(binary_units=True), _Rate()]
         if where.phase == JUDGING:
             amounts = [TextColumn("{task.completed:,.0f} of {task.total:,.0f} files")]
         last = TimeElapsedColumn() if where.total is None else TimeRemainingColumn()
@@ -100,8 +109,8 @@ class ProgressBar:
 def _line(where: Where) -> str:
     if where.phase == JUDGING:
         return f"{where.phase}: {where.done:,} of {where.total:,}"
-    of = f" of {decimal(where.total)}" if where.total is not None else ""
-    return f"{where.phase}: {decimal(where.done)}{of}, {where.files:,} files"
+    of = f" of {size_text(where.total)}" if where.total is not None else ""
+    return f"{where.phase}: {size_text(where.done)}{of}, {where.files:,} files"
 
 
 def json_report(bag: str, report: CheckReport) -> str:
@@ -112,6 +121,7 @@ def json_report(bag: str, report: CheckReport) -> str:
         "complete": report.complete,
         "profile": report.profile,
         "files": report.files,
+        "payload_files": report.payload_files,
         "bytes": report.bytes,
         "formats": {
             name: {"files": files, "bytes": size}
@@ -145,12 +155,12 @@ def _formats(report: CheckReport) -> Table:
     table.add_column("Size", justify="right")
     ranked = sorted(report.formats.items(), key=lambda item: -item[1][1])
     for name, (files, size) in ranked[:FORMATS_SHOWN]:
-        table.add_row(Text(name), f"{files:,}", decimal(size))
+        table.add_row(Text(name), f"{files:,}", size_text(size))
     rest = [counts for _, counts in ranked[FORMATS_SHOWN:]]
     if rest:
         files, size = (sum(column) for column in zip(*rest, strict=True))
-        table.add_row(f"{len(rest)} other formats", f"{files:,}", decimal(size))
-    table.add_row("All", f"{report.files:,}", decimal(report.bytes), style="bold")
+        table.add_row(f"{len(rest)} other formats", f"{files:,}", size_text(size))
+    table.add_row("All", f"{report.files:,}", size_text(report.bytes), style="bold")
     return table
 
 
@@ -174,7 +184,9 @@ def _verdict(bag: str, report: CheckReport) -> Text:
     warnings = len(report.problems) - errors
     noted = f", with {_count(warnings, 'warning')}" if warnings else ""
     if report.valid:
-        held = f"{_count(report.files, 'file')}, {decimal(report.bytes)}"
+        own = report.files - report.payload_files
+        what = f"{report.payload_files:,} payload, {own:,} of the bag's own"
+        held = f"{_count(report.files, 'file')}: {what}; {size_text(report.bytes)}"
         text = f"{name} is valid ({held}; profile {report.profile}){noted}."
         return Text(text, style="green")
     what = _count(errors, "problem")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,9 +11,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
+from bagline.cli.complaining import complain as complain
+from bagline.cli.sizes import size_text as size_text
 from bagline.config import Settings, load_settings
 from bagline.errors import Misconfigured
+from bagline.model.times import Timestamp, is_set, to_datetime
 from bagline.model.workitem import (
     STATUS_CANCELLED,
     STATUS_FAILED,
@@ -23,10 +26,6 @@ from bagline.model.workitem import (
 )
 from bagline.problems import SHOWN_CHARACTERS, shown
 from bagline.secret import SECRETS
-
-EXIT_DONE = 0
-EXIT_OUR_FAULT = 1
-EXIT_REJECTED = 2
 
 DataDir = Annotated[
     Path | None,
@@ -61,14 +60,18 @@ def settings_for(data_dir: Path | None, config: Path | None) -> Settings:
     return load_settings(data_dir=data_dir, file=config)
 
 
+def standing_settings(data_dir: Path | None, config: Path | None) -> Settings:
+    """Of a Bagline that is there, which this command does not make. Raises Unknown."""
+    from bagline.registry_wiring import check_is_there
+
+    settings = settings_for(data_dir, config)
+    check_is_there(settings)
+    return settings
+
+
 def safe(text: object, most: int = SHOWN_CHARACTERS) -> str:
     """Text from a bag or a record, safe on a terminal and inert as markup; bounded."""
     return escape(shown(str(text), most))
-
-
-def complain(sentence: str) -> None:
-    """A sentence on standard error, whole: who builds it bounds what comes from bags."""
-    sys.stderr.write(shown(sentence, len(sentence)) + "\n")
 
 
 def write_whole(path: Path, lines: Iterable[bytes]) -> None:
@@ -126,19 +129,43 @@ def _holds_secrets(path: Path) -> bool:
 
 def warn_of_shortage(settings: Settings) -> None:
     """A sentence on standard error while a disk of this machine's engines is full."""
-    from bagline.wiring import shortage_of  # not for `check`, which speaks to no service
+    from bagline.registry_wiring import shortage_of  # not for `check`, which speaks to no service
 
     if why := shortage_of(settings):
         complain(f"Note: {why}.")
 
 
-def size_text(count: float) -> str:
-    """Bytes for people: 1.5 GiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+def counted(number: int, noun: str) -> str:
+    """1 file; 12,000 files."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def labelled() -> Table:
+    """Rows of a label and what it says; that is wrapped under itself, and never cut."""
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
+    return rows
+
+
+def cut_at_word(text: str, most: int) -> str:
+    """The text's beginning, `most` characters at most, ending with a whole word and `…`."""
+    if len(text) <= most:
+        return text
+    cut = text[: most - 1]
+    return (cut.rsplit(None, 1)[0] if " " in cut else cut) + "…"
+
+
+def local_time(moment: object, *, seconds: bool = True) -> str:
+    """A moment for people: `2026-01-02 03:04:05+01:00`, by this machine's clock; – for never."""
+    text = str(moment or "")
+    if not is_set(Timestamp(text)):
+        return "–"
+    try:
+        here = to_datetime(Timestamp(text)).astimezone()
+    except (ValueError, OverflowError):
+        return shown(text)
+    return here.isoformat(" ", "seconds" if seconds else "minutes")
 
 
 def styled_status(status: str) -> str:

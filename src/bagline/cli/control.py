@@ -7,19 +7,22 @@ from typing import Annotated
 import typer
 
 from bagline.app import App
+from bagline.cli import guesses
+from bagline.cli.choices import folded
 from bagline.cli.common import (
-    EXIT_OUR_FAULT,
     ConfigFile,
     DataDir,
     complain,
     err,
     settings_for,
 )
+from bagline.cli.exits import NOT_ALLOWED, OUR_FAULT
 from bagline.cli.operating_user import Reason, acting_here
 from bagline.config import Settings
-from bagline.errors import Misconfigured, Refused
+from bagline.errors import Misconfigured, Refused, Unknown
 from bagline.model.workitem import (
     OUTCOME_CHANGING,
+    STAGES,
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_PENDING,
@@ -35,13 +38,17 @@ CANCEL_TRIES = 10
 FORCED_BACK = "forced back"
 """The act of taking an item to its first stage that could only go forward."""
 
-ItemId = Annotated[int, typer.Argument(metavar="ID")]
+ItemId = Annotated[int, typer.Argument(metavar="ID", autocompletion=guesses.item_ids)]
 
 
 def requeue(
     item_id: ItemId,
     stage: Annotated[
-        str, typer.Option(help="Go on from this stage; default: where it stopped.")
+        str,
+        typer.Option(
+            help="Go on from this stage; default: where it stopped.",
+            autocompletion=guesses.stages,
+        ),
     ] = "",
     reason: Reason = "",
     data_dir: DataDir = None,
@@ -57,7 +64,7 @@ def requeue(
         item = _known(registry, item_id)
         if item.status == STATUS_SUCCESS:
             complain(f"Work item {item_id} is done: there is nothing left to do.")
-            raise typer.Exit(EXIT_OUR_FAULT)
+            raise typer.Exit(NOT_ALLOWED)
         if LINES.must_go_forward(item, registry):
             stage = stage or item.stage
             item.outcome = OUTCOME_CHANGING  # also from an earlier stage
@@ -102,7 +109,7 @@ def cancel(
                 break
         else:
             complain(f"Work item {item_id} changes too fast to be cancelled: try again.")
-            raise typer.Exit(EXIT_OUR_FAULT)
+            raise typer.Exit(OUR_FAULT)
     if line.cleanup is None:
         err.print(f"Work item {item_id} is cancelled.")
         return
@@ -115,14 +122,14 @@ def _cancelled(registry: Registry, line: Line, item_id: int, *, force: bool, rea
     item = _known(registry, item_id)
     if item.is_completed:
         complain(f"Work item {item_id} is {item.status} already.")
-        raise typer.Exit(EXIT_OUR_FAULT)
+        raise typer.Exit(NOT_ALLOWED)
     if line.must_go_forward(item, registry):
         if not force or not line.may_be_forced_back:
             complain(
                 f"Work item {item_id} is not cancelled. {line.only_forward(item)}. "
                 f"If it waits for an operator: bagline requeue {item_id}"
             )
-            raise typer.Exit(EXIT_OUR_FAULT)
+            raise typer.Exit(NOT_ALLOWED)
         item.stage, item.status, item.outcome = line.first.work_stage, STATUS_SUSPENDED, ""
         with acting_here(FORCED_BACK, reason):
             item = registry.save_work_item(item, unless_changed=True)
@@ -138,8 +145,7 @@ def _cancelled(registry: Registry, line: Line, item_id: int, *, force: bool, rea
 def _known(registry: Registry, item_id: int) -> WorkItem:
     item = registry.work_item(item_id)
     if item is None:
-        complain(f"There is no work item {item_id}; `bagline items` lists them.")
-        raise typer.Exit(EXIT_OUR_FAULT)
+        raise Unknown(f"There is no work item {item_id}; `bagline items` lists them.")
     return item
 
 
@@ -155,7 +161,8 @@ def _step_for(line: Line, item: WorkItem, stage: str) -> Step:
         begins_anew = item.status in (STATUS_FAILED, STATUS_CANCELLED)
         step = line.first if begins_anew else line.by_work_stage(item.stage)
     else:
-        step = line.by_work_stage(stage) or line.by_name(stage)
+        spelled = {folded(each): each for each in STAGES}
+        step = line.by_work_stage(spelled.get(folded(stage), stage)) or line.by_name(stage)
     if step is None:
         known = ", ".join(s.work_stage for s in line)
         raise Misconfigured(f"there is no stage {stage or item.stage!r}; there are: {known}")

@@ -18,16 +18,17 @@ from rich.console import Console
 from rich.table import Table
 
 from bagline.cli.common import (
-    EXIT_OUR_FAULT,
     AsJson,
     complain,
     err,
+    local_time,
     out,
     safe,
     size_text,
     write_whole,
 )
-from bagline.errors import Misconfigured, Refused
+from bagline.cli.exits import OUR_FAULT
+from bagline.errors import Misconfigured, Refused, Unknown
 from bagline.model import wire
 from bagline.model.deletion import (
     Certificate,
@@ -131,7 +132,7 @@ def list_requests(
         table.add_row(
             str(row.id),
             safe(row.institution_identifier),
-            row.requested_at[:16],
+            local_time(row.requested_at, seconds=False),
             safe(row.requested_by_email),
             str(row.object_count),
             str(row.file_count),
@@ -181,7 +182,7 @@ def approve(
             _show_request(review.request, everything=True, on=err if json else out)
         if not yes and not typer.confirm("Delete all of it?", default=False, err=True):
             complain("Nothing was approved.")
-            raise typer.Exit(EXIT_OUR_FAULT)
+            raise typer.Exit(OUR_FAULT)
         answer = client.ask(
             "POST",
             f"deletions/approve/{request_id}",
@@ -193,8 +194,8 @@ def approve(
         _print_json(approved)
         return
     err.print(
-        f"Approved. Work begins at {approved.begins_at[:19]}Z; until it begins: bagline deletions "
-        f"refuse {request_id} --reason …"
+        f"Approved. Work begins at {local_time(approved.begins_at)}; until it begins: "
+        f"bagline deletions refuse {request_id} --reason …"
     )
 
 
@@ -270,7 +271,9 @@ def _speaking(url: str, user: str, key_file: Path | None) -> Iterator[RegistryCl
     client = RegistryClient(url, user=user, key=key, api="member-api")
     try:
         yield client
-    except (Missing, Conflict) as fault:
+    except Missing as fault:
+        raise Unknown(str(fault)) from None
+    except Conflict as fault:
         raise Refused(str(fault)) from None
     finally:
         client.close()
@@ -339,9 +342,9 @@ def _show_request(found: DeletionRequest, *, everything: bool = False, on: Conso
     ):
         if is_set(at):
             said = f": {safe(why, 2_000)}" if why else ""
-            on.print(f"  {label:<9} {at[:19]}Z by {safe(who.email)}{said}")
+            on.print(f"  {label:<9} {local_time(at)} by {safe(who.email)}{said}")
     if is_set(found.begins_at):
-        on.print(f"  {'Begins':<9} {found.begins_at[:19]}Z")
+        on.print(f"  {'Begins':<9} {local_time(found.begins_at)}")
     for what, named in (("object", found.intellectual_objects), ("file", found.generic_files)):
         if not named:
             continue
@@ -357,12 +360,13 @@ def _show_certificate(found: Certificate) -> None:
     what = found.generic_file_identifier or found.object_identifier
     out.print(f"[bold]Certificate of deletion[/]  {safe(what, 2_000)}")
     for label, text in (
-        ("Asked", f"{found.requested_at[:19]}Z by {safe(found.requested_by)}"),
-        ("Approved", f"{found.approved_at[:19]}Z by {safe(found.approved_by)}"),
+        ("Asked", f"{local_time(found.requested_at)} by {safe(found.requested_by)}"),
+        ("Approved", f"{local_time(found.approved_at)} by {safe(found.approved_by)}"),
         ("Reason", safe(found.reason, 2_000)),
         (
             "Done",
-            f"{found.begun_at[:19]}Z to {found.done_at[:19]}Z, work item {found.work_item_id}",
+            f"{local_time(found.begun_at)} to {local_time(found.done_at)}, "
+            f"work item {found.work_item_id}",
         ),
         (
             "Gone",

@@ -17,19 +17,20 @@ import typer
 from bagline.app import App
 from bagline.cli.bucket_words import preservation_buckets
 from bagline.cli.common import (
-    EXIT_DONE,
-    EXIT_OUR_FAULT,
     AsJson,
     ConfigFile,
     DataDir,
     complain,
+    local_time,
     open_settings_file,
     out,
     safe,
     settings_files,
     settings_for,
     size_text,
+    standing_settings,
 )
+from bagline.cli.exits import DONE, OUR_FAULT
 from bagline.cli.orphan_list import show_orphans
 from bagline.cli.trying import Tried, try_buckets, try_directories
 from bagline.config import Settings
@@ -44,7 +45,7 @@ from bagline.services.objects.base import Abilities, Objects
 from bagline.services.registry.base import Registry
 from bagline.services.registry.database import sqlite_path
 from bagline.services.registry.spot_tests import FAILED, VERDICTS, SpotTest
-from bagline.wiring import shortage_of
+from bagline.wiring import check_is_there, shortage_of
 from bagline.worker.processes import line_runner
 from bagline.worker.roll_call import last_roll_call, missing
 
@@ -82,6 +83,7 @@ def doctor(
     findings = [_versions()]
     try:
         settings = settings_for(data_dir, config)
+        check_is_there(settings)
         findings += list(_look_around(settings, config))
         with App.open(settings) as app:
             findings += list(_look(app))
@@ -92,17 +94,17 @@ def doctor(
     else:
         for finding in findings:
             _show(finding)
-    raise typer.Exit(EXIT_OUR_FAULT if any(f.remedies for f in findings) else 0)
+    raise typer.Exit(OUR_FAULT if any(f.remedies for f in findings) else 0)
 
 
 def _look_for_orphans(data_dir: Path | None, config: Path | None, *, as_json: bool) -> None:
     try:
-        with App.open(settings_for(data_dir, config)) as app:
+        with App.open(standing_settings(data_dir, config)) as app:
             is_whole = show_orphans(app, as_json=as_json)
     except BaglineError as fault:
         complain(str(fault))
         is_whole = False
-    raise typer.Exit(EXIT_DONE if is_whole else EXIT_OUR_FAULT)
+    raise typer.Exit(DONE if is_whole else OUR_FAULT)
 
 
 def _versions() -> Finding:
@@ -197,7 +199,7 @@ def _fixity(app: App) -> Finding:
         "copies": f"{sum(total.copies for total in totals):,}",
         "bad": f"{bad:,}",
         f"unproven for {days} days": f"{overdue:,}",
-        "last run": runs[0].began_at[:19] if runs else "none",
+        "last run": local_time(runs[0].began_at) if runs else "none",
     }
     if bad:
         finding.remedies.append(f"bad copies: {bad:,}. bagline fixity status names them")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -11,17 +14,19 @@ import typer
 from rich.table import Table
 
 from bagline.app import App
+from bagline.cli import guesses
 from bagline.cli.common import (
-    EXIT_OUR_FAULT,
     AsJson,
     ConfigFile,
     DataDir,
     err,
+    local_time,
     out,
     safe,
-    settings_for,
     size_text,
+    standing_settings,
 )
+from bagline.cli.exits import OUR_FAULT
 from bagline.cli.operating_user import Reason, acting_here
 from bagline.errors import BaglineError, Gone
 from bagline.lines.fixity.due import REQUEST_BYTES, Allowance, DueCopies
@@ -33,6 +38,7 @@ from bagline.model.copy_checks import FixityRun, KeptCopy, PlaceTotals
 from bagline.model.times import NEVER, earlier, is_set, now
 from bagline.problems import shown
 from bagline.services.registry.copy_book import CopyFilter
+from bagline.wiring import build_services, looking_settings
 from bagline.worker.stopping import stop_on_signals
 
 SHOWN_BAD = 100
@@ -43,7 +49,10 @@ fixity = typer.Typer(
     help="Every preserved copy, read again and compared with its digest.",
     no_args_is_help=True,
 )
-Institution = Annotated[str, typer.Option(help="Only copies of this institution.")]
+Institution = Annotated[
+    str,
+    typer.Option(help="Only copies of this institution.", autocompletion=guesses.institutions),
+]
 Option = Annotated[str, typer.Option("--option", help="Only copies of this storage option.")]
 
 
@@ -51,7 +60,7 @@ Option = Annotated[str, typer.Option("--option", help="Only copies of this stora
 def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """What was proven when, what is overdue, and the copies that are bad."""
     configure_logs(level="critical")
-    with App.open(settings_for(data_dir, config)) as app:
+    with _looking(data_dir, config) as app:
         book = _kept(app).book
         days = app.settings.fixity.days
         at = now()
@@ -71,7 +80,7 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
             "runs": runs,
         }
         print(msgspec.json.encode(told).decode())
-        raise typer.Exit(EXIT_OUR_FAULT if bad or unread else 0)
+        raise typer.Exit(OUR_FAULT if bad or unread else 0)
     table = Table(box=None, pad_edge=False)
     for heading in ("Place", "Copies", "Size", "Never proven", "Bad", "Longest unproven since"):
         table.add_column(heading, justify="left" if heading == "Place" else "right")
@@ -83,14 +92,14 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
             size_text(sum(t.bytes for t in some)),
             f"{sum(t.unproven for t in some):,}",
             f"{sum(t.bad for t in some):,}",
-            oldest[:10],
+            local_time(oldest, seconds=False),
         )
     out.print(table)
     out.print(f"Overdue (unproven for {days} days): {overdue:,} copies, {size_text(size)}")
     for run in runs:
-        ended = run.ended_at[:19] if is_set(run.ended_at) else "not ended"
+        ended = local_time(run.ended_at) if is_set(run.ended_at) else "not ended"
         out.print(
-            f"Run {run.id}, {run.began_at[:19]} to {ended}: {run.asked:,} asked, "
+            f"Run {run.id}, {local_time(run.began_at)} to {ended}: {run.asked:,} asked, "
             f"{run.proven:,} proven, {run.bad:,} bad, {run.repaired:,} repaired, "
             f"{size_text(run.bytes)}{_cost_of(run)}"
         )
@@ -100,14 +109,14 @@ def status(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = 
     if all_bad > len(bad):
         out.print(f"and {all_bad - len(bad):,} more")
     _tell_unread(unread)
-    raise typer.Exit(EXIT_OUR_FAULT if bad or unread else 0)
+    raise typer.Exit(OUR_FAULT if bad or unread else 0)
 
 
 @fixity.command()
 def plan(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """What one look at every copy reads, and what a day's share is."""
     configure_logs(level="critical")
-    with App.open(settings_for(data_dir, config)) as app:
+    with _looking(data_dir, config) as app:
         runner = FixityRunner(_kept(app))
         totals, read = _kept(app).book.totals(), runner.places()
         share = runner.due().whole
@@ -164,7 +173,7 @@ def run(
     saves what it found, and gives back the rest."""
     configure_logs(level="warning")
     stop = stop_on_signals()
-    with App.open(settings_for(data_dir, config)) as app:
+    with App.open(standing_settings(data_dir, config)) as app:
         if option:
             app.settings.storage_option(option)  # there is one of that name
         wanted = CopyFilter(
@@ -198,7 +207,7 @@ def run(
         err.print(f"Bad copies: {bad:,}. `bagline fixity status` names them.")
     if stop.is_set():
         err.print("Asked to stop. What was not looked at is the next run's.")
-    raise typer.Exit(EXIT_OUR_FAULT if bad or unread or record.unanswered else 0)
+    raise typer.Exit(OUR_FAULT if bad or unread or record.unanswered else 0)
 
 
 @fixity.command()
@@ -210,17 +219,19 @@ def show(
 ) -> None:
     """Each copy of a file: where, when it was proven, how, and what was found last."""
     configure_logs(level="critical")
-    with App.open(settings_for(data_dir, config)) as app:
+    with _looking(data_dir, config) as app:
         found = _copies_of(app, identifier)
     if json:
         print(msgspec.json.encode(found).decode())
         return
     for copy in found:
-        proven = f"proven {copy.proven_at[:19]} ({copy.proven_by})"
+        proven = f"proven {local_time(copy.proven_at)} ({copy.proven_by})"
         out.print(safe(copy.url))
         out.print(f"  {proven if is_set(copy.proven_at) else 'never proven'}")
         if copy.outcome:
-            out.print(f"  looked at {copy.asked_at[:19]}: {copy.outcome} {safe(copy.detail)}")
+            out.print(
+                f"  looked at {local_time(copy.asked_at)}: {copy.outcome} {safe(copy.detail)}"
+            )
 
 
 @fixity.command()
@@ -236,7 +247,7 @@ def repair(
     """Put bad copies right from good ones; each is proven where it stands."""
     configure_logs(level="critical")
     failed = 0
-    with App.open(settings_for(data_dir, config)) as app:
+    with App.open(standing_settings(data_dir, config)) as app:
         book, repairer = _kept(app).book, FixityRunner(_kept(app)).repairer()
         chosen = [c for name in identifiers or [] for c in _copies_of(app, name)]
         if not chosen and not everything:
@@ -260,7 +271,7 @@ def repair(
                     book.save([check], [event] if event else [])
                 is_new = event is not None and event.event_type == "replication"
                 out.print(f"{safe(copy.url)}: {REPAIRED if is_new else 'is sound'}")
-    raise typer.Exit(EXIT_OUR_FAULT if failed else 0)
+    raise typer.Exit(OUR_FAULT if failed else 0)
 
 
 def _count_bad(totals: list[PlaceTotals]) -> int:
@@ -287,6 +298,14 @@ class _Planned(msgspec.Struct, kw_only=True):
 
 def _cost_of(run: FixityRun) -> str:
     return f", {run.cost:,.2f} {safe(run.currency)}" if run.currency else ""
+
+
+@contextmanager
+def _looking(data_dir: Path | None, config: Path | None) -> Iterator[App]:
+    """Of this, only the Registry is asked: no engine is started for it."""
+    settings = looking_settings(standing_settings(data_dir, config))
+    with App(settings, build_services(settings)) as app:
+        yield app
 
 
 def _kept(app: App) -> KeptCopies:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from bagline.app import App, line_processes
+from bagline.cli import guesses
 from bagline.cli.common import (
-    EXIT_DONE,
-    EXIT_OUR_FAULT,
-    EXIT_REJECTED,
     AsJson,
     ConfigFile,
     DataDir,
@@ -26,15 +24,21 @@ from bagline.cli.common import (
     settings_for,
     styled_status,
 )
+from bagline.cli.depositors import whose_bags
+from bagline.cli.exits import DONE, OUR_FAULT, REJECTED
 from bagline.cli.items import show_problems, show_report
+from bagline.cli.journey import Journey
 from bagline.cli.operating_user import Reason, acting_here
-from bagline.cli.watching import watch
+from bagline.cli.tellers import Bars, JsonLines, Teller, tell
+from bagline.cli.watching import STOPPING, CtrlC, watch
 from bagline.config import Settings
 from bagline.embedded import check_room
-from bagline.errors import Misconfigured, Unreachable
+from bagline.errors import Misconfigured, Unknown, Unreachable
+from bagline.lines.ingest.line import INGEST_LINE
 from bagline.logs import configure_logs
 from bagline.model.ingest import tar_key
 from bagline.model.workitem import (
+    NOTE_CHARACTERS,
     STATUS_CANCELLED,
     STATUS_FAILED,
     STATUS_SUCCESS,
@@ -42,8 +46,12 @@ from bagline.model.workitem import (
 )
 from bagline.wiring import LOCAL_PROVIDER, make_data_dir
 from bagline.worker.processes import WorkerProcesses, WorkersRunElsewhere, line_runner
-from bagline.worker.settlement import NOTE_CHARACTERS
 
+NOT_YET = "Stopping: no bag is on the line yet. To begin again: the same command."
+BETWEEN = (
+    "Stopping: bags that are uploaded stay on the line. To go on: the same command again, which "
+    "uploads the others."
+)
 FULL_SECONDS = 2.0
 """Between looks at a full disk."""
 HEALING_SECONDS = 90.0
@@ -52,7 +60,13 @@ HEALING_SECONDS = 90.0
 
 def ingest(
     bags: Annotated[list[Path], typer.Argument(metavar="BAG.tar…", help="Tarred BagIt bags.")],
-    institution: Annotated[str, typer.Option(help="Whose bags they are.")] = "test.edu",
+    institution: Annotated[
+        str,
+        typer.Option(
+            help="Whose bags they are. [default: the setting institution, or the only one]",
+            autocompletion=guesses.institutions,
+        ),
+    ] = "",
     reason: Reason = "",
     json: AsJson = False,
     data_dir: DataDir = None,
@@ -65,33 +79,63 @@ def ingest(
     configure_logs(level="error")
     _check_files(bags)
     settings = settings_for(data_dir, config)
+    depositor = whose_bags(settings, institution)
     close_data_directory(settings, config)
     if settings.is_embedded:
         check_room(settings.data_dir, sum(bag.stat().st_size for bag in bags))
     if settings.is_embedded:
         make_data_dir(settings)
+    teller: Teller = JsonLines() if json else Bars()
+    journeys = [Journey(tar_key(bag.name), bag.stat().st_size, INGEST_LINE) for bag in bags]
     with ExitStack() as stack:
+        ctrl_c = stack.enter_context(CtrlC())
+        ctrl_c.says = NOT_YET
+        telling = stack.enter_context(ExitStack())
+        telling.enter_context(teller)
+        teller.show(journeys)
         # They take as long to start as the engines do, and wait for these.
         # One for each bag, as one bag is in one stage at a time.
         count = min(settings.work.processes, len(bags))
         workers = started(stack, line_processes(settings, config, processes=count))
         app = stack.enter_context(App.open(settings))
-        with acting_here("institution saved", reason):
-            app.ensure_institution(institution)
         if workers is not None:
             stack.enter_context(app.running_line(workers))
         reader_runs = workers is None
         with acting_here("ingest", reason):
-            items = [_when_there_is_room(app, institution, bag, reader_runs) for bag in bags]
+            ctrl_c.says = BETWEEN
+            items = _uploaded(app, depositor, bags, journeys, teller, reader_runs=reader_runs)
+            ctrl_c.says = STOPPING
 
         def is_served() -> bool:
             if workers is not None:
                 return not workers.keep_dying or bool(app.shortage())
             return line_runner(settings.data_dir) is not None
 
-        ended = watch(app, items, is_served, quiet=json)
+        ended = watch(app, items, is_served, journeys=journeys, teller=teller)
+        telling.close()
         code = _report(app, ended, as_json=json)
     raise typer.Exit(code)
+
+
+def _uploaded(
+    app: App,
+    institution: str,
+    bags: list[Path],
+    journeys: list[Journey],
+    teller: Teller,
+    *,
+    reader_runs: bool,
+) -> list[WorkItem]:
+    """Their work items, in the order of the bags."""
+    items = []
+    for bag, journey in zip(bags, journeys, strict=True):
+
+        def sent(count: int, journey: Journey = journey) -> None:
+            journey.sent(count)
+            teller.show(journeys)
+
+        items.append(_when_there_is_room(app, institution, bag, reader_runs, sent))
+    return items
 
 
 def started(stack: ExitStack, workers: WorkerProcesses) -> WorkerProcesses | None:
@@ -104,10 +148,10 @@ def started(stack: ExitStack, workers: WorkerProcesses) -> WorkerProcesses | Non
 
 
 def _check_files(bags: list[Path]) -> None:
-    """Raises Misconfigured for what is no file, or twice the same name."""
+    """Raises Unknown for what is no file, Misconfigured for twice the same name."""
     for bag in bags:
         if not bag.is_file():
-            raise Misconfigured(f"{bag} is not a file; give the path of a tarred bag")
+            raise Unknown(f"{bag} is not a file; give the path of a tarred bag")
     names = [tar_key(bag.name) for bag in bags]
     for name in names:
         if names.count(name) > 1:
@@ -117,13 +161,15 @@ def _check_files(bags: list[Path]) -> None:
             )
 
 
-def _when_there_is_room(app: App, institution: str, bag: Path, reader_runs: bool) -> WorkItem:
+def _when_there_is_room(
+    app: App, institution: str, bag: Path, reader_runs: bool, sent: Callable[[int], object]
+) -> WorkItem:
     """`App.ingest`, again and again while this machine's disk is full, and a while longer: the
     store is started anew then."""
     full_at: float | None = None
     while True:
         try:
-            return app.ingest(bag, institution, reader_runs=reader_runs)
+            return app.ingest(bag, institution, reader_runs=reader_runs, sent=sent)
         except Unreachable:
             why = app.shortage()
             if why:
@@ -163,15 +209,15 @@ def _report(app: App, items: list[WorkItem], *, as_json: bool) -> int:
             if item.status == STATUS_FAILED:
                 out.print("  Ingest stopped; nothing was stored. Mend the bag and ingest it again.")
     if as_json:
-        print(msgspec.json.encode({"bags": documents}).decode())
+        tell("end", bags=documents)
     statuses = {item.status for item in items}
     if statuses <= {STATUS_SUCCESS}:
-        return EXIT_DONE
+        return DONE
     if statuses <= {STATUS_SUCCESS, STATUS_FAILED}:
-        return EXIT_REJECTED
+        return REJECTED
     if STATUS_CANCELLED not in statuses:
         complain("An operator must look at the items that are not finished: bagline items")
-    return EXIT_OUR_FAULT
+    return OUR_FAULT
 
 
 def _say_where(settings: Settings, report: dict[str, object]) -> None:

@@ -1,23 +1,20 @@
 """The `bagline` command: one module a subcommand, and one place where faults become words.
 
-Exit codes: 0 done; 1 our fault, or a service's: the message says what to do; 2 the bag
-was rejected, or the command line makes no sense.
+Exit codes: `bagline.cli.exits`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from typing import Any
 
-import typer
-from typer.core import TyperGroup
-from typer.main import get_command_from_info
-from typer.models import CommandInfo
-
-from bagline.cli.common import complain
+from bagline.cli import exits
+from bagline.cli.exits import exit_code_of
 from bagline.errors import BaglineError, Misconfigured
+
+COMPLETING = "_BAGLINE_COMPLETE"
+"""A shell that completes a line sets this variable."""
 
 COMMANDS = {
     "ingest": "ingest",
@@ -36,77 +33,50 @@ COMMANDS = {
     "deletions": "deletions",
     "audit": "audit",
     "registry": "registry",
+    "config": "effective",
+    "completion": "completing",
+    "help": "help",
 }
 """Command → its module in `bagline.cli`, imported when the command is called: `check` must
 not wait for the clients of services it never speaks to."""
 
 
-USUAL_EXIT_CODES = (
-    "Exit codes: 0 done; 1 our fault, or a service's; 2 the command line makes no sense."
+OTHER_EXIT_CODES = (
+    "3 a service is not reachable; 4 what was named is not there; 5 not allowed; 130 stopped."
 )
-EXIT_CODES = {
-    "check": "Exit codes: 0 the bag is valid; 1 our fault, or a service's; "
-    "2 the bag is rejected, or the command line makes no sense.",
-    "ingest": "Exit codes: 0 every bag was ingested; 1 our fault, or a service's; "
-    "2 a bag was rejected, or the command line makes no sense.",
-    "spot": "Exit codes: 0 done; 1 an object could not be restored whole, our fault, or a "
-    "service's; 2 the command line makes no sense.",
-    "fixity": "Exit codes: 0 done, and every copy is sound; 1 a copy is bad, our fault, or a "
-    "service's; 2 the command line makes no sense.",
-    "doctor": "Exit codes: 0 all is well; 1 something needs a remedy; "
-    "2 the command line makes no sense.",
+_FIRST_EXIT_CODES = {
+    "check": "0 the bag is valid; 1 our fault; 2 the bag is rejected, or the command line makes "
+    "no sense;",
+    "ingest": "0 every bag was ingested; 1 our fault; 2 a bag was rejected, or the command line "
+    "makes no sense;",
+    "spot": "0 done; 1 an object could not be restored whole, or our fault; 2 the command line "
+    "makes no sense;",
+    "fixity": "0 done, and every copy is sound; 1 a copy is bad, or our fault; 2 the command line "
+    "makes no sense;",
+    "doctor": "0 all is well; 1 something needs a remedy; 2 the command line makes no sense;",
 }
 
 
-class _Lazy(dict[str, Any]):
-    """Commands by name; a value is imported when it is asked for, a name is there before."""
-
-    def __init__(self) -> None:
-        super().__init__(dict.fromkeys(COMMANDS))
-
-    def __getitem__(self, name: str) -> Any:
-        found = super().__getitem__(name)
-        if found is None:
-            found = self[name] = _loaded(name)
-        return found
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in COMMANDS else default
-
-    def items(self) -> Any:
-        return [(name, self[name]) for name in self]
+def exit_codes(name: str) -> str:
+    """How that command ends, for its help."""
+    first = _FIRST_EXIT_CODES.get(name, "0 done; 1 our fault; 2 the command line makes no sense;")
+    return f"Exit codes: {first} {OTHER_EXIT_CODES}"
 
 
-def _loaded(name: str) -> Any:
-    found = getattr(import_module(f"bagline.cli.{COMMANDS[name]}"), name)
-    ends = EXIT_CODES.get(name, USUAL_EXIT_CODES)
-    if isinstance(found, typer.Typer):
-        group = typer.main.get_command(found)
-        group.epilog = ends
-        return group
-    info = CommandInfo(name=name, callback=found, epilog=ends)
-    return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode="rich")
+def version_line() -> str:
+    """As `--version` shows it."""
+    from importlib.metadata import version
+
+    return f"bagline {version('bagline')}"
 
 
-class _Commands(TyperGroup):
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.commands = _Lazy()
+def __getattr__(name: str) -> Any:
+    """`app`, made when it is asked for: `--version` needs none of it."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from bagline.cli.tree import app
 
-
-app = typer.Typer(
-    name="bagline",
-    cls=_Commands,
-    help="The ingest line of a digital preservation repository.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-
-
-@app.callback()
-def _bagline() -> None:
-    """The ingest line of a digital preservation repository."""
+    return app
 
 
 def run() -> None:
@@ -114,26 +84,45 @@ def run() -> None:
 
     `BAGLINE_DEBUG=1` shows the traceback of a fault nobody expected.
     """
+    streams = (sys.stdout, sys.stderr)
+    if any((each.encoding or "utf-8").lower().replace("-", "") != "utf8" for each in streams):
+        from bagline.cli.plain_output import speak_plainly
+
+        speak_plainly(streams, is_exact="--json" in sys.argv)
     try:
-        app()
-    except Misconfigured as fault:
-        complain(f"Settings: {fault}")
+        if len(sys.argv) == 2 and sys.argv[1] in ("--version", "-V"):
+            sys.stdout.write(version_line() + "\n")
+            return
+        from bagline.cli.tree import app
+
+        if COMPLETING in os.environ:
+            from typer.completion import completion_init  # type: ignore[attr-defined]
+
+            completion_init()
+        app(prog_name="bagline")
     except BaglineError as fault:
-        complain(str(fault))
+        _complain(f"Settings: {fault}" if isinstance(fault, Misconfigured) else str(fault))
+        sys.exit(exit_code_of(fault))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(exits.STOPPED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(exits.OUR_FAULT)
     except OSError as fault:
         _unexpected(fault, f"{fault.strerror or fault}: {fault.filename or 'this machine'}")
     except Exception as fault:  # noqa: BLE001 (the last line of defence)
         _unexpected(fault, f"unexpected fault in Bagline: {type(fault).__name__}: {fault}")
-    sys.exit(1)
+    sys.exit(exits.OUR_FAULT)
 
 
 def _unexpected(fault: Exception, sentence: str) -> None:
     if os.environ.get("BAGLINE_DEBUG"):
         raise fault
+    _complain(sentence)
+    _complain("Set BAGLINE_DEBUG=1 to see where it happened.")
+
+
+def _complain(sentence: str) -> None:
+    from bagline.cli.complaining import complain  # `--version` has nothing to complain of
+
     complain(sentence)
-    complain("Set BAGLINE_DEBUG=1 to see where it happened.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bagline.app import App
-from bagline.cli.common import out, safe, size_text
+from bagline.cli.common import local_time, out, safe, size_text
 from bagline.errors import BaglineError
 from bagline.lines.deletion.orphans import KeptBucket, Orphans
 from bagline.model.times import Timestamp
@@ -21,7 +21,7 @@ def show_orphans(app: App, *, as_json: bool) -> bool:
     orphans = Orphans(app.services, app.settings)
     before = orphans.looked_at_before()
     if not as_json:
-        out.print(f"Keys that no record names, of those written before {before[:19]}Z")
+        out.print(f"Keys that no record names, of those written before {local_time(before)}")
     say = _say_json if as_json else _say
     read_whole = [say(orphans, bucket, before) for bucket in orphans.buckets()]
     return all(read_whole)
@@ -35,7 +35,7 @@ def _say(orphans: Orphans, bucket: KeptBucket, before: Timestamp) -> bool:
         for found in orphans.of_bucket(bucket, before):
             count, size = count + 1, size + found.size
             if count <= NAMED:
-                told = f"{found.size:,} bytes, {found.last_modified[:19]}Z"
+                told = f"{size_text(found.size)}, {local_time(found.last_modified)}"
                 out.print(f"    {safe(found.key)}  {told}")
     except BaglineError as caught:
         fault = str(caught)

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+import structlog
 import typer
 from rich.table import Table
 
+from bagline.cli import guesses
 from bagline.cli.common import (
-    EXIT_OUR_FAULT,
     AsJson,
     ConfigFile,
     DataDir,
     complain,
+    local_time,
     out,
     safe,
     settings_for,
 )
+from bagline.cli.depositors import institution as institution_commands
+from bagline.cli.depositors import known_institution
 from bagline.cli.operating_user import Reason, acting_here
 from bagline.config import Settings
-from bagline.errors import Misconfigured, ServiceFault
+from bagline.errors import Misconfigured, ServiceFault, Unknown
 from bagline.logs import configure_logs
-from bagline.model.times import is_set
 from bagline.secret import check_private
 from bagline.services.registry.sql import SqlRegistry
-from bagline.services.registry.users import INST_USER, OLDER_ROLES, WORKER
-from bagline.wiring import build_catalogue, build_outgoing, build_users, open_database
+from bagline.services.registry.users import INST_USER, OLDER_ROLES
+from bagline.wiring import (
+    build_catalogue,
+    build_outgoing,
+    build_users,
+    check_is_there,
+    open_database,
+)
 
 if TYPE_CHECKING:
     from bagline.server.metrics import ServerMeter
     from bagline.services.registry.base import Registry
+    from bagline.services.registry.users import ApiUsers
+
+log = structlog.get_logger(__name__)
 
 GRACEFUL_SECONDS = 8
 
@@ -42,6 +55,7 @@ user = typer.Typer(help="Users of the API.", no_args_is_help=True)
 key = typer.Typer(help="Keys of the API's users.", no_args_is_help=True)
 registry.add_typer(user, name="user")
 registry.add_typer(key, name="key")
+registry.add_typer(institution_commands, name="institution")
 
 
 @registry.command()
@@ -66,6 +80,7 @@ def serve(
     if tls_key and tls_key.exists():
         check_private(tls_key, "the TLS key")
     settings = settings_for(data_dir, config)
+    place = listen_at(host, port, "port")
     database = open_database(settings)
     catalogue = build_catalogue(database, settings)
     options = tuple(option.name for option in settings.storage_options)
@@ -84,7 +99,7 @@ def serve(
     )
     listener = Listener(
         app,
-        listen_at(host, port, "port"),
+        place,
         connections,
         limits,
         tls_cert=tls_cert,
@@ -92,7 +107,18 @@ def serve(
         graceful_seconds=GRACEFUL_SECONDS,
     )
     with telling_numbers(settings, catalogue.registry, meter):
+        _say_where(host, listener.port, is_tls=bool(tls_cert))
         listener.run()
+
+
+def _say_where(host: str, port: int, *, is_tls: bool) -> None:
+    """To a person as a sentence, to a log as an event."""
+    shown_host = f"[{host}]" if ":" in host else host
+    url = f"{'https' if is_tls else 'http'}://{shown_host}:{port}"
+    if sys.stderr.isatty():
+        complain(f"The Registry's API is served at {url}. Ctrl-C stops it.")
+    else:
+        log.info("api_served", url=url)
 
 
 @contextmanager
@@ -115,6 +141,12 @@ def telling_numbers(settings: Settings, known: Registry, meter: ServerMeter) -> 
         yield
 
 
+def _users_of(settings: Settings) -> ApiUsers:
+    """Of the Registry that is there. Raises Unknown."""
+    check_is_there(settings)
+    return build_users(open_database(settings))
+
+
 @user.command()
 def add(
     email: str,
@@ -124,9 +156,13 @@ def add(
             help="worker for workers; institutional_admin or institutional_user for people; "
             "admin for who adds institutions."
         ),
-    ] = WORKER,
+    ],
     institution: Annotated[
-        str, typer.Option(help="Identifier of the institution the user belongs to.")
+        str,
+        typer.Option(
+            help="Identifier of the institution the user belongs to.",
+            autocompletion=guesses.institutions,
+        ),
     ] = "",
     reason: Reason = "",
     data_dir: DataDir = None,
@@ -136,10 +172,7 @@ def add(
     database = open_database(settings_for(data_dir, config))
     institution_id = 0
     if institution:
-        found = SqlRegistry(database).institution(institution)
-        if found is None:
-            raise Misconfigured(f"the Registry knows no institution {institution!r}")
-        institution_id = found.id
+        institution_id = known_institution(SqlRegistry(database), institution).id
     elif OLDER_ROLES.get(role, role) == INST_USER:
         raise Misconfigured("an institution's user needs --institution")
     with acting_here("user added", reason):
@@ -152,18 +185,19 @@ def disable(
     email: str, reason: Reason = "", data_dir: DataDir = None, config: ConfigFile = None
 ) -> None:
     """Let a user in no more. What they did stays."""
-    users = build_users(open_database(settings_for(data_dir, config)))
+    users = _users_of(settings_for(data_dir, config))
     with acting_here("user disabled", reason):
         known = users.disable(email)
     if not known:
-        complain(f"There is no API user {email}.")
-        raise typer.Exit(EXIT_OUR_FAULT)
+        raise Unknown(f"There is no API user {email}.")
 
 
 @user.command(name="list")
 def list_users(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """Who may speak to the API."""
-    database = open_database(settings_for(data_dir, config))
+    settings = settings_for(data_dir, config)
+    check_is_there(settings)
+    database = open_database(settings)
     found = build_users(database).all()
     if json:
         print(msgspec.json.encode(found).decode())
@@ -184,7 +218,7 @@ def new(
 ) -> None:
     """One more key for a user; those there are go on. It is shown this once, and kept only
     hashed."""
-    users = build_users(open_database(settings_for(data_dir, config)))
+    users = _users_of(settings_for(data_dir, config))
     with acting_here("key made", reason):
         made = users.new_key(email)
     typer.echo(made)
@@ -199,18 +233,17 @@ def revoke(
     config: ConfigFile = None,
 ) -> None:
     """Let a key open nothing from now on."""
-    users = build_users(open_database(settings_for(data_dir, config)))
+    users = _users_of(settings_for(data_dir, config))
     with acting_here("key revoked", reason):
         was_open = users.revoke(email, number)
     if not was_open:
-        complain(f"{email} has no key {number} that opens anything.")
-        raise typer.Exit(EXIT_OUR_FAULT)
+        raise Unknown(f"{email} has no key {number} that opens anything.")
 
 
 @key.command(name="list")
 def list_keys(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = None) -> None:
     """Every user's keys: when made, when used last, when revoked. Not the keys themselves."""
-    users = build_users(open_database(settings_for(data_dir, config)))
+    users = _users_of(settings_for(data_dir, config))
     found = users.keys()
     if json:
         print(msgspec.json.encode(found).decode())
@@ -221,6 +254,6 @@ def list_keys(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile
         table.add_column(heading)
     for one in found:
         moments = (one.created_at, one.last_used_at, one.revoked_at)
-        shown = [str(moment)[:16] if is_set(moment) else "–" for moment in moments]
+        shown = [local_time(moment, seconds=False) for moment in moments]
         table.add_row(safe(emails.get(one.user_id, "")), str(one.id), *shown)
     out.print(table)

@@ -14,17 +14,16 @@ from rich.progress import Progress as Bars
 
 from bagline.app import App, line_processes
 from bagline.cli.common import (
-    EXIT_DONE,
-    EXIT_OUR_FAULT,
     ConfigFile,
     DataDir,
     complain,
     err,
     out,
     safe,
-    settings_for,
     size_text,
+    standing_settings,
 )
+from bagline.cli.exits import DONE, OUR_FAULT
 from bagline.cli.ingest import started
 from bagline.cli.items import show_problems
 from bagline.cli.operating_user import Reason, acting_here
@@ -32,11 +31,10 @@ from bagline.cli.watching import watch
 from bagline.errors import BagRejected, Misconfigured
 from bagline.lines.restoration.by_hand import HandRestoration
 from bagline.logs import configure_logs
-from bagline.model.workitem import STATUS_FAILED, STATUS_SUCCESS, WorkItem
+from bagline.model.workitem import NOTE_CHARACTERS, STATUS_FAILED, STATUS_SUCCESS, WorkItem
 from bagline.problems import Problem
 from bagline.worker.processes import line_runner
 from bagline.worker.progress import Progress, ProgressReport
-from bagline.worker.settlement import NOTE_CHARACTERS
 
 STREAM = "-"
 
@@ -69,7 +67,7 @@ def restore(
     configure_logs(level="error")
     if output == STREAM and (sys.stdout.isatty() or files):
         raise Misconfigured("a whole bag goes to standard output, into a pipe or a file")
-    settings = settings_for(data_dir, config)
+    settings = standing_settings(data_dir, config)
     with ExitStack() as stack:
         if output.startswith("s3://"):
             workers = started(stack, line_processes(settings, config, processes=1))
@@ -121,7 +119,7 @@ def _by_hand(app: App, identifier: str, files: list[str], output: str) -> int:
     else:
         err.print("Not restored.")
     show_problems(told, to=err)
-    return EXIT_DONE if where else EXIT_OUR_FAULT
+    return DONE if where else OUR_FAULT
 
 
 def _written(
@@ -176,7 +174,7 @@ def _told(app: App, items: list[WorkItem]) -> int:
     show_problems(problems)
     statuses = {item.status for item in items}
     if statuses == {STATUS_SUCCESS}:
-        return EXIT_DONE
+        return DONE
     if STATUS_FAILED not in statuses:
         complain("An operator must look at the items that are not finished: bagline items")
-    return EXIT_OUR_FAULT
+    return OUR_FAULT

@@ -11,19 +11,22 @@ from rich.table import Table
 
 from bagline.app import App
 from bagline.cli.common import (
-    EXIT_OUR_FAULT,
     AsJson,
     ConfigFile,
     DataDir,
     err,
+    local_time,
     out,
     safe,
     settings_for,
     size_text,
+    standing_settings,
 )
+from bagline.cli.depositors import known_institution
+from bagline.cli.exits import OUR_FAULT
 from bagline.cli.items import show_problems
 from bagline.cli.operating_user import Reason, acting_here
-from bagline.errors import Gone, Refused
+from bagline.errors import Refused
 from bagline.lines.restoration.spot_testing import SpotTester
 from bagline.logs import configure_logs
 from bagline.services.registry.base import Registry
@@ -63,20 +66,19 @@ def run(
 ) -> None:
     """Test an object of every institution now, whosever turn it is."""
     configure_logs(level="critical")
-    with App.open(settings_for(data_dir, config)) as app:
+    with App.open(standing_settings(data_dir, config)) as app:
         registry, tester = app.services.registry, SpotTester(app.services, app.settings)
         _book(registry)
+        for name in institution or []:
+            known_institution(registry, name)
         known = {each.identifier: each for each in registry.institutions()}
-        unknown = [name for name in institution or [] if name not in known]
-        if unknown:
-            raise Gone(f"the Registry has no institution {unknown[0]}")
         chosen = [known[name] for name in institution or known]
         with acting_here("spot test", reason):
             done = [test for each in chosen if (test := tester.test(each, days=0)) is not None]
     _show(done, {each.id: each.identifier for each in known.values()}, json=json)
     if len(done) < len(chosen) and not json:
         err.print("Another process is testing for the others just now.")
-    raise typer.Exit(EXIT_OUR_FAULT if any(test.outcome == FAILED for test in done) else 0)
+    raise typer.Exit(OUR_FAULT if any(test.outcome == FAILED for test in done) else 0)
 
 
 def _book(registry: Registry) -> SpotTests:
@@ -97,7 +99,7 @@ def _show(tests: Sequence[SpotTest], names: dict[int, str], *, json: bool) -> No
         table.add_column(heading, justify="right" if heading in {"Files", "Size"} else "left")
     for test in tests:
         table.add_row(
-            test.began_at[:19],
+            local_time(test.began_at),
             safe(names.get(test.institution_id, "?")),
             safe(test.object_identifier or "–"),
             f"{test.files:,}",

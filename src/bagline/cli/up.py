@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from bagline.app import App, line_processes
+from bagline.cli import guesses
 from bagline.cli.common import (
     ConfigFile,
     DataDir,
@@ -39,7 +40,10 @@ def up(
     ] = None,
     institution: Annotated[
         list[str] | None,
-        typer.Option(help="An institution to receive bags for (repeat for more)."),
+        typer.Option(
+            help="An institution to receive bags for, made unless it is there (repeat for more).",
+            autocompletion=guesses.institutions,
+        ),
     ] = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
@@ -51,9 +55,7 @@ def up(
     stop = stop_on_signals()
     try:
         with App.open(settings) as app:
-            for name in institution or []:
-                with acting_here("institution saved"):
-                    app.ensure_institution(name)
+            _prepare_institutions(app, institution or [])
             with app.running_line(line_processes(settings, config, processes=processes)):
                 _announce(app)
                 _serve(app, stop)
@@ -64,6 +66,16 @@ def up(
             f"{settings.data_dir}: use it, stop it with `bagline down`, "
             "or choose another --data-dir"
         ) from None
+
+
+def _prepare_institutions(app: App, named: list[str]) -> None:
+    """Those that are named are there."""
+    known = {each.identifier for each in app.services.registry.institutions()}
+    for name in named:
+        if name not in known:
+            with acting_here("institution saved"):
+                app.ensure_institution(name)
+            err.print(f"{safe(name)} is a new institution.")
 
 
 def _serve(app: App, stop: threading.Event) -> None:
@@ -79,7 +91,10 @@ def _announce(app: App) -> None:
     err.print(f"Bagline is up in {safe(app.settings.data_dir)}. Ctrl-C stops it.")
     s3 = app.settings.s3
     with suppress(BaglineError):  # no reason not to be up
-        for known in app.services.registry.institutions():
+        known_ones = app.services.registry.institutions()
+        if not known_ones:
+            err.print("  No bag can come in yet: `bagline registry institution add DOMAIN`")
+        for known in known_ones:
             err.print(f"  {safe(known.identifier)}: bags go to s3://{safe(known.receiving_bucket)}")
     if app.settings.is_embedded:
         err.print(f"  S3 at {s3.endpoint}; its key is in the data directory, readable by you only")

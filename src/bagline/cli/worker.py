@@ -13,7 +13,9 @@ from typing import Annotated
 import typer
 
 from bagline.app import App
-from bagline.cli.common import EXIT_OUR_FAULT, ConfigFile, DataDir, settings_for
+from bagline.cli import guesses
+from bagline.cli.common import ConfigFile, DataDir, settings_for
+from bagline.cli.exits import OUR_FAULT
 from bagline.duty import Duty
 from bagline.errors import Misconfigured
 from bagline.logs import configure_logs
@@ -32,7 +34,8 @@ def worker(
         list[str],
         typer.Argument(
             help="Stage names, or: all, bucket-reader, reconciler. Stages: "
-            + ", ".join(step.name for step in LINES.steps())
+            + ", ".join(step.name for step in LINES.steps()),
+            autocompletion=guesses.steps,
         ),
     ],
     threads: Annotated[
@@ -57,7 +60,7 @@ def worker(
         if not app.serve(steps, roles, stop, threads_each=threads):
             # A stage or role is inside one long request; a lease runs out, or is broken, by itself.
             # Closing politely would wait for it.
-            os._exit(EXIT_OUR_FAULT)
+            os._exit(OUR_FAULT)
 
 
 def _chosen(lines: Lines, names: list[str]) -> tuple[list[Step], list[str]]:

@@ -5,10 +5,19 @@ Nothing else of Bagline knows whether its engines are embedded or a fleet's.
 
 from __future__ import annotations
 
-from bagline.embedded.corner import EngineAddresses
-from bagline.embedded.engines import Engines, running_engines, stop_engines
-from bagline.embedded.privacy import close_to_others, is_open_to_others, make_private, private_file
-from bagline.embedded.room import check_room, free_bytes, shortage
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bagline.embedded.corner import EngineAddresses
+    from bagline.embedded.engines import Engines, running_engines, stop_engines
+    from bagline.embedded.privacy import (
+        close_to_others,
+        is_open_to_others,
+        make_private,
+        private_file,
+    )
+    from bagline.embedded.room import check_room, free_bytes, shortage
 
 __all__ = [
     "EngineAddresses",
@@ -23,3 +32,19 @@ __all__ = [
     "shortage",
     "stop_engines",
 ]
+
+_ROOMS = {
+    "EngineAddresses": "corner",
+    **dict.fromkeys(("Engines", "running_engines", "stop_engines"), "engines"),
+    **dict.fromkeys(("check_room", "free_bytes", "shortage"), "room"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Imported when first asked for: who asks how much room there is starts no engine."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"bagline.embedded.{_ROOMS.get(name, 'privacy')}")
+    found: object = getattr(module, name)
+    globals()[name] = found
+    return found

@@ -15,9 +15,9 @@ from typing import Any
 import uvicorn
 
 from bagline.duty import Duty
-from bagline.errors import Misconfigured
 from bagline.listening.attending import Application, Attending
 from bagline.listening.connections import Connections, protocol_of
+from bagline.listening.place import listen_at as listen_at
 
 LARGEST_HEAD = 32 * 1024
 """Bytes of a request's line and headers together."""
@@ -97,21 +97,6 @@ class Listener:
         self._stop.set()
         self.stop()
         self._duty.join(START_SECONDS)
-
-
-def listen_at(host: str, port: int, what: str) -> socket.socket:
-    """The listening socket; Misconfigured, with the setting's name, when it cannot be."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        place = socket.socket(*found[:3])  # asyncio sets TCP_NODELAY only where TCP is named
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        place.bind(found[4])
-        place.listen(1024)
-    except OSError as fault:
-        raise Misconfigured(
-            f"{what} {port} at {host} cannot be listened at: {fault.strerror}"
-        ) from None
-    return place
 
 
 def allow_open_files(connections: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
 
 from bagline.model.bag_form import BagForm
@@ -12,6 +14,8 @@ from bagline.units import path_from_raw
 
 STATE_ACTIVE = "A"
 STATE_DELETED = "D"
+INSTITUTION_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){0,38}[a-z0-9]")
+"""It becomes part of bucket names, and of every identifier of the institution's objects."""
 
 
 class Institution(Struct, kw_only=True, omit_defaults=True):

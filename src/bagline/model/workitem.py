@@ -37,6 +37,32 @@ STAGE_REQUESTED = "Requested"
 """Of what is asked for after ingest, until it is done."""
 STAGE_RESOLVE = "Resolve"
 
+NOTE_CHARACTERS = 4000
+"""The longest note that a worker writes."""
+
+STATUSES = (
+    STATUS_PENDING,
+    STATUS_STARTED,
+    STATUS_SUSPENDED,
+    STATUS_SUCCESS,
+    STATUS_FAILED,
+    STATUS_CANCELLED,
+)
+STAGES = (
+    STAGE_REQUESTED,
+    STAGE_RECEIVE,
+    STAGE_VALIDATE,
+    STAGE_REINGEST_CHECK,
+    STAGE_COPY_TO_STAGING,
+    STAGE_FORMAT_IDENTIFICATION,
+    STAGE_STORE,
+    STAGE_STORAGE_VALIDATION,
+    STAGE_RECORD,
+    STAGE_CLEANUP,
+    STAGE_RESOLVE,
+)
+"""Of every line, in the order in which an item comes to them."""
+
 TOPICS_AFTER_INGEST = {
     ACTION_DELETE: "delete_item",
     ACTION_RESTORE_FILE: "restore_file",

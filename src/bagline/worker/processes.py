@@ -23,6 +23,8 @@ import structlog
 
 from bagline.duty import Duty, Pauses
 from bagline.embedded import make_private, private_file
+from bagline.listening.place import try_ports
+from bagline.problems import shown
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +32,8 @@ WATCH_SECONDS = 0.5
 KEEPS_DYING = 6
 """So many deaths of one worker without minutes of peace between them are told as an error."""
 STOP_SECONDS = 20.0
+SAID_BYTES = 4_096
+"""Of a dead worker's log so much is looked through for its last sentence."""
 HEALTH_PORT = "BAGLINE_HEALTH_PORT"
 LOG_FILE = "BAGLINE_WORKER_LOG"
 """Where a worker process finds the file that it shall log to."""
@@ -44,6 +48,9 @@ class Seat:
     """One worker's place: who sits there, or when the next one is started."""
 
     child: subprocess.Popen[bytes] | None = None
+    log: Path | None = None
+    log_from: int = 0
+    """Where in the log this child's own lines begin, in bytes."""
     pauses: Pauses = field(default_factory=Pauses)
     start_at: float = 0.0
 
@@ -51,8 +58,8 @@ class Seat:
 class WorkerProcesses:
     """`count` processes that run `argv`; use as a context manager.
 
-    Raises WorkersRunElsewhere on entering when the data directory's line is taken.
-    `health_port` (0: none) is the first one's; the others count up from it.
+    Raises WorkersRunElsewhere on entering when the data directory's line is taken, Misconfigured
+    when a port is. `health_port` (0: none) is the first one's; the others count up from it.
     `on_death` is called when a child was found dead; it may not wait for anything, and may be
     set later.
     """
@@ -65,13 +72,14 @@ class WorkerProcesses:
         count: int,
         environ: Mapping[str, str] = os.environ,
         on_death: Callable[[], object] = lambda: None,
+        health_host: str = "",
         health_port: int = 0,
     ) -> None:
         self._data_dir = data_dir
         self._argv = argv
         self.count = count
         self._environ = dict(environ)
-        self._health_port = health_port
+        self._health_host, self._health_port = health_host, health_port
         self.on_death = on_death
         self._seats = [Seat() for _ in range(count)]
         self._lock: IO[str] | None = None
@@ -84,6 +92,12 @@ class WorkerProcesses:
         """May be repeated: what runs stays."""
         if self._lock is None:
             self._lock = take_line(self._data_dir)
+            try:
+                self._try_ports()
+            except BaseException:
+                self._lock.close()
+                self._lock = None
+                raise
             self._watcher.start()
         return self
 
@@ -131,11 +145,12 @@ class WorkerProcesses:
         """Whether no worker lives, and each died again and again. They are started all the same."""
         return not self.pids() and all(s.pauses.in_a_row >= KEEPS_DYING for s in self._seats)
 
-    def _spawn(self, number: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, number: int, seat: Seat) -> subprocess.Popen[bytes]:
         folder = self._data_dir / "logs"
         make_private(folder)
         path = folder / f"worker-{number}.log"
         with open(path, "ab", opener=private_file) as out:
+            seat.log, seat.log_from = path, out.tell()
             return subprocess.Popen(
                 [sys.executable, "-m", "bagline", *self._argv],
                 stdin=subprocess.PIPE,
@@ -145,6 +160,11 @@ class WorkerProcesses:
                 umask=0o077,
                 start_new_session=True,  # Ctrl-C is ours to pass on, as SIGTERM
             )
+
+    def _try_ports(self) -> None:
+        """Before anybody is told that the line runs. Raises Misconfigured."""
+        if self._health_port:
+            try_ports(self._health_host, self._health_port, self.count, "health.port")
 
     def _environ_of(self, number: int) -> dict[str, str]:
         """Each process tells its health at a port of its own: the first at the one given."""
@@ -173,7 +193,7 @@ class WorkerProcesses:
                 return
             self._bury(seat.child, code, seat)
         if time.monotonic() >= seat.start_at:
-            seat.child = self._spawn(number)
+            seat.child = self._spawn(number, seat)
 
     def _bury(self, child: subprocess.Popen[bytes], code: int, seat: Seat) -> None:
         seat.child = None
@@ -181,7 +201,13 @@ class WorkerProcesses:
         seat.start_at = time.monotonic() + pause
         if child.stdin is not None:
             child.stdin.close()
-        log.error("worker_died", pid=child.pid, code=code, restart_in_seconds=round(pause, 1))
+        log.error(
+            "worker_died",
+            pid=child.pid,
+            code=code,
+            restart_in_seconds=round(pause, 1),
+            said=last_sentence(seat.log, seat.log_from),
+        )
         if seat.pauses.in_a_row >= KEEPS_DYING:
             log.error(
                 "workers_keep_dying",
@@ -189,6 +215,22 @@ class WorkerProcesses:
                 logs=str(self._data_dir / "logs"),
             )
         self.on_death()
+
+
+def last_sentence(log: Path | None, start: int) -> str:
+    """The last line that was written after `start`; "" where there is none to be read."""
+    try:
+        if log is None:
+            return ""
+        with log.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            start = start if start <= end else 0  # it was rotated meanwhile
+            file.seek(max(start, end - SAID_BYTES))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except OSError:
+        return ""
+    said = [line.strip() for line in lines if line.strip()]
+    return shown(said[-1]) if said else ""
 
 
 def take_line(data_dir: Path) -> IO[str]:

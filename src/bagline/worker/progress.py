@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 PUBLISH_SECONDS = 0.25
 
@@ -36,6 +36,7 @@ class Progress:
         self._monotonic = monotonic
         self._published_at = monotonic()  # what is over at once need not be shown
         self._lock = threading.Lock()
+        self._partly: dict[str, int] = {}
         self.moved_at = monotonic()
         """When anything last moved, on the monotonic clock: a hung stage stops here."""
 
@@ -66,6 +67,19 @@ class Progress:
             self._report.bytes = bytes
         self._show()
 
+    def partly(self, what: str, bytes: int, of_bytes: int) -> None:
+        """So many more bytes of something are done that is not done as a whole yet: they are
+        shown, and `settled` takes them back before the whole is added."""
+        with self._lock:
+            self._partly[what] = min(self._partly.get(what, 0) + bytes, of_bytes)
+        self._show()
+
+    def settled(self, whats: Iterable[str]) -> None:
+        """These are done as a whole: their parts count no more."""
+        with self._lock:
+            for what in whats:
+                self._partly.pop(what, None)
+
     def moved(self) -> None:
         """Something moved that counts for nothing else."""
         self.moved_at = self._monotonic()
@@ -77,5 +91,6 @@ class Progress:
             if moment - self._published_at < PUBLISH_SECONDS:
                 return
             self._published_at = moment
-            report = msgspec.json.encode(self._report)
+            done = self._report.bytes + sum(self._partly.values())
+            report = msgspec.json.encode(structs.replace(self._report, bytes=done))
         self._publish(report)

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bagline.model.workitem import (
+    NOTE_CHARACTERS as NOTE_CHARACTERS,
+)
+from bagline.model.workitem import (
     OUTCOME_CHANGING,
     STATUS_CANCELLED,
     STATUS_FAILED,
@@ -25,7 +28,6 @@ from bagline.worker.line import Line, Step
 from bagline.worker.stage import Cancel, Done, Halt, Later, Outcome, Reject, Retry
 
 NOTE_PROBLEMS = 5
-NOTE_CHARACTERS = 4000
 FULL_DELAY_SECONDS = 10.0
 """While a disk is full."""
 

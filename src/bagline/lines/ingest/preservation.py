@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from bagline.errors import BaglineError, Gone
 from bagline.lines.ingest.copies import (
@@ -24,10 +25,11 @@ from bagline.lines.ingest.copies import (
     is_stored,
     record_of,
     stored_at,
+    targets_of,
 )
 from bagline.lines.ingest.job import IngestJob
 from bagline.lines.ingest.preserved import must_be_kept
-from bagline.lines.ingest.stored_file import staged
+from bagline.lines.ingest.stored_file import part_name, staged
 from bagline.model.ingest import IngestFile, StorageRecord
 from bagline.model.times import Timestamp, is_set
 from bagline.model.workitem import STAGE_RECEIVE
@@ -125,7 +127,9 @@ class PreservationUploader(Stage[IngestJob]):
 
     def _copy(self, job: IngestJob, one: Copy) -> RangeCopy:
         source = staged(job, one.file)
-        return stored_at(job, one).copied_from(source.bucket, source.key)
+        copies = len(targets_of(job.settings, one.file))
+        stored = replace(stored_at(job, one), copies=copies)
+        return stored.copied_from(source.bucket, source.key)
 
     def _record(self, job: IngestJob, ledger: Ledger, stored: Sequence[tuple[Copy, Proof]]) -> None:
         """What was read back after it was stored is verified with that, and not read again."""
@@ -140,7 +144,11 @@ class PreservationUploader(Stage[IngestJob]):
         changed = {copy.file.uuid: copy.file for copy, _ in stored}
         proofs = {uuid: ledger.changed[uuid] for uuid in changed if uuid in ledger.changed}
         job.commit(files=list(changed.values()), proofs=proofs)
-        _add_done(job, [file for file in changed.values() if is_stored(job.settings, file)])
+        done = [file for file in changed.values() if is_stored(job.settings, file)]
+        for file in done:
+            buckets = (target.bucket for target in targets_of(job.settings, file))
+            job.progress.settled(part_name(bucket, file) for bucket in buckets)
+        _add_done(job, done)
 
 
 def _wait_for_repair(job: IngestJob) -> Later | None:

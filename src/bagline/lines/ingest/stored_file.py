@@ -21,6 +21,8 @@ class StoredFile:
     key: str
     provider: str = ""
     span: TarSpan | None = None
+    copies: int = 1
+    """How many this stage makes of the file."""
 
     @property
     def target(self) -> Target:
@@ -62,14 +64,25 @@ class StoredFile:
             sha256=self.file.calculated("sha256"),
             md5=self.file.calculated("md5"),
             moved=self.job.progress.moved,
+            copied=self._copied,
             **self._parts,
         )
+
+    def _copied(self, count: int) -> None:
+        """The file's bytes count once, however many copies of it there will be."""
+        name, many = part_name(self.bucket, self.file), self.copies
+        self.job.progress.partly(name, count // many, self.file.size // many)
 
     def relayed(self, offset: int = 0, store: Objects | None = None) -> RelayPart:
         """Its bytes, from `offset` of a window that is read, on their way to `store` (None: to the
         one that reads)."""
         sha256 = self.file.calculated("sha256")
         return RelayPart(offset, self.file.size, self.target, sha256, store)
+
+
+def part_name(bucket: str, file: IngestFile) -> str:
+    """Of a copy that is under way, in the stage's progress."""
+    return f"{bucket}/{file.uuid}"
 
 
 def staged(job: IngestJob, file: IngestFile, span: TarSpan | None = None) -> StoredFile:

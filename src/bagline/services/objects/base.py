@@ -100,7 +100,7 @@ class RangeCopy:
     `etag` pins the source. `sha256` and `md5` (hex) are what the bytes must hash to;
     above the largest part a store copies (5 GiB), `part_sha256` and `part_md5` hold one digest a
     part of `PART_COPY_BYTES`, or are empty: such a copy is read back. `moved` is called whenever
-    some of it is done, in any thread.
+    some of it is done, `copied` with how many bytes the store has copied since; in any thread.
     """
 
     source_bucket: str
@@ -114,6 +114,7 @@ class RangeCopy:
     part_sha256: Sequence[str] = ()
     part_md5: Sequence[str] = ()
     moved: Callable[[], object] = lambda: None
+    copied: Callable[[int], object] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)

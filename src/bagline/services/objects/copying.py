@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,6 +160,7 @@ class Copier:
                 _check_version(copy, source)  # some stores look at the range before the ETag
                 raise
             copy.moved()
+            copy.copied(part.length)
             told = {k: answer[k] for k in ("ETag", "ChecksumSHA256") if answer.get(k)}
             return {"PartNumber": part.number, **told}
 
@@ -184,7 +185,7 @@ class Copier:
             copy.source_bucket, copy.source_key, start=copy.start, length=copy.length, etag=etag
         )
         return self._writer.put_stream(
-            copy.target, _watched(chunks, copy.moved), copy.length, copy.sha256, moved=copy.moved
+            copy.target, _watched(chunks, copy), copy.length, copy.sha256, moved=copy.moved
         )
 
 
@@ -197,10 +198,11 @@ def _check_version(copy: RangeCopy, source: Objects) -> None:
         )
 
 
-def _watched(chunks: Iterator[bytes], moved: Callable[[], object]) -> Iterator[bytes]:
+def _watched(chunks: Iterator[bytes], copy: RangeCopy) -> Iterator[bytes]:
     for chunk in chunks:
         yield chunk
-        moved()
+        copy.moved()
+        copy.copied(len(chunk))
 
 
 def _of_each(digests: Sequence[str], parts: Sequence[int]) -> Sequence[str]:

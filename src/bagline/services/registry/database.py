@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import NullPool
 
 from bagline.errors import NoRoom, Refused, Unreachable
 from bagline.services.registry.act_rows import NOTED, add_acts, were_told
@@ -30,10 +33,14 @@ _MIGRATING = 0x6261676C
 
 
 class Database:
-    """Transactions over one engine; SQLAlchemy's faults become ours. Thread-safe."""
+    """Transactions over one engine; SQLAlchemy's faults become ours. Thread-safe.
 
-    def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
+    `may_write`: not where its file, of SQLite, is only to be read; nothing is made beside it.
+    """
+
+    def __init__(self, url: str, *, may_write: bool = True) -> None:
+        path = None if may_write else sqlite_path(url)
+        self.engine = _engine(url) if path is None else _reading_engine(path)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -132,6 +139,19 @@ def _engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+def _reading_engine(path: Path) -> Engine:
+    """Of a file that may not be written, in a directory where nothing may be made. Where nobody
+    has it open it is read as it lies; else beside its writers."""
+    log = path.with_name(f"{path.name}-wal")
+    lies_still = not log.exists() or not log.stat().st_size
+    address = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if lies_still else "")
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(address, timeout=BUSY_SECONDS, check_same_thread=False, uri=True)
+
+    return create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
 
 
 def _make_private(path: Path | None) -> None:

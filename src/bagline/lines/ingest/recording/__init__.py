@@ -17,10 +17,18 @@ from bagline.lines.ingest.recording.registry_records import generic_file, intell
 from bagline.model.ingest import IngestFile, IngestObject
 from bagline.model.registry import GenericFile, IntellectualObject
 from bagline.model.times import is_set
-from bagline.model.workitem import STAGE_REINGEST_CHECK, STAGE_STORE
+from bagline.model.workitem import (
+    ACTION_INGEST,
+    STAGE_REINGEST_CHECK,
+    STAGE_STORE,
+    STATUS_SUCCESS,
+)
 from bagline.services.state.base import CopyProofs
 from bagline.worker.stage import Done, Halt, Outcome, Stage
 
+PAYLOAD = "data/"
+NAMED = 20
+"""So many of the earlier version's files that a bag lacks are named."""
 UNTOLD = "another worker, in a way it does not tell"
 
 
@@ -43,7 +51,10 @@ class Recorder(Stage[IngestJob]):
                 return Halt(fault, requeue_at=STAGE_REINGEST_CHECK)
             job.progress.add(files=len(batch))
         self._save_events(job, bag, known, summary.files)
-        job.services.registry.save_report(job.item.id, summary.report(bag))
+        report = summary.report(bag)
+        if bag.is_reingest:
+            report |= _earlier(job, known, summary.total)
+        job.services.registry.save_report(job.item.id, report)
         bag.should_delete_from_receiving = True
         job.leave(object=bag)
         return Done()
@@ -120,6 +131,34 @@ def _is_saved(file: IngestFile) -> bool:
     return is_set(file.saved_to_registry_at)
 
 
+def _earlier(job: IngestJob, known: IntellectualObject, kept: int) -> dict[str, object]:
+    """When the bag was ingested before, and what of that version this one lacks."""
+    registry = job.services.registry
+    before = registry.items_of_bag(job.item.institution_id, job.item.name, action=ACTION_INGEST)
+    done = [i for i in before if i.status == STATUS_SUCCESS and i.id != job.item.id]
+    now_known = registry.intellectual_object(known.identifier)
+    count = max(now_known.file_count - kept, 0) if now_known else 0
+    return {
+        "preserved_before": done[0].date_processed if done else "",
+        "lacking_files": count,
+        "lacking": _lacking(job, known, min(count, NAMED)) if count else [],
+    }
+
+
+def _lacking(job: IngestJob, known: IntellectualObject, most: int) -> list[str]:
+    """The first paths that the Registry has of the object, and this bag has not."""
+    prefix = f"{known.identifier}/"
+    names: list[str] = []
+    for page in job.services.registry.iter_object_files(known.id):
+        paths = [row.identifier.removeprefix(prefix) for row in page]
+        here = job.services.state.load_files(job.item.id, job.object.identifier, paths, spans=False)
+        names += [path for path in paths if path not in here]
+        if len(names) >= most:
+            break
+        job.progress.moved()
+    return names[:most]
+
+
 class _Summary:
     """What the end of an ingest tells a person."""
 
@@ -127,6 +166,8 @@ class _Summary:
         self.files = 0
         self.bytes = 0
         self.unchanged = 0
+        self.changed = 0
+        self.payload = 0
         self.stored_anew = 0
         self.formats: Counter[str] = Counter()
         self.copies: Counter[str] = Counter()
@@ -137,6 +178,8 @@ class _Summary:
         if file.needs_save and not file.premis_events:
             self.files += 1
             self.bytes += file.size
+            self.changed += file.is_reingest
+            self.payload += file.path_in_bag.startswith(PAYLOAD)
         else:
             self.unchanged += 1
             self.stored_anew += len(file.premis_events)
@@ -150,9 +193,16 @@ class _Summary:
             if checksum.source != "ingest":
                 self.matched[f"{checksum.source} {checksum.algorithm}"] += 1
 
+    @property
+    def total(self) -> int:
+        """Files of this bag that are preserved."""
+        return self.files + self.unchanged
+
     def report(self, bag: IngestObject) -> dict[str, object]:
         """JSON-able: counts by format, bucket, manifest, and way of proof. `files` and `bytes`
-        are what came new or changed; `stored_anew` counts copies of unchanged files."""
+        are what came new or changed (`changed_files`, `payload_files`: of these); `stored_anew`
+        counts copies of unchanged files. `bag_files`: those that are made anew at a restoration
+        too."""
         return {
             "object": bag.identifier,
             "object_id": bag.id,
@@ -160,6 +210,9 @@ class _Summary:
             "is_reingest": bag.is_reingest,
             "files": self.files,
             "bytes": self.bytes,
+            "changed_files": self.changed,
+            "payload_files": self.payload,
+            "bag_files": bag.file_count,
             "unchanged_files": self.unchanged,
             "copies_stored_anew": self.stored_anew,
             "formats": dict(self.formats.most_common()),

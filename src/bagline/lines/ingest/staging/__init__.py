@@ -28,7 +28,7 @@ from bagline.lines.ingest.staging.spans import (
     span_of,
     windows_of,
 )
-from bagline.lines.ingest.stored_file import StoredFile, staged
+from bagline.lines.ingest.stored_file import StoredFile, part_name, staged
 from bagline.model.times import is_set
 from bagline.services.objects.base import Proof, RangeCopy, Relay
 from bagline.services.state.base import FileEntry
@@ -214,4 +214,6 @@ class _Pass:
         for entry in entries:
             entry.file.copied_to_staging_at = moment
         job.commit(files=[entry.file for entry in entries])
+        staging = job.settings.buckets.staging
+        job.progress.settled(part_name(staging, entry.file) for entry in entries)
         job.progress.add(files=len(entries), bytes=sum(e.file.size for e in entries))

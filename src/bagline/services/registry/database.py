@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from bagline.errors import NoRoom, Refused, Unreachable
 from bagline.services.registry.act_rows import NOTED, add_acts, were_told
 
-HEAD = "0013"
+HEAD = "0014"
 """The schema that this version works with."""
 BUSY_SECONDS = 30
 FULL = ("disk is full", "no space left on device", "disk quota exceeded")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
@@ -12,6 +10,7 @@ import typer
 from rich.table import Table
 
 from bagline.cli.common import AsJson, ConfigFile, DataDir, complain, out, safe, settings_for
+from bagline.cli.spreadsheet import write_csv
 from bagline.config import Settings
 from bagline.errors import Gone, Misconfigured, Refused
 from bagline.model.act import Act
@@ -27,9 +26,6 @@ CHANGES = 2
 """So many fields that an act changed are shown in the table."""
 TOLD_FIRST = ("status", "state", "stage", "role", "enabled")
 SHOWN_VALUE = 40
-CELL_CHARACTERS = 20_000
-FORMULA = ("=", "+", "-", "@")
-"""What a cell begins with that a spreadsheet takes for a formula."""
 
 
 def audit(
@@ -155,16 +151,5 @@ def _value(row: Mapping[str, Any], name: str) -> str:
 
 
 def _write_csv(acts: list[Act]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     names = Act.__struct_fields__
-    writer.writerow(names)
-    for act in acts:
-        writer.writerow([_cell(getattr(act, name)) for name in names])
-
-
-def _cell(value: object) -> str:
-    """Inert in a spreadsheet, and on a terminal."""
-    if isinstance(value, dict):
-        value = msgspec.json.encode(value).decode()
-    text = shown("" if value is None else str(value), CELL_CHARACTERS)
-    return f"'{text}" if text.lstrip().startswith(FORMULA) else text
+    write_csv(names, ([getattr(act, name) for name in names] for act in acts))

@@ -22,6 +22,7 @@ from bagline.cli.common import (
     settings_for,
 )
 from bagline.cli.operating_user import Reason, acting_here
+from bagline.cli.registry_saving import dump, load
 from bagline.config import Settings
 from bagline.errors import Misconfigured, ServiceFault
 from bagline.logs import configure_logs
@@ -42,6 +43,8 @@ user = typer.Typer(help="Users of the API.", no_args_is_help=True)
 key = typer.Typer(help="Keys of the API's users.", no_args_is_help=True)
 registry.add_typer(user, name="user")
 registry.add_typer(key, name="key")
+registry.command()(dump)
+registry.command()(load)
 
 
 @registry.command()

@@ -16,22 +16,32 @@ from bagline.app import App
 from bagline.cli.common import EXIT_OUR_FAULT, ConfigFile, DataDir, settings_for
 from bagline.duty import Duty
 from bagline.errors import Misconfigured
+from bagline.lines.deletion.line import DELETION
+from bagline.lines.ingest.line import INGEST_LINE
+from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION, THAWING
 from bagline.logs import configure_logs
 from bagline.wiring import LINES
-from bagline.worker.line import Lines, Step
+from bagline.worker.line import Line, Lines, Step
 from bagline.worker.memory import hold_little
 from bagline.worker.processes import LOG_FILE
 from bagline.worker.run import ROLES
 from bagline.worker.stopping import stop_on_signals
 
 ALL = "all"
+LINE_NAMES: dict[str, tuple[Line, ...]] = {
+    "ingest": (INGEST_LINE,),
+    "restoration": (OBJECT_RESTORATION, FILE_RESTORATION, THAWING),
+    "deletion": (DELETION,),
+}
+"""What people call one line, with all of its stages; `fixity` is a role, and called so anyhow."""
 
 
 def worker(
     stages: Annotated[
         list[str],
         typer.Argument(
-            help="Stage names, or: all, bucket-reader, reconciler. Stages: "
+            help="all: every line. One line: ingest, restoration, fixity, deletion. Beside them: "
+            "bucket-reader, reconciler, spot-tester. Or stages: "
             + ", ".join(step.name for step in LINES.steps())
         ),
     ],
@@ -45,7 +55,10 @@ def worker(
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> None:
-    """Work on items of the named stages. SIGTERM hands everything back and exits."""
+    """Work on every line, on one, or on the named stages. SIGTERM hands everything back and exits.
+
+    bagline worker ingest · bagline worker restoration deletion · bagline worker all
+    """
     named = os.environ.get(LOG_FILE)
     configure_logs(json=True, file=Path(named) if named else None)
     steps, roles = _chosen(LINES, stages)
@@ -69,12 +82,14 @@ def _chosen(lines: Lines, names: list[str]) -> tuple[list[Step], list[str]]:
         step = lines.by_name(name)
         if step is not None:
             steps.append(step)
+        elif name in LINE_NAMES:
+            steps += [step for line in LINE_NAMES[name] for step in line]
         elif name in ROLES:
             roles.append(name)
         else:
-            known = ", ".join([*(s.name for s in lines.steps()), *ROLES, ALL])
+            known = ", ".join([*(s.name for s in lines.steps()), *LINE_NAMES, *ROLES, ALL])
             raise Misconfigured(f"there is no stage {name!r}; there are: {known}")
-    return steps, roles
+    return list(dict.fromkeys(steps)), roles
 
 
 def _watch_parent(stop: threading.Event) -> None:

@@ -36,6 +36,8 @@ class ObjectsWanted(Struct, kw_only=True, omit_defaults=True):
     contains: Text = ""
     since: Timestamp = NEVER
     """First ingested at that time, or later."""
+    is_bare: bool = False
+    """Without files and bytes: then large objects cost no more than small ones."""
     after: Text = ""
     limit: Limit = PAGE
 
@@ -107,6 +109,7 @@ class HeldObject(Struct, kw_only=True):
 
     identifier: str
     title: str = ""
+    institution: str = ""
     institution_id: int = 0
     storage_option: str = ""
     state: str = STATE_ACTIVE

@@ -42,6 +42,15 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """All that is read in the block, however much, is of one moment. Raises Unreachable or
+        Refused."""
+        with _faults(), self.engine.connect() as plain:
+            is_postgres = self.engine.dialect.name == "postgresql"  # SQLite's BEGIN does it
+            options = {"isolation_level": "REPEATABLE READ"} if is_postgres else {}
+            yield plain.execution_options(**options)
+
+    @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction: all of it when the block ends, nothing when it raises. What was noted of
         an act (`act_rows.note`) is part of it."""

@@ -72,7 +72,8 @@ class SqlHoldings(Holdings):
         query = query.order_by(_o.identifier).limit(_at_most(wanted.limit))
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-            counts = _counts(connection, [row.id for row in rows])
+            counted = [] if wanted.is_bare else [row.id for row in rows]
+            counts = _counts(connection, counted)
         return [_held_object(row, *counts.get(row.id, (0, 0))) for row in rows]
 
     def files(self, wanted: FilesWanted) -> list[HeldFile]:
@@ -206,6 +207,8 @@ def _subject(connection: Connection, wanted: EventsWanted) -> list[ColumnElement
 
 def _counts(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
     """Active files and their bytes, by object: by the index alone."""
+    if not ids:
+        return {}
     query = (
         select(_f.intellectual_object_id, func.count(), func.coalesce(func.sum(_f.size), 0))
         .where(_f.intellectual_object_id.in_(ids), _f.state == STATE_ACTIVE)
@@ -322,6 +325,7 @@ def _held_object(row: Row[Any], files: int, size: int) -> HeldObject:
     return HeldObject(
         identifier=row.identifier,
         title=row.title,
+        institution=row.identifier.partition("/")[0],
         institution_id=row.institution_id,
         storage_option=row.storage_option,
         state=row.state,

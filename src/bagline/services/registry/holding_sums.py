@@ -94,10 +94,9 @@ def places_of(connection: Connection, object_id: int, *, is_all: bool) -> Places
     """See `Holdings.places`."""
     of_object = (_f.intellectual_object_id == object_id, _f.state == STATE_ACTIVE)
     looked = select(_f.id).where(*of_object).order_by(_f.id)
-    if not is_all:
-        looked = looked.limit(FILES_LOOKED_AT + 1)
-    ids = looked.subquery()
+    ids = (looked if is_all else looked.limit(FILES_LOOKED_AT)).subquery()
     count, last = connection.execute(select(func.count(), func.max(ids.c.id))).one()
+    beyond = connection.scalar(looked.where(_f.id > (last or 0)).limit(1))
     unproven = case((_c.proven_at.is_(None), 1), else_=0)
     query = (
         select(
@@ -127,6 +126,4 @@ def places_of(connection: Connection, object_id: int, *, is_all: bool) -> Places
     )
     for place, copies in connection.execute(bad):
         found.setdefault(place, PlaceHeld(place=place)).bad = copies
-    return PlacesHeld(
-        files=count, is_all=is_all or count <= FILES_LOOKED_AT, places=list(found.values())
-    )
+    return PlacesHeld(files=count, is_all=beyond is None, places=list(found.values()))

@@ -183,6 +183,7 @@ def _held_object(object: IntellectualObject) -> HeldObject:
     return HeldObject(
         identifier=object.identifier,
         title=object.title,
+        institution=object.identifier.partition("/")[0],
         institution_id=object.institution_id,
         storage_option=object.storage_option,
         state=object.state,

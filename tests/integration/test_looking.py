@@ -146,6 +146,7 @@ def test_a_member_sees_only_their_own(bagline: Bagline, kept: Kept, as_person: b
     assert [hit["identifier"] for hit in hits] == [LETTERS]
     assert "letters" in own("show", "letters")  # their only institution's
     assert json.loads(own("files", "letters", "--json"))["files"]
+    assert SHA in own("show", f"{LETTERS}/data/100%_a.tif")
     for argv in (["show", "other.edu/diary"], ["files", "other.edu/diary"]):
         with pytest.raises(Gone):
             own(*argv)

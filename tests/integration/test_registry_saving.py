@@ -20,12 +20,12 @@ from bagline.model.holdings import FilesWanted, TotalsWanted
 from bagline.services.registry import tables as t
 from bagline.services.registry.acts import Person, acting
 from bagline.services.registry.database import Database, sqlite_url
+from bagline.services.registry.database_file import dump, load
 from bagline.services.registry.migrating import downgrade_to
-from bagline.services.registry.saving import dump, load
 from bagline.services.registry.sql import SqlRegistry
 from contracts.test_registry_holdings import LETTERS, fill
 from support.postgres import Postgres, temporary_postgres
-from support.registry_records import an_item
+from support.registry_records import an_item, save_institution
 
 NUMBERS = itertools.count()
 Make = Callable[[str], Database]
@@ -101,9 +101,7 @@ def test_a_registry_that_is_not_empty_stays_as_it_is(make: Make, tmp_path: Path)
     source, target, file = make("sqlite"), make("sqlite"), tmp_path / "saved.db"
     filled(source)
     dump(source, file)
-    SqlRegistry(target).save_work_item(
-        an_item(SqlRegistry(target).save_institution(SqlRegistry(source).institutions()[0]))
-    )  # fmt: skip
+    save_institution(SqlRegistry(target))
     before = rows_of(target)
     with pytest.raises(Misconfigured, match="already: load into an empty one"):
         load(file, target)

@@ -20,10 +20,9 @@ from bagline.config import Settings
 from bagline.errors import Misconfigured, Refused
 from bagline.model.holdings import MOST_AT_ONCE, PAGE
 from bagline.model.registry import STATE_ACTIVE, STATE_DELETED
-from bagline.model.times import Timestamp, is_set, to_datetime
+from bagline.model.times import NEVER, Timestamp, is_set, to_datetime
 from bagline.problems import shown
 from bagline.services.registry.base import Missing, Registry
-from bagline.services.registry.listing import BadQuery, moment
 from bagline.wiring import build_client, open_registry
 
 STATES = {"active": STATE_ACTIVE, "deleted": STATE_DELETED, "all": ""}
@@ -232,8 +231,12 @@ def known_state(state: str) -> str:
 
 def since_when(text: str) -> Timestamp:
     """The time of `--since`, NEVER for none. Raises typer.BadParameter."""
+    if not text:
+        return NEVER
+    from bagline.services.registry.listing import BadQuery, moment
+
     try:
-        return moment("--since", text) if text else Timestamp("")
+        return moment("--since", text)
     except BadQuery as fault:
         raise typer.BadParameter(str(fault)) from None
 

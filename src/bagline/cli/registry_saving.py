@@ -23,11 +23,11 @@ def dump(
 ) -> None:
     """Save the Registry's database to a new file, while the line runs; FILE is a SQLite database,
     whatever the Registry's is. Without it nobody knows what the keys in the buckets are."""
-    from bagline.services.registry import saving
+    from bagline.services.registry import database_file
 
     settings = _of_a_database(settings_for(data_dir, config), "saved")
     with closing(open_database(settings)) as database:
-        found = saving.dump(database, file)
+        found = database_file.dump(database, file)
     _tell(f"Saved to {safe(file)}, {size_text(file.stat().st_size)}", found, json=json)
 
 
@@ -36,13 +36,13 @@ def load(
 ) -> None:
     """Fill an empty Registry from what `dump` saved, also from an older release, and also into
     another kind of database. What is preserved is not touched."""
-    from bagline.services.registry import saving
+    from bagline.services.registry import database_file
 
     if not file.is_file():
         raise Misconfigured(f"there is no file {file}")
     settings = _of_a_database(settings_for(data_dir, config), "loaded")
     with closing(open_database(settings)) as database:
-        found = saving.load(file, database)
+        found = database_file.load(file, database)
     _tell(f"Loaded from {safe(file)}", found, json=json)
 
 

@@ -268,6 +268,24 @@ def test_what_makes_no_sense_is_a_sentence(bagline: Bagline) -> None:
     assert "Nothing has nowhere" in bagline("find", "nowhere")
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["show", "test.edu/\udcff"],
+        ["files", "\udcff"],
+        ["find", "\udcff"],
+        ["objects", "--contains", "\udcff"],
+        ["objects", "--after", "\udcff"],
+        ["files", LETTERS, "--path", "\udcff"],
+        ["events", LETTERS, "--type", "\udcff"],
+        ["objects", "--institution", "\udcff"],
+    ],
+)
+def test_bytes_that_are_no_text_name_nothing(bagline: Bagline, argv: list[str]) -> None:
+    with pytest.raises(Gone, match="names on record are UTF-8"):
+        bagline(*argv)
+
+
 def test_an_older_registry_shows_what_it_can_and_says_what_it_cannot(
     bagline: Bagline, kept: Kept
 ) -> None:

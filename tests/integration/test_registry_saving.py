@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from bagline.cli.main import app
-from bagline.errors import Misconfigured
+from bagline.errors import Gone, Misconfigured
 from bagline.model.holdings import FilesWanted, TotalsWanted
 from bagline.services.registry import tables as t
 from bagline.services.registry.acts import Person, acting
@@ -162,6 +162,13 @@ def test_the_commands_save_and_load(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out)["generic_files"] == 6
     app(["files", LETTERS, "--json", "--data-dir", str(other)], standalone_mode=False)
     assert len(json.loads(capsys.readouterr().out)["files"]) == 5
+
+
+def test_what_is_not_there_is_not_made_to_be_saved(tmp_path: Path) -> None:
+    argv = ["registry", "dump", str(tmp_path / "saved.db"), "--data-dir", str(tmp_path / "none")]
+    with pytest.raises(Gone, match="no Registry in"):
+        app(argv, standalone_mode=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_api_is_not_saved_from_afar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from bagline.cli.looking import (
     print_list,
     state_word,
 )
-from bagline.cli.naming import institution_named
+from bagline.cli.naming import institution_named, utf8
 from bagline.model.holdings import Hit, TextWanted
 
 HIT_COLUMNS = ("kind", "identifier", "by", "title", "digest", "size", "state")
@@ -62,7 +62,7 @@ def find(
     shape = Shape(limit, everything, json, as_csv)
     if not text.strip():
         raise typer.BadParameter("what is to be found? `bagline objects` lists everything")
-    wanted = TextWanted(text=text, state=known_state(state))
+    wanted = TextWanted(text=utf8(text), state=known_state(state))
     with looking(data_dir, config, api, user, key_file) as registry:
         of = institution_named(registry, institution)
         wanted.institution_id = of.id if of else 0
@@ -79,7 +79,7 @@ def find(
         ]
         if wanted.state != "A":
             columns.append(("State", "left", lambda hit: state_word(hit.state)))
-        walk = Walk(ask, lambda hit: hit.identifier, after, shape.most)
+        walk = Walk(ask, lambda hit: hit.identifier, utf8(after), shape.most)
         found = print_list("found", walk, shape, columns, msgspec.structs.asdict, HIT_COLUMNS)
     if not found and not (json or as_csv):
         out.print(f"Nothing {'more ' if after else ''}has {safe(text)} in its name or title.")

@@ -26,7 +26,7 @@ def institution_named(registry: Registry, identifier: str) -> Institution | None
     """The institution; None where none is named. Raises Gone, with close matches."""
     if not identifier:
         return None
-    found = registry.institution(identifier)
+    found = registry.institution(utf8(identifier))
     if found is None:
         known = [each.identifier for each in registry.institutions()]
         raise Gone(
@@ -38,7 +38,7 @@ def institution_named(registry: Registry, identifier: str) -> Institution | None
 def identifier_of(registry: Registry, named: str) -> str:
     """`institution/bag`, or more; a bag's name alone is within the only institution. Raises
     Misconfigured where there are several."""
-    named = named.rstrip("/")
+    named = utf8(named).rstrip("/")
     if "/" in named:
         return named
     institutions = registry.institutions()
@@ -49,6 +49,15 @@ def identifier_of(registry: Registry, named: str) -> str:
             f"name it as institution/{shown(named)}"
         )
     return f"{institutions[0].identifier}/{bag_name(named)}"
+
+
+def utf8(text: str) -> str:
+    """Text as records have it. Raises Gone for bytes that are none: no name is that."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Gone(f"nothing is called {shown(text)}: names on record are UTF-8") from None
+    return text
 
 
 def object_named(registry: Registry, named: str) -> IntellectualObject:

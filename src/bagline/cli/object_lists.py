@@ -29,7 +29,7 @@ from bagline.cli.looking import (
     since_when,
     state_word,
 )
-from bagline.cli.naming import file_named, identifier_of, institution_named, object_named
+from bagline.cli.naming import file_named, identifier_of, institution_named, object_named, utf8
 from bagline.model.holdings import EventsWanted, FilesWanted, HeldFile, HeldObject, ObjectsWanted
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import STATE_DELETED, IntellectualObject
@@ -99,8 +99,8 @@ def objects(
     """
     shape = Shape(limit, everything, json, as_csv)
     wanted = ObjectsWanted(
-        storage_option=storage,
-        contains=title,
+        storage_option=utf8(storage),
+        contains=utf8(title),
         state=known_state(state),
         since=since_when(since),
     )
@@ -112,7 +112,7 @@ def objects(
             page = msgspec.structs.replace(wanted, after=behind, limit=size)
             return registry.holdings.objects(page)
 
-        walk = Walk(ask, lambda held: held.identifier, after, shape.most)
+        walk = Walk(ask, lambda held: held.identifier, utf8(after), shape.most)
         found = print_list(
             "objects",
             walk,
@@ -173,7 +173,10 @@ def files(
     """
     shape = Shape(limit, everything, json, as_csv)
     wanted = FilesWanted(
-        file_format=file_format, begins=path, contains=contains, state=known_state(state)
+        file_format=utf8(file_format),
+        begins=utf8(path),
+        contains=utf8(contains),
+        state=known_state(state),
     )
     with looking(data_dir, config, api, user, key_file) as registry:
         owner = object_named(registry, object_name)
@@ -184,7 +187,7 @@ def files(
             page = msgspec.structs.replace(wanted, after=behind, limit=size)
             return registry.holdings.files(page)
 
-        begin = after if not after or after.startswith(prefix) else f"{prefix}{after}"
+        begin = utf8(after) if not after or after.startswith(prefix) else f"{prefix}{after}"
         walk = Walk(ask, lambda held: held.identifier, begin, shape.most)
         columns: list[Column] = [
             ("Path", "name", lambda held: name_text(held.identifier.removeprefix(prefix))),
@@ -242,8 +245,8 @@ def events(
         wanted = EventsWanted(
             identifier=_known(registry, named),
             with_files=with_files,
-            event_type=event_type.lower(),
-            outcome=outcome.capitalize(),
+            event_type=utf8(event_type).lower(),
+            outcome=utf8(outcome).capitalize(),
         )
 
         def ask(behind: str, size: int) -> list[PremisEvent]:

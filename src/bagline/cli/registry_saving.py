@@ -11,7 +11,7 @@ import typer
 
 from bagline.cli.common import AsJson, ConfigFile, DataDir, out, safe, settings_for, size_text
 from bagline.config import Settings
-from bagline.errors import Misconfigured
+from bagline.errors import Gone, Misconfigured
 from bagline.wiring import open_database
 
 Saved = Annotated[Path, typer.Argument(metavar="FILE")]
@@ -26,6 +26,7 @@ def dump(
     from bagline.services.registry import database_file
 
     settings = _of_a_database(settings_for(data_dir, config), "saved")
+    _check_is_there(settings)
     with closing(open_database(settings)) as database:
         found = database_file.dump(database, file)
     _tell(f"Saved to {safe(file)}, {size_text(file.stat().st_size)}", found, json=json)
@@ -53,6 +54,16 @@ def _of_a_database(settings: Settings, what: str) -> Settings:
             "(registry.url)"
         )
     return settings
+
+
+def _check_is_there(settings: Settings) -> None:
+    """Raises Gone for a file that is not there: nothing is made to be saved."""
+    from bagline.services.registry.database import sqlite_path
+
+    url = settings.database_url.reveal()
+    file = sqlite_path(url) if url else settings.data_dir / "registry.db"
+    if file is not None and not file.is_file():
+        raise Gone(f"there is no Registry in {file.parent}: name its directory with --data-dir")
 
 
 def _tell(sentence: str, found: dict[str, int], *, json: bool) -> None:

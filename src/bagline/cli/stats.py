@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bagline.cli.common import AsJson, ConfigFile, DataDir, out, safe, size_text
 from bagline.cli.looking import Api, ApiKeyFile, ApiUserName, OfInstitution, looking
-from bagline.cli.naming import institution_named
+from bagline.cli.naming import institution_named, utf8
 from bagline.cli.spreadsheet import write_csv
 from bagline.errors import Misconfigured
 from bagline.model.holdings import Total, Totals, TotalsWanted
@@ -40,7 +40,7 @@ def stats(
         raise Misconfigured("--json or --csv: one of them")
     with looking(data_dir, config, api, user, key_file) as registry:
         of = institution_named(registry, institution)
-        wanted = TotalsWanted(institution_id=of.id if of else 0, storage_option=storage)
+        wanted = TotalsWanted(institution_id=of.id if of else 0, storage_option=utf8(storage))
         found = registry.holdings.totals(wanted)
     if json:
         print(msgspec.json.encode(found).decode())

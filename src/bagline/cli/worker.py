@@ -40,8 +40,8 @@ def worker(
     stages: Annotated[
         list[str],
         typer.Argument(
-            help="all: every line. One line: ingest, restoration, fixity, deletion. Beside them: "
-            "bucket-reader, reconciler, spot-tester. Or stages: "
+            help="all: every stage of every line. One line: ingest, restoration, fixity, deletion. "
+            "Duties, which `all` has not: fixity, bucket-reader, reconciler, spot-tester. Stages: "
             + ", ".join(step.name for step in LINES.steps())
         ),
     ],
@@ -75,13 +75,14 @@ def worker(
 
 def _chosen(lines: Lines, names: list[str]) -> tuple[list[Step], list[str]]:
     """Steps and roles by name. Raises Misconfigured for a name nobody knows."""
-    if ALL in names:
-        return lines.steps(), []
-    steps, roles = [], []
+    steps: list[Step] = []
+    roles: list[str] = []
     for name in dict.fromkeys(names):
         step = lines.by_name(name)
         if step is not None:
             steps.append(step)
+        elif name == ALL:
+            steps += lines.steps()
         elif name in LINE_NAMES:
             steps += [step for line in LINE_NAMES[name] for step in line]
         elif name in ROLES:

@@ -15,6 +15,10 @@ def test_all_is_every_stage_of_every_line() -> None:
     assert _chosen(LINES, ["all"]) == (LINES.steps(), [])
 
 
+def test_duties_are_named_beside_all() -> None:
+    assert _chosen(LINES, ["all", "fixity"]) == (LINES.steps(), ["fixity"])
+
+
 def test_a_line_is_all_of_its_stages() -> None:
     assert _chosen(LINES, ["ingest"]) == (list(INGEST_LINE), [])
     assert _chosen(LINES, ["deletion", "fixity"]) == (list(DELETION), ["fixity"])

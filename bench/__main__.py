@@ -24,6 +24,7 @@ BENCHES = {
     "verify": "the verification stage, by how much is read back",
     "restore": "an object restored, beside GETs and PUTs alone",
     "fixity": "copies read and proven again, beside plain GETs",
+    "looking": "an object of 300,000 files: each view's first page, its CSV, its memory",
     "deletion": "many files deleted, beside bare deletes",
     "queue": "tiny bags through pre-fetch and validator, over NSQ and over Redis",
     "staging": "the staging stage over the embedded engines, and over a slow link",

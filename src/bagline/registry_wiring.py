@@ -83,8 +83,9 @@ def _http_registry(settings: Settings) -> Registry:
     return HttpRegistry(build_client(settings))
 
 
-def build_client(settings: Settings) -> RegistryClient:
-    """What speaks to the Registry's API that the settings name. Raises Misconfigured."""
+def build_client(settings: Settings, *, api: str = "admin-api") -> RegistryClient:
+    """What speaks to the Registry's API that the settings name, or to its `member-api`. Raises
+    Misconfigured."""
     from bagline.services.registry.http.speaking import RegistryClient
 
     named = settings.registry
@@ -93,6 +94,7 @@ def build_client(settings: Settings) -> RegistryClient:
         user=named.user,
         key=named.key.reveal(),
         version=named.api_version,
+        api=api,
         new_key=named.key.reveal if named.key.may_change else None,
     )
 

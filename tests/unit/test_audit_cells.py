@@ -8,24 +8,25 @@ import socket
 
 import pytest
 
-from bagline.cli.audit import _cell, _changed
+from bagline.cli.audit import _changed
 from bagline.cli.operating_user import acting_here
+from bagline.cli.spreadsheet import cell
 from bagline.model.act import Act
 from bagline.services.registry.acts import open_act
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", " =", "\t=", "\r@", "\u202e="])
 def test_a_cell_is_no_formula_and_drives_no_terminal(sign: str) -> None:
-    cell = _cell(f'{sign}HYPERLINK("http://x","y")\x1b[2J')
-    assert cell[0] in "'\\"
-    assert cell.isprintable()
+    written = cell(f'{sign}HYPERLINK("http://x","y")\x1b[2J')
+    assert written[0] in "'\\"
+    assert written.isprintable()
 
 
 def test_other_cells_stay_as_they_are() -> None:
-    assert _cell("object test.edu/Überseehandel") == "object test.edu/Überseehandel"
-    assert _cell({"status": "Pending"}) == '{"status":"Pending"}'
-    assert _cell(None) == ""
-    assert _cell(7) == "7"
+    assert cell("object test.edu/Überseehandel") == "object test.edu/Überseehandel"
+    assert cell({"status": "Pending"}) == '{"status":"Pending"}'
+    assert cell(None) == ""
+    assert cell(7) == "7"
 
 
 def test_what_changed_is_told_in_a_few_words() -> None:

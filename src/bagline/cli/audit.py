@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
@@ -23,6 +21,7 @@ from bagline.cli.common import (
     standing_settings,
 )
 from bagline.cli.depositors import known_institution
+from bagline.cli.spreadsheet import write_csv
 from bagline.config import Settings
 from bagline.errors import Misconfigured, Refused
 from bagline.model.act import Act
@@ -38,9 +37,6 @@ CHANGES = 2
 """So many fields that an act changed are shown in the table."""
 TOLD_FIRST = ("status", "state", "stage", "role", "enabled")
 SHOWN_VALUE = 40
-CELL_CHARACTERS = 20_000
-FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a cell begins with that a spreadsheet takes for a formula."""
 
 
 def audit(
@@ -165,16 +161,5 @@ def _value(row: Mapping[str, Any], name: str) -> str:
 
 
 def _write_csv(acts: list[Act]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     names = Act.__struct_fields__
-    writer.writerow(names)
-    for act in acts:
-        writer.writerow([_cell(getattr(act, name)) for name in names])
-
-
-def _cell(value: object) -> str:
-    """Inert in a spreadsheet, and on a terminal."""
-    if isinstance(value, dict):
-        value = msgspec.json.encode(value).decode()
-    text = shown("" if value is None else str(value), CELL_CHARACTERS)
-    return f"'{text}" if text.lstrip().startswith(FORMULA) else text
+    write_csv(names, ([getattr(act, name) for name in names] for act in acts))

@@ -93,7 +93,7 @@ def request(
 ) -> None:
     """Ask for objects or files to be deleted. Another administrator must approve it."""
     wanted = _wanted([*(identifiers or ()), *(_lines(from_file) if from_file else ())], reason)
-    with _speaking(url, user, key_file) as client:
+    with speaking(url, user, key_file) as client:
         answer = client.ask("POST", "deletions/request", body=wire.encode(wanted))
     made = record_in(answer, DeletionRequest)
     if json:
@@ -116,7 +116,7 @@ def list_requests(
 ) -> None:
     """Requests for deletion, the newest first."""
     query = [("sort", "id__desc"), ("per_page", str(limit))]
-    with _speaking(url, user, key_file) as client:
+    with speaking(url, user, key_file) as client:
         answer = client.ask("GET", "deletions", query=query)
     rows = [record_in(row, DeletionRow) for row in answer.get("results") or []]
     if json:
@@ -152,7 +152,7 @@ def show(
     key_file: KeyFile = None,
 ) -> None:
     """One request: what, why, who, when, and how far it is."""
-    with _speaking(url, user, key_file) as client:
+    with speaking(url, user, key_file) as client:
         found = record_in(client.ask("GET", f"deletions/show/{request_id}"), DeletionRequest)
         items = [client.ask("GET", f"items/show/{number}") for number in found.work_items[:NAMED]]
     if json:
@@ -176,7 +176,7 @@ def approve(
     key_file: KeyFile = None,
 ) -> None:
     """Agree to what somebody else asked for, after a look at it."""
-    with _speaking(url, user, key_file) as client:
+    with speaking(url, user, key_file) as client:
         review = record_in(client.ask("POST", f"deletions/review/{request_id}"), Review)
         if not (json and yes):
             _show_request(review.request, everything=True, on=err if json else out)
@@ -209,7 +209,7 @@ def refuse(
     key_file: KeyFile = None,
 ) -> None:
     """Refuse a request, or recall one that is approved and has not begun."""
-    with _speaking(url, user, key_file) as client:
+    with speaking(url, user, key_file) as client:
         answer = client.ask(
             "POST",
             f"deletions/cancel/{request_id}",
@@ -236,7 +236,7 @@ def certificate(
     key_file: KeyFile = None,
 ) -> None:
     """What a work item deleted: who asked, who approved, why, when, and each file's digests."""
-    with _speaking(url, user, key_file) as client:
+    with speaking(url, user, key_file) as client:
         answer = client.ask("GET", f"deletions/certificate/{item_id}")
         found = record_in(answer, Certificate)
         if output is not None:
@@ -263,7 +263,7 @@ def _lines_of(client: RegistryClient, found: Certificate) -> Iterator[bytes]:
 
 
 @contextmanager
-def _speaking(url: str, user: str, key_file: Path | None) -> Iterator[RegistryClient]:
+def speaking(url: str, user: str, key_file: Path | None) -> Iterator[RegistryClient]:
     """With that person's key. What the Registry refuses is a sentence."""
     if not user:
         raise Misconfigured("who asks? Name yourself with --user, or BAGLINE_API_USER")

@@ -27,6 +27,7 @@ from bagline.cli.common import (
 from bagline.cli.depositors import institution as institution_commands
 from bagline.cli.depositors import known_institution
 from bagline.cli.operating_user import Reason, acting_here
+from bagline.cli.registry_saving import dump, load
 from bagline.config import Settings
 from bagline.errors import Misconfigured, ServiceFault, Unknown
 from bagline.logs import configure_logs
@@ -56,6 +57,8 @@ key = typer.Typer(help="Keys of the API's users.", no_args_is_help=True)
 registry.add_typer(user, name="user")
 registry.add_typer(key, name="key")
 registry.add_typer(institution_commands, name="institution")
+registry.command()(dump)
+registry.command()(load)
 
 
 @registry.command()

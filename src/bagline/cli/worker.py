@@ -18,22 +18,32 @@ from bagline.cli.common import ConfigFile, DataDir, settings_for
 from bagline.cli.exits import OUR_FAULT
 from bagline.duty import Duty
 from bagline.errors import Misconfigured
+from bagline.lines.deletion.line import DELETION
+from bagline.lines.ingest.line import INGEST_LINE
+from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION, THAWING
 from bagline.logs import configure_logs
 from bagline.wiring import LINES
-from bagline.worker.line import Lines, Step
+from bagline.worker.line import Line, Lines, Step
 from bagline.worker.memory import hold_little
 from bagline.worker.processes import LOG_FILE
 from bagline.worker.run import ROLES
 from bagline.worker.stopping import stop_on_signals
 
 ALL = "all"
+LINE_NAMES: dict[str, tuple[Line, ...]] = {
+    "ingest": (INGEST_LINE,),
+    "restoration": (OBJECT_RESTORATION, FILE_RESTORATION, THAWING),
+    "deletion": (DELETION,),
+}
+"""What people call one line, with all of its stages; `fixity` is a role, and called so anyhow."""
 
 
 def worker(
     stages: Annotated[
         list[str],
         typer.Argument(
-            help="Stage names, or: all, bucket-reader, reconciler. Stages: "
+            help="all: every stage of every line. One line: ingest, restoration, fixity, deletion. "
+            "Duties, which `all` has not: fixity, bucket-reader, reconciler, spot-tester. Stages: "
             + ", ".join(step.name for step in LINES.steps()),
             autocompletion=guesses.steps,
         ),
@@ -48,7 +58,10 @@ def worker(
     data_dir: DataDir = None,
     config: ConfigFile = None,
 ) -> None:
-    """Work on items of the named stages. SIGTERM hands everything back and exits."""
+    """Work on every line, on one, or on the named stages. SIGTERM hands everything back and exits.
+
+    bagline worker ingest · bagline worker restoration deletion · bagline worker all
+    """
     named = os.environ.get(LOG_FILE)
     configure_logs(json=True, file=Path(named) if named else None)
     steps, roles = _chosen(LINES, stages)
@@ -65,19 +78,22 @@ def worker(
 
 def _chosen(lines: Lines, names: list[str]) -> tuple[list[Step], list[str]]:
     """Steps and roles by name. Raises Misconfigured for a name nobody knows."""
-    if ALL in names:
-        return lines.steps(), []
-    steps, roles = [], []
+    steps: list[Step] = []
+    roles: list[str] = []
     for name in dict.fromkeys(names):
         step = lines.by_name(name)
         if step is not None:
             steps.append(step)
+        elif name == ALL:
+            steps += lines.steps()
+        elif name in LINE_NAMES:
+            steps += [step for line in LINE_NAMES[name] for step in line]
         elif name in ROLES:
             roles.append(name)
         else:
-            known = ", ".join([*(s.name for s in lines.steps()), *ROLES, ALL])
+            known = ", ".join([*(s.name for s in lines.steps()), *LINE_NAMES, *ROLES, ALL])
             raise Misconfigured(f"there is no stage {name!r}; there are: {known}")
-    return steps, roles
+    return list(dict.fromkeys(steps)), roles
 
 
 def _watch_parent(stop: threading.Event) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import urllib3
 
 OWN_ROUTES = re.compile(
-    r"/(deletions/(request|[a-z_]+/.*)|objects/repaired_until/.*|info|files/find|files/after|files/copies/.*|items/problems/.*|items/report/.*)$"
+    r"/(deletions/(request|[a-z_]+/.*)|objects/repaired_until/.*|info|holdings/.*|files/find|files/after|files/copies/.*|items/problems/.*|items/report/.*)$"
 )
 FORWARDED = ("X-Pharos-API-User", "X-Pharos-API-Key", "Content-Type", "Accept")
 TAKEN = b'{"StatusCode":500,"Error":"duplicate key value violates unique constraint"}'

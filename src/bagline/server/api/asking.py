@@ -150,6 +150,20 @@ class Asked:
             raise BadRequest("The body is no form.") from None
         return found.get(name, [""])[-1].strip()
 
+    def wanted(self, kind: type[R]) -> R:
+        """The query as one record, each field at most once. Raises BadRequest."""
+        given = dict(self.query)
+        unknown = set(given) - set(kind.__struct_fields__)
+        if unknown or len(given) < len(self.query):
+            said = f"there is no {min(unknown)!r}" if unknown else "a parameter is there twice"
+            raise BadRequest(f"Invalid query params: {said}")
+        try:
+            if since := given.get("since"):
+                given["since"] = lists.moment("since", since)
+            return msgspec.convert(given, kind, strict=False)
+        except (BadQuery, msgspec.ValidationError) as fault:
+            raise BadRequest(f"Invalid query params: {fault}") from None
+
     def page(self, listing: Listing[Any]) -> dict[str, Any]:
         """The page that the query asks for, as contract D has it: with relative addresses of
         its neighbours, or "". Raises BadRequest."""

@@ -59,7 +59,7 @@ def _operation(route: Route, base: str) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": f"{route.method.lower()}_{base.split('-')[0].strip('/')}_{words}",
         "summary": route.says,
-        "parameters": [*_in_path(route), *_in_query(route.listing)],
+        "parameters": [*_in_path(route), *_in_query(route.listing), *_asked(route.asks)],
         "responses": {
             str(route.status): _response("Done.", _answer_schema(route)),
             **_if_none(route),
@@ -131,6 +131,15 @@ def _in_query(listing: Listing[Any] | None) -> list[dict[str, Any]]:
         found[f"{name}__in"] = value
         found |= {f"{name}__{word}": {"type": "boolean"} for word in lists.EMPTINESS}
     return [{"name": name, "in": "query", "schema": schema} for name, schema in found.items()]
+
+
+def _asked(kind: type[msgspec.Struct] | None) -> list[dict[str, Any]]:
+    """The fields of the record, none of which must be there."""
+    if kind is None:
+        return []
+    _, found = msgspec.json.schema_components([kind], ref_template=_REF)
+    fields = found[kind.__name__]["properties"]
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in fields.items()]
 
 
 _VALUES: dict[str, dict[str, Any]] = {

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_origin
 
+from msgspec import Struct
+
 from bagline.server.api.asking import Asked
 from bagline.services.registry.listing import Listing
 from bagline.units import MIB
@@ -36,6 +38,8 @@ class Route:
     takes: Any = None
     answers: Any = None
     listing: Listing[Any] | None = None
+    asks: type[Struct] | None = None
+    """The record whose fields are its query parameters, where it is no list of a table."""
     status: int = 200
     if_none: int = 0
     """The status where it answers a list and there is nothing in it; 0: the same."""

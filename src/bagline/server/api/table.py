@@ -9,6 +9,7 @@ from bagline.server.api import (
     deletion_consent,
     file_checksums,
     generic_files,
+    holdings_shown,
     institutions,
     intellectual_objects,
     premis_events,
@@ -42,5 +43,6 @@ ROUTES = (
     *alerts.ROUTES,
     *deletion_consent.ROUTES,
     *recorded_acts.ROUTES,
+    *holdings_shown.ROUTES,
     *_itself,
 )

@@ -22,6 +22,7 @@ from bagline.problems import Problem
 from bagline.services.registry.alert_book import Alerts
 from bagline.services.registry.copy_book import Copies
 from bagline.services.registry.deletion_book import Deletions
+from bagline.services.registry.holding_book import Holdings
 from bagline.services.registry.named_keys import NamedKeys
 from bagline.services.registry.open_changes import changing, deleting
 from bagline.services.registry.spot_tests import SpotTests
@@ -183,6 +184,11 @@ class Registry(ABC):
         """Whom fixity's failures are told; None where only the Registry's database tells that, and
         this is not it."""
         return None
+
+    @property
+    @abstractmethod
+    def holdings(self) -> Holdings:
+        """What is preserved, as people look for it."""
 
     @property
     def named_keys(self) -> NamedKeys | None:

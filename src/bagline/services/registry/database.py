@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 from bagline.errors import NoRoom, Refused, Unreachable
 from bagline.services.registry.act_rows import NOTED, add_acts, were_told
 
-HEAD = "0014"
+HEAD = "0015"
 """The schema that this version works with."""
 BUSY_SECONDS = 30
 FULL = ("disk is full", "no space left on device", "disk quota exceeded")
@@ -47,6 +47,15 @@ class Database:
         """A consistent view. Raises Unreachable or Refused."""
         with _faults(), self.engine.connect() as connection:
             yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """All that is read in the block, however much, is of one moment. Raises Unreachable or
+        Refused."""
+        with _faults(), self.engine.connect() as plain:
+            is_postgres = self.engine.dialect.name == "postgresql"  # SQLite's BEGIN does it
+            options = {"isolation_level": "REPEATABLE READ"} if is_postgres else {}
+            yield plain.execution_options(**options)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

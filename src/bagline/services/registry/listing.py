@@ -362,7 +362,7 @@ def _order(listing: Listing[Any], value: str) -> ColumnElement[Any]:
 def _value(parameter: str, column: Column[Any], value: str) -> Any:
     kind = kind_of(column)
     if kind == TIME:
-        return _moment(parameter, value)
+        return moment(parameter, value)
     if kind == BOOLEAN:
         return _truth(parameter, value)
     if kind == INTEGER:
@@ -376,7 +376,8 @@ def _value(parameter: str, column: Column[Any], value: str) -> Any:
     return value
 
 
-def _moment(parameter: str, value: str) -> Timestamp:
+def moment(parameter: str, value: str) -> Timestamp:
+    """A time that people wrote, with its zone (UTC where they named none). Raises BadQuery."""
     try:
         if to_datetime(Timestamp(value)).tzinfo is None:
             value += "T00:00:00Z" if len(value) == len("2026-01-02") else "Z"

@@ -36,6 +36,7 @@ from bagline.services.registry.database import Database
 from bagline.services.registry.deletion_marks import SqlBegun, is_deletion, outcome_held
 from bagline.services.registry.deletion_rows import SqlDeletions
 from bagline.services.registry.file_rows import FileRows
+from bagline.services.registry.holding_rows import SqlHoldings
 from bagline.services.registry.item_rows import (
     bags_items,
     check_change,
@@ -72,6 +73,7 @@ class SqlRegistry(SqlOutliving, SqlBegun, Registry):
         self._copies = SqlCopies(database, clock=clock)
         self._spot_tests = SqlSpotTests(database)
         self._alerts = SqlAlerts(database)
+        self._holdings = SqlHoldings(database, self._copies)
 
     # -- institutions
     def institutions(self) -> list[Institution]:
@@ -83,9 +85,8 @@ class SqlRegistry(SqlOutliving, SqlBegun, Registry):
         columns = t.institutions.c
         column = columns.id if isinstance(id_or_identifier, int) else columns.identifier
         with self._database.reading() as connection:
-            row = connection.execute(
-                select(t.institutions).where(column == id_or_identifier)
-            ).one_or_none()
+            query = select(t.institutions).where(column == id_or_identifier)
+            row = connection.execute(query).one_or_none()
         return None if row is None else record_of(row, Institution)
 
     def save_institution(self, institution: Institution) -> Institution:
@@ -241,6 +242,10 @@ class SqlRegistry(SqlOutliving, SqlBegun, Registry):
     @property
     def alerts(self) -> SqlAlerts:
         return self._alerts
+
+    @property
+    def holdings(self) -> SqlHoldings:
+        return self._holdings
 
     # -- files
     def files(

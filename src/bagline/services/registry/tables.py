@@ -26,6 +26,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
+    literal_column,
     text,
 )
 from sqlalchemy.types import TypeDecorator
@@ -183,13 +185,7 @@ generic_files = Table(
     # In the order of its bytes, in PostgreSQL too (COLLATE "C").
     Column("identifier", Text, nullable=False, unique=True),
     Column("institution_id", Id, ForeignKey("institutions.id"), nullable=False),
-    Column(
-        "intellectual_object_id",
-        Id,
-        ForeignKey("intellectual_objects.id"),
-        nullable=False,
-        index=True,
-    ),
+    Column("intellectual_object_id", Id, ForeignKey("intellectual_objects.id"), nullable=False),
     _time("last_fixity_check"),
     _time("mtime"),
     Column("size", BigInteger, nullable=False, default=0),
@@ -198,6 +194,8 @@ generic_files = Table(
     _time("updated_at"),
     Column("uuid", String(36), nullable=False, unique=True),
     Column("raw_path", Text, nullable=False, default="", server_default=""),
+    # An object's files in order, and with these columns it also counts them by itself.
+    Index("ix_generic_files_counted", "intellectual_object_id", "id", "state", "size"),
 )
 
 checksums = Table(
@@ -211,6 +209,11 @@ checksums = Table(
     _time("created_at"),
     _time("updated_at"),
 )
+
+# Its numbers are part of the statement: an index of an expression is not found by parameters.
+beginning_of_digest = func.substr(checksums.c.digest, literal_column("1"), literal_column("16"))
+"""By which files are found by a digest, or its beginning (`holdings.DIGEST_BEGINS`)."""
+Index("ix_checksums_digest_begins", beginning_of_digest, checksums.c.generic_file_id)
 
 BAD_COPIES = text("outcome IN ('missing', 'wrong', 'unreadable')")
 """As the index of them has it (`copy_checks.BAD`)."""
@@ -269,6 +272,7 @@ fixity_runs = Table(
     Column("currency", String(10), nullable=False, server_default=""),
 )
 
+NOT_OF_FILES = text("generic_file_id IS NULL")
 FAILED_CHECKS = text("event_type = 'fixity check' AND outcome = 'Failed'")
 
 premis_events = Table(
@@ -283,12 +287,21 @@ premis_events = Table(
     Column("generic_file_id", Id, ForeignKey("generic_files.id"), index=True),
     Column("identifier", String(36), nullable=False, unique=True),
     Column("institution_id", Id, ForeignKey("institutions.id"), nullable=False),
-    Column("intellectual_object_id", Id, ForeignKey("intellectual_objects.id"), index=True),
+    Column("intellectual_object_id", Id, ForeignKey("intellectual_objects.id")),
     Column("object", Text, nullable=False, default=""),
     Column("outcome_detail", Text, nullable=False, default=""),
     Column("outcome_information", Text, nullable=False, default=""),
     _text("outcome", 20),
     _time("updated_at"),
+    Index(None, "intellectual_object_id", "id"),
+    # An object has few of its own, and hundreds of thousands of its files.
+    Index(
+        "ix_premis_events_of_objects",
+        "intellectual_object_id",
+        "id",
+        sqlite_where=NOT_OF_FILES,
+        postgresql_where=NOT_OF_FILES,
+    ),
     Index(
         "ix_premis_events_failed_fixity",
         "date_time",

@@ -27,6 +27,7 @@ from bagline.problems import Problem
 from bagline.services.registry.base import Conflict, Missing
 from bagline.services.registry.http.answers import record_in, told_file
 from bagline.services.registry.http.deletions_over_http import HttpDeletions
+from bagline.services.registry.http.holdings_over_http import HttpHoldings
 from bagline.services.registry.http.items_over_http import HttpItems
 from bagline.services.registry.http.speaking import TRIES, RegistryClient, escaped
 
@@ -90,6 +91,10 @@ class HttpRegistry(HttpItems):
     @property
     def deletions(self) -> HttpDeletions | None:
         return HttpDeletions(self._client) if self._is_ours() else None
+
+    @property
+    def holdings(self) -> HttpHoldings:
+        return HttpHoldings(self._client)
 
     def delete_file(self, file_id: int) -> None:
         self._delete(f"files/delete/{file_id}")

@@ -30,7 +30,7 @@ def test_a_lost_copy_is_found_shown_and_put_back(bagline: Bagline, tmp_path: Pat
     assert [each["cost"] for each in bagline.json("fixity", "plan")["places"]] == [None, None]
     assert "no price" in bagline.run("fixity", "plan").stdout
     unknown = bagline.run("fixity", "run", "--bucket", "no-such")
-    assert (unknown.returncode, "no storage option" in unknown.stderr) == (1, True)
+    assert (unknown.returncode, "no storage option" in unknown.stderr) == (4, True)
 
     lost, other = bagline.json("fixity", "show", FILE)
     with App.open(load_settings(data_dir=bagline.data_dir)) as app:

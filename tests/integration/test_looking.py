@@ -262,7 +262,7 @@ def test_what_makes_no_sense_is_a_sentence(bagline: Bagline) -> None:
         bagline("files", f"{LETTERS}/data/b.txt")
     with pytest.raises(typer.BadParameter, match="use active, deleted, all"):
         bagline("objects", "--state", "lost")
-    with pytest.raises(typer.BadParameter, match="--since must be a time"):
+    with pytest.raises(typer.BadParameter, match="is no time"):
         bagline("objects", "--since", "yesterday")
     assert "No object is like that" in bagline("objects", "--contains", "nowhere")
     assert "Nothing has nowhere" in bagline("find", "nowhere")

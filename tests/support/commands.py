@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -29,11 +30,15 @@ class Bagline:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
 
-    def found(self, *institutions: str) -> None:
-        """Make the Registry of the data directory, with these institutions in it."""
-        settings = load_settings(data_dir=self.data_dir, environ={})
+    def found(
+        self, *institutions: str, first: str = "test.edu", config: Path | None = None
+    ) -> None:
+        """Make the Registry of the data directory, or that the settings name, with these
+        institutions in it; the `first` one where none are named, and there is none."""
+        settings = load_settings(data_dir=self.data_dir, file=config)
         registry = build_registry(settings)
-        for name in institutions or ("test.edu",):
+        names = institutions or (() if registry.institutions() else (first,))
+        for name in names:
             if registry.institution(name) is None:
                 registry.save_institution(new_institution(name, settings.buckets))
         registry.close()
@@ -73,7 +78,14 @@ class Bagline:
         return subprocess.Popen(self._argv(*argv), stdout=out, stderr=out, stdin=subprocess.DEVNULL)
 
     def _argv(self, *argv: object) -> list[str]:
-        if argv[0] in FINDING and not (self.data_dir / "registry.db").exists():
+        if argv[0] == "ingest":
+            given = dict(itertools.pairwise(map(str, argv)))
+            config = given.get("--config")
+            self.found(
+                first=given.get("--institution", "test.edu"),
+                config=Path(config) if config else None,
+            )
+        elif argv[0] in FINDING and not (self.data_dir / "registry.db").exists():
             self.found()
         return [*COMMAND, *map(str, argv), "--data-dir", str(self.data_dir)]
 

@@ -168,6 +168,11 @@ def local_time(moment: object, *, seconds: bool = True) -> str:
     return here.isoformat(" ", "seconds" if seconds else "minutes")
 
 
+def local_minute(moment: object) -> str:
+    """The same to the minute: `2026-01-02 03:04+01:00`."""
+    return local_time(moment, seconds=False)
+
+
 def styled_status(status: str) -> str:
     style = STYLES.get(status)
     return f"[{style}]{status}[/]" if style else status

@@ -20,10 +20,9 @@ from bagline.config import Settings
 from bagline.errors import Misconfigured, Refused
 from bagline.model.holdings import MOST_AT_ONCE, PAGE
 from bagline.model.registry import STATE_ACTIVE, STATE_DELETED
-from bagline.model.times import NEVER, Timestamp, is_set, to_datetime
 from bagline.problems import shown
+from bagline.registry_wiring import build_client, open_registry
 from bagline.services.registry.base import Missing, Registry
-from bagline.wiring import build_client, open_registry
 
 STATES = {"active": STATE_ACTIVE, "deleted": STATE_DELETED, "all": ""}
 NAME_CHARACTERS = 2_000
@@ -229,28 +228,9 @@ def known_state(state: str) -> str:
     return STATES[state.lower()]
 
 
-def since_when(text: str) -> Timestamp:
-    """The time of `--since`, NEVER for none. Raises typer.BadParameter."""
-    if not text:
-        return NEVER
-    from bagline.services.registry.listing import BadQuery, moment
-
-    try:
-        return moment("--since", text)
-    except BadQuery as fault:
-        raise typer.BadParameter(str(fault)) from None
-
-
 def state_word(state: str) -> str:
     return "[red]deleted[/]" if state == STATE_DELETED else "active"
 
 
 def name_text(text: str) -> str:
     return safe(text, NAME_CHARACTERS)
-
-
-def local_text(at: Timestamp) -> str:
-    """A time for people, by this machine's clock and with its offset; – for none."""
-    if not is_set(at):
-        return "–"
-    return to_datetime(at).astimezone().isoformat(" ", "minutes")

@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from bagline.cli.common import AsJson, ConfigFile, DataDir, out, safe, size_text
+from bagline.cli.choices import moment_of
+from bagline.cli.common import AsJson, ConfigFile, DataDir, local_minute, out, safe, size_text
 from bagline.cli.looking import (
     After,
     All,
@@ -22,17 +23,16 @@ from bagline.cli.looking import (
     State,
     Walk,
     known_state,
-    local_text,
     looking,
     name_text,
     print_list,
-    since_when,
     state_word,
 )
 from bagline.cli.naming import file_named, identifier_of, institution_named, object_named, utf8
 from bagline.model.holdings import EventsWanted, FilesWanted, HeldFile, HeldObject, ObjectsWanted
 from bagline.model.premis import PremisEvent
 from bagline.model.registry import STATE_DELETED, IntellectualObject
+from bagline.model.times import NEVER
 from bagline.services.registry.base import Registry
 
 ALGORITHMS = ("md5", "sha1", "sha256", "sha512")
@@ -102,7 +102,7 @@ def objects(
         storage_option=utf8(storage),
         contains=utf8(title),
         state=known_state(state),
-        since=since_when(since),
+        since=moment_of(since) if since else NEVER,
     )
     with looking(data_dir, config, api, user, key_file) as registry:
         of = institution_named(registry, institution)
@@ -137,7 +137,7 @@ def _object_columns(state: str) -> list[Column]:
         ("Files", "right", lambda held: f"{held.files:,}"),
         ("Size", "right", lambda held: size_text(held.bytes)),
         ("Storage", "left", lambda held: safe(held.storage_option)),
-        ("First ingested", "left", lambda held: local_text(held.first_ingested)),
+        ("First ingested", "left", lambda held: local_minute(held.first_ingested)),
     ]
     return [*columns, _state_column()] if state != "A" else columns
 
@@ -193,7 +193,7 @@ def files(
             ("Path", "name", lambda held: name_text(held.identifier.removeprefix(prefix))),
             ("Size", "right", lambda held: size_text(held.size)),
             ("Format", "left", lambda held: safe(held.file_format)),
-            ("Fixity", "left", lambda held: local_text(held.last_fixity_check)),
+            ("Fixity", "left", lambda held: local_minute(held.last_fixity_check)),
         ]
         found = print_list(
             "files",
@@ -255,7 +255,7 @@ def events(
 
         walk = Walk(ask, lambda event: str(event.id), str(after), shape.most)
         columns: list[Column] = [
-            ("At", "left", lambda event: local_text(event.date_time)),
+            ("At", "left", lambda event: local_minute(event.date_time)),
             ("Event", "left", lambda event: safe(event.event_type)),
             ("Outcome", "left", lambda event: _outcome(event.outcome)),
             ("Detail", "name", lambda event: safe(event.outcome_detail or event.detail)),

@@ -12,7 +12,7 @@ import typer
 from bagline.cli.common import AsJson, ConfigFile, DataDir, out, safe, settings_for, size_text
 from bagline.config import Settings
 from bagline.errors import Gone, Misconfigured
-from bagline.wiring import open_database
+from bagline.registry_wiring import open_database
 
 Saved = Annotated[Path, typer.Argument(metavar="FILE")]
 TOLD = ("institutions", "intellectual_objects", "generic_files", "premis_events", "work_items")

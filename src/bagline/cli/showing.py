@@ -11,12 +11,20 @@ from msgspec import structs
 from rich.table import Table
 
 from bagline.cli import items as work_items
-from bagline.cli.common import AsJson, ConfigFile, DataDir, out, safe, size_text, styled_status
+from bagline.cli.common import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    local_minute,
+    out,
+    safe,
+    size_text,
+    styled_status,
+)
 from bagline.cli.looking import (
     Api,
     ApiKeyFile,
     ApiUserName,
-    local_text,
     looking,
     name_text,
 )
@@ -142,7 +150,7 @@ def _show_object(
             f"{object.file_count:,} files, {size_text(object.size)}; of them payload: "
             f"{object.payload_file_count:,} files, {size_text(object.payload_size)}",
         ),
-        ("Ingested", f"first {local_text(first_ingested)}, last {local_text(last_ingested)}"),
+        ("Ingested", f"first {local_minute(first_ingested)}, last {local_minute(last_ingested)}"),
     )
     _show_places(places, places_unknown, is_deleted=is_deleted)
     _show_items(items)
@@ -177,7 +185,7 @@ def _show_places(places: PlacesHeld, unknown: str, *, is_deleted: bool) -> None:
             f"{place.copies:,}",
             bad,
             f"{place.unproven:,}",
-            local_text(place.oldest),
+            local_minute(place.oldest),
         )
     out.print(table)
     if not places.is_all:
@@ -195,7 +203,7 @@ def _show_items(items: Sequence[WorkItem]) -> None:
     out.print("  Work items")
     for item in items[:NEWEST_ITEMS]:
         what = f"{item.action} {styled_status(item.status)}"
-        out.print(f"    {item.id:>6}  {local_text(item.date_processed)}  {what}")
+        out.print(f"    {item.id:>6}  {local_minute(item.date_processed)}  {what}")
     if len(items) > NEWEST_ITEMS:
         out.print(f"    and {len(items) - NEWEST_ITEMS:,} older (--json has them all)")
 
@@ -212,8 +220,8 @@ def _show_file(
         ("Format", file.file_format),
         ("Storage", file.storage_option),
         ("Key", file.uuid),
-        ("Ingested", f"first {local_text(file.created_at)}"),
-        ("Fixity", f"last proven {local_text(file.last_fixity_check)}"),
+        ("Ingested", f"first {local_minute(file.created_at)}"),
+        ("Fixity", f"last proven {local_minute(file.last_fixity_check)}"),
     )
     for algorithm in sorted({checksum.algorithm for checksum in file.checksums}):
         _lines((algorithm, file.newest_digest(algorithm)))
@@ -230,10 +238,10 @@ def _said_of(copy: CopyState) -> str:
     proof = "never proven"
     if is_set(copy.proven_at):
         how = f" by {safe(copy.proven_by)}" if copy.proven_by else ""
-        proof = f"proven {local_text(copy.proven_at)}{how}"
+        proof = f"proven {local_minute(copy.proven_at)}{how}"
     if copy.outcome in BAD:
         detail = f", {safe(copy.detail)}" if copy.detail else ""
-        return f"[bold red]{copy.outcome}[/] {local_text(copy.asked_at)}{detail}; {proof}"
+        return f"[bold red]{copy.outcome}[/] {local_minute(copy.asked_at)}{detail}; {proof}"
     return proof
 
 

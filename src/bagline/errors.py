@@ -138,3 +138,7 @@ class Unknown(BaglineError):
 
 class Misconfigured(BaglineError):
     """A setting is missing or makes no sense; the message names it and the remedy."""
+
+
+class WrongCall(Misconfigured):
+    """What a person asked a command for makes no sense, whatever the settings are."""

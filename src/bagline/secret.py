@@ -7,6 +7,7 @@ only to change the file. Nothing here puts a secret, or what a command printed, 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -32,6 +33,15 @@ LARGEST_SECRET = 64 * 1024
 COMMAND_SECONDS = 30.0
 FOR_CONTAINERS = Path("/run/secrets")
 """Container engines put secrets here, readable to all: of the container, where nobody else is."""
+
+
+_USER = re.compile(r"(?<=://)[^/?#\s]*@")
+_QUERY = re.compile(r"(?<=://)([^?\s]*)\?[^#\s]*")
+
+
+def without_secrets(text: str) -> str:
+    """An address as it may be shown: who asks, and what is asked beside the path, can be keys."""
+    return _QUERY.sub(r"\1?(hidden)", _USER.sub("(hidden)@", text))
 
 
 class Secret(Struct, frozen=True):

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from bagline.worker.processes import line_runner
 from support.bags import BagBuilder
 from support.commands import Bagline, until, workers_of
 from support.family import engine_pids
+from support.tools import free_port
 
 
 def pids_of(up: int) -> set[int]:
@@ -85,22 +86,34 @@ def test_workers_that_die_while_redis_does_not_answer_are_replaced_then_and_late
 
 
 def test_up_without_a_living_worker_goes_on_and_doctor_says_so(bagline: Bagline) -> None:
-    """Every worker ends at its start, for its health port is taken."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        config = bagline.data_dir.parent / "bagline.toml"
-        config.write_text(f"[health]\nport = {port}\n")
-        with running(bagline, "--processes", "1", "--config", config) as up:
-            until(lambda: line_runner(bagline.data_dir), "the line to run")
+    """The first one dies, and every other ends at its start, for its health port is taken then."""
+    port = free_port()
+    config = bagline.data_dir.parent / "bagline.toml"
+    config.write_text(f"[health]\nport = {port}\n")
+    with running(bagline, "--processes", "1", "--config", config) as up:
+        until(lambda: line_runner(bagline.data_dir), "the line to run")
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            until(lambda: takes(taken, port, up.pid), "the port to be free")
             until(
                 lambda: any("no worker lives" in told for told in remedies(bagline, "line")),
                 "doctor to tell",
             )
             assert up.poll() is None
-            taken.close()
-            until(lambda: not remedies(bagline, "line"), "a worker that lives")
+        until(lambda: not remedies(bagline, "line"), "a worker that lives")
+
+
+def takes(taken: socket.socket, port: int, up: int) -> bool:
+    """Kill the workers, and take their port before the next one does."""
+    for pid in pids_of(up):
+        with suppress(ProcessLookupError):
+            kill(pid)
+    try:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+    except OSError:
+        return False
+    return True
 
 
 def test_a_supervisor_that_hangs_is_told_by_doctor(

@@ -121,7 +121,7 @@ IN_ANY = Counter(begin_work_item=1, save_work_item=1)
 """What every run of a stage asks the Registry: the item and those that stand against it, in the
 step that says it has begun; and how it ended."""
 BESIDES = {
-    "reingest-manager": Counter(intellectual_object=1, work_items=1),
+    "reingest-manager": Counter(intellectual_object=1, begun_deletion=1),
     "recorder": Counter(save_intellectual_object=1, events=1, create_events=1, save_report=1),
     "cleanup": Counter(finds_files=1),
 }

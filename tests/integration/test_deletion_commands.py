@@ -110,9 +110,9 @@ def test_many_are_asked_for_at_once_and_names_are_inert(people: People) -> None:
 @pytest.mark.parametrize(
     ("argv", "said", "code"),
     [
-        (("request", "--reason", "x"), "Name objects or files", 1),
-        (("request", "test.edu/letters"), "--reason", 1),
-        (("request", "letters", "--reason", "x"), "institution/bag", 1),
+        (("request", "--reason", "x"), "Name objects or files", 2),
+        (("request", "test.edu/letters"), "--reason", 2),
+        (("request", "letters", "--reason", "x"), "institution/bag", 2),
         (("request", "test.edu/none", "--reason", "x"), "there is no object", 5),
         (("show", "4711"), "404", 4),
         (("certificate", "4711"), "404", 4),
@@ -169,5 +169,5 @@ def test_a_wrong_key_and_nobody(people: People) -> None:
     assert "wrong key" in wrong.stderr
     assert people.keys[ANN] not in wrong.stderr
     nobody = people.run("", "list")
-    assert nobody.returncode == 1
+    assert nobody.returncode == 2
     assert "--user" in nobody.stderr

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from bagline.app import App
 from bagline.cli.bucket_words import preservation_buckets
+from bagline.cli.exits import NOT_ALLOWED
 from bagline.embedded import EngineAddresses
 from bagline.model.registry import IntellectualObject
 from bagline.model.storage import StorageOption
@@ -191,7 +192,9 @@ def test_a_lock_that_comes_after_it_has_begun_keeps_its_file_alone(
     assert item.outcome == OUTCOME_CHANGING
     assert LINES.must_go_forward(item, line.services.registry)
     refused = bagline.run("cancel", item.id)
-    assert (refused.returncode, "go forward" in refused.stderr) == (1, True), refused.stderr
+    assert (refused.returncode, "go forward" in refused.stderr) == (NOT_ALLOWED, True), (
+        refused.stderr
+    )
     assert [file.uuid for file in book.doomed(item.id)] == [keys[2]]
     assert_true(line, kept, item)
     states = {file.uuid: file.state for file in files_of(line, kept)}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 import typer
 
+from bagline.cli.looking import _quoted
 from bagline.cli.main import app
-from bagline.errors import Gone, Misconfigured, Refused
+from bagline.errors import Gone, Misconfigured, Refused, Unknown
 from bagline.model.registry import Institution, IntellectualObject
 from bagline.services.registry.sql import SqlRegistry
 from contracts.test_registry_holdings import LETTERS, PATHS, SHA, fill
@@ -32,6 +34,7 @@ class Kept:
     server: RegistryServer
     admin_key: str
     member_key: str
+    others_item: int
 
     @property
     def data_dir(self) -> str:
@@ -50,10 +53,14 @@ def kept() -> Iterator[Kept]:
         registry.save_work_item(
             an_item(own, "letters.tar", status="Success", object_identifier=LETTERS)
         )
+        other = registry.institution("other.edu")
+        assert other is not None
+        others = registry.save_work_item(an_item(other, "diary.tar"))
         yield Kept(
             server,
             server.add_user(),
             server.add_user(MEMBER, "institutional_user", own.id),
+            others.id,
         )
         registry.close()
 
@@ -150,6 +157,9 @@ def test_a_member_sees_only_their_own(bagline: Bagline, kept: Kept, as_person: b
     for argv in (["show", "other.edu/diary"], ["files", "other.edu/diary"]):
         with pytest.raises(Gone):
             own(*argv)
+    assert "Work item 1" in own("show", "1")  # through the API, too
+    with pytest.raises(Unknown, match="no work item"):
+        own("show", str(kept.others_item))
 
 
 def test_pages_go_on_until_all_was_shown(bagline: Bagline) -> None:
@@ -196,6 +206,25 @@ def test_hostile_names_drive_no_terminal(bagline: Bagline) -> None:
         said = bagline(*argv)
         assert all(line.isprintable() for line in said.splitlines()), argv
     assert "[red]" in bagline("objects", "--contains", "odd")
+
+
+def test_a_name_that_is_shown_escaped_is_found_as_it_is_shown(bagline: Bagline) -> None:
+    path = f"test.edu/odd/data/{HOSTILE}"
+    typed = path.replace("\u202e", "\\u202e").replace("\x1b", "\\x1b").replace("<", "\\x3c")
+    assert bagline("show", typed) == bagline("show", path)
+
+
+def test_how_to_go_on_is_read_back_by_a_shell() -> None:
+    for name in (HOSTILE, "it's", "a b", "back\\slash \x1b", "plain"):
+        word = _quoted(name)
+        assert word.isprintable()
+        echoed = subprocess.run(
+            ["bash", "-c", f"printf %s {word}"],
+            env={"LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            check=True,
+        )
+        assert echoed.stdout.decode() == name
 
 
 def test_an_objects_page_tells_where_it_is_and_how_it_came(bagline: Bagline) -> None:
@@ -266,6 +295,7 @@ def test_what_makes_no_sense_is_a_sentence(bagline: Bagline) -> None:
         bagline("objects", "--since", "yesterday")
     assert "No object is like that" in bagline("objects", "--contains", "nowhere")
     assert "Nothing has nowhere" in bagline("find", "nowhere")
+    assert "nor is it the beginning of a digest" in bagline("find", "0" * 40)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from bagline.cli.main import app
-from bagline.errors import Gone, Misconfigured
+from bagline.errors import BaglineError, Gone, Misconfigured
 from bagline.model.holdings import FilesWanted, TotalsWanted
 from bagline.services.registry import tables as t
 from bagline.services.registry.acts import Person, acting
@@ -162,6 +162,14 @@ def test_the_commands_save_and_load(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out)["generic_files"] == 6
     app(["files", LETTERS, "--json", "--data-dir", str(other)], standalone_mode=False)
     assert len(json.loads(capsys.readouterr().out)["files"]) == 5
+
+
+def test_a_file_that_is_none_leaves_no_registry_behind(tmp_path: Path) -> None:
+    file, place = tmp_path / "letters.tar", tmp_path / "place"
+    file.write_bytes(b"no database" * 1000)
+    with pytest.raises(BaglineError):
+        app(["registry", "load", str(file), "--data-dir", str(place)], standalone_mode=False)
+    assert not list(place.glob("registry.db*"))
 
 
 def test_what_is_not_there_is_not_made_to_be_saved(tmp_path: Path) -> None:

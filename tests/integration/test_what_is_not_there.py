@@ -187,7 +187,7 @@ def test_an_ingest_wants_an_institution_that_is_there(bag: Path, tmp_path: Path)
     assert (added.code, added.err) == (0, "")
     assert "did you mean test.edu?" in refused(4, bag, "--institution", "tset.edu", *where)
     assert call("registry", "institution", "add", "other.edu", *where).code == 0
-    assert "say whose bags they are" in refused(1, bag, *where)
+    assert "say whose bags they are" in refused(2, bag, *where)
     listed = json.loads(call("registry", "institution", "list", "--json", *where).out)
     assert sorted(each["identifier"] for each in listed) == ["other.edu", "test.edu"]
     shown = call("registry", "institution", "show", "test.edu", *where).out

@@ -43,6 +43,22 @@ def test_each_setting_is_shown_with_where_it_came_from(
     assert "work.processes" in call("config", "show").out
 
 
+def test_no_secret_within_an_address_is_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAGLINE_REGISTRY_URL", "https://ann:hush-1@registry.example/x?key=hush-2")
+    monkeypatch.setenv("BAGLINE_S3_ENDPOINT", "https://key:hush@3@s3.example.org")
+    monkeypatch.setenv(
+        "BAGLINE_PROFILES_URLS", "https://hush-4@a.example/p https://b.example/p?token=hush-5"
+    )
+    for argv in (("config", "show"), ("config", "show", "--json")):
+        told = call(*argv)
+        assert told.code == 0, told.err
+        assert "hush" not in told.out
+        assert "registry.example/x" in told.out
+        assert "s3.example.org" in told.out
+
+
 def test_no_secret_is_shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key_file = folder / "key"
     key_file.write_text("hush-1\n")

@@ -23,7 +23,7 @@ from bagline.cli.common import (
 from bagline.cli.depositors import known_institution
 from bagline.cli.spreadsheet import write_csv
 from bagline.config import Settings
-from bagline.errors import Misconfigured, Refused
+from bagline.errors import Misconfigured, Refused, WrongCall
 from bagline.model.act import Act
 from bagline.problems import shown
 from bagline.services.registry.base import Missing
@@ -60,7 +60,7 @@ def audit(
     """Who did what, newest first: acts of people by the API and by commands. Nothing changes this
     record."""
     if json and as_csv:
-        raise Misconfigured("--json or --csv: one of them")
+        raise WrongCall("--json or --csv: one of them")
     settings = standing_settings(data_dir, config)
     query = [
         (f"{name}{comparison}", value)

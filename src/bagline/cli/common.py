@@ -16,7 +16,7 @@ from rich.table import Table
 from bagline.cli.complaining import complain as complain
 from bagline.cli.sizes import size_text as size_text
 from bagline.config import Settings, load_settings
-from bagline.errors import Misconfigured
+from bagline.errors import Misconfigured, WrongCall
 from bagline.model.times import Timestamp, is_set, to_datetime
 from bagline.model.workitem import (
     STATUS_CANCELLED,
@@ -88,7 +88,7 @@ def write_whole(path: Path, lines: Iterable[bytes]) -> None:
         finally:
             os.unlink(part)
     except FileExistsError:
-        raise Misconfigured(f"{path} stands already: name another file") from None
+        raise WrongCall(f"{path} stands already: name another file") from None
     except OSError as fault:
         raise Misconfigured(f"{path} cannot be written: {fault.strerror or fault}") from None
 

@@ -28,7 +28,7 @@ from bagline.cli.common import (
     write_whole,
 )
 from bagline.cli.exits import OUR_FAULT
-from bagline.errors import Misconfigured, Refused, Unknown
+from bagline.errors import Misconfigured, Refused, Unknown, WrongCall
 from bagline.model import wire
 from bagline.model.deletion import (
     Certificate,
@@ -266,7 +266,7 @@ def _lines_of(client: RegistryClient, found: Certificate) -> Iterator[bytes]:
 def speaking(url: str, user: str, key_file: Path | None) -> Iterator[RegistryClient]:
     """With that person's key. What the Registry refuses is a sentence."""
     if not user:
-        raise Misconfigured("who asks? Name yourself with --user, or BAGLINE_API_USER")
+        raise WrongCall("who asks? Name yourself with --user, or BAGLINE_API_USER")
     key = _fit(_key(user, key_file))
     client = RegistryClient(url, user=user, key=key, api="member-api")
     try:
@@ -285,26 +285,24 @@ def _key(user: str, key_file: Path | None) -> str:
     if given := os.environ.get("BAGLINE_API_KEY"):
         return given
     if not sys.stdin.isatty():
-        raise Misconfigured("whose key? BAGLINE_API_KEY, or --key-file FILE")
+        raise WrongCall("whose key? BAGLINE_API_KEY, or --key-file FILE")
     asked: str = typer.prompt(f"Key of {user}", hide_input=True, err=True)
     return asked.strip()
 
 
 def _fit(key: str) -> str:
     if not key.isascii() or not key.isprintable():
-        raise Misconfigured("the key has characters that no key has")
+        raise WrongCall("the key has characters that no key has")
     return key
 
 
 def _wanted(identifiers: list[str], reason: str) -> NewDeletion:
     """An object is `institution/bag`; what has a path behind that is a file."""
     if not identifiers:
-        raise Misconfigured("what is to be deleted? Name objects or files, or --from FILE")
+        raise WrongCall("what is to be deleted? Name objects or files, or --from FILE")
     for identifier in identifiers:
         if identifier.count("/") < 1 or identifier.endswith("/"):
-            raise Misconfigured(
-                f"{safe(identifier)} must be institution/bag or institution/bag/path"
-            )
+            raise WrongCall(f"{safe(identifier)} must be institution/bag or institution/bag/path")
     return NewDeletion(
         reason=_reason(reason),
         objects=[each for each in identifiers if each.count("/") == 1],
@@ -314,7 +312,7 @@ def _wanted(identifiers: list[str], reason: str) -> NewDeletion:
 
 def _reason(text: str) -> str:
     if not text.strip():
-        raise Misconfigured("why? --reason TEXT; whoever asks later is told it")
+        raise WrongCall("why? --reason TEXT; whoever asks later is told it")
     return text
 
 
@@ -329,7 +327,7 @@ def _lines(name: str) -> list[str]:
             raise Misconfigured(f"{safe(name)} cannot be read: {fault}") from None
     found = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
     if len(found) > MOST_LINES:
-        raise Misconfigured(f"at most {MOST_LINES:,} in one request, and {len(found):,} are named")
+        raise WrongCall(f"at most {MOST_LINES:,} in one request, and {len(found):,} are named")
     return found
 
 

@@ -13,7 +13,7 @@ from bagline.cli import guesses
 from bagline.cli.common import AsJson, ConfigFile, DataDir, out, safe, settings_for
 from bagline.cli.operating_user import Reason, acting_here
 from bagline.config import Settings
-from bagline.errors import Misconfigured, Unknown
+from bagline.errors import Refused, Unknown, WrongCall
 from bagline.model.registry import Institution
 from bagline.registry_wiring import (
     build_registry,
@@ -51,7 +51,7 @@ def add_institution(
     registry = build_registry(settings)
     try:
         if registry.institution(identifier) is not None:
-            raise Misconfigured(f"there is an institution {identifier} already")
+            raise Refused(f"there is an institution {identifier} already")
         with acting_here("institution saved", reason):
             saved = registry.save_institution(fresh)
     finally:
@@ -138,7 +138,7 @@ def whose_bags(settings: Settings, named: str) -> str:
     if not known:
         raise Unknown(f"there is no institution yet; {HOW_TO_ADD}")
     if len(known) > 1:
-        raise Misconfigured(
+        raise WrongCall(
             f"say whose bags they are with --institution, or the setting institution: there are "
             f"{', '.join(known[:10])}"
         )

@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from bagline.cli.common import AsJson, ConfigFile, DataDir, out, safe, settings_for
 from bagline.config import settings_path
-from bagline.secret import Secret
+from bagline.problems import shown
+from bagline.secret import Secret, without_secrets
 from bagline.setting_names import SettingValue, every
 from bagline.settings_file import read_document
 
@@ -44,15 +46,22 @@ def show(json: AsJson = False, data_dir: DataDir = None, config: ConfigFile = No
     if json:
         print(msgspec.json.encode(rows).decode())
         return
+    if not out.is_terminal:
+        for row in rows:
+            print(f"{row['setting']} = {_text(row['value'])}  # {shown(row['from'])}")
+        return
     table = Table(box=None, pad_edge=False)
     table.add_column("Setting", overflow="fold", min_width=20)
     table.add_column("Value", overflow="fold")
     table.add_column("From", overflow="fold")
     for row in rows:
-        value = row["value"]
-        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        table.add_row(row["setting"], safe(text, len(text)), safe(row["from"]))
+        table.add_row(row["setting"], escape(_text(row["value"])), safe(row["from"]))
     out.print(table)
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return shown(text, len(text))
 
 
 def _told(value: Any) -> Any:
@@ -69,7 +78,7 @@ def _told(value: Any) -> Any:
         return [_told(each) for each in value]
     if isinstance(value, msgspec.Struct):
         return {one.name: _told(one.value) for one in every(value)}
-    return value
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 def _source(one: SettingValue, document: dict[str, Any], path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bagline.errors import BaglineError, Gone, Refused, Unknown, Unreachable
+from bagline.errors import BaglineError, Gone, Refused, Unknown, Unreachable, WrongCall
 
 DONE = 0
 OUR_FAULT = 1
@@ -29,4 +29,6 @@ def exit_code_of(fault: BaglineError) -> int:
         return NOT_REACHABLE
     if isinstance(fault, Unknown | Gone):
         return NOT_FOUND
+    if isinstance(fault, WrongCall):
+        return REJECTED
     return NOT_ALLOWED if isinstance(fault, Refused) else OUR_FAULT

@@ -82,4 +82,6 @@ def find(
         walk = Walk(ask, lambda hit: hit.identifier, utf8(after), shape.most)
         found = print_list("found", walk, shape, columns, msgspec.structs.asdict, HIT_COLUMNS)
     if not found and not (json or as_csv):
-        out.print(f"Nothing {'more ' if after else ''}has {safe(text)} in its name or title.")
+        as_digest = ", nor is it the beginning of a digest" if wanted.may_be_digest else ""
+        more = "more " if after else ""
+        out.print(f"Nothing {more}has {safe(text)} in its name or title{as_digest}.")

@@ -33,7 +33,7 @@ from bagline.cli.tellers import Bars, JsonLines, Teller, tell
 from bagline.cli.watching import STOPPING, CtrlC, watch
 from bagline.config import Settings
 from bagline.embedded import check_room
-from bagline.errors import Misconfigured, Unknown, Unreachable
+from bagline.errors import Unknown, Unreachable, WrongCall
 from bagline.lines.ingest.line import INGEST_LINE
 from bagline.logs import configure_logs
 from bagline.model.ingest import tar_key
@@ -155,7 +155,7 @@ def _check_files(bags: list[Path]) -> None:
     names = [tar_key(bag.name) for bag in bags]
     for name in names:
         if names.count(name) > 1:
-            raise Misconfigured(
+            raise WrongCall(
                 f"two of the bags are called {name}; the later would replace the earlier "
                 "in the receiving bucket: ingest them one after the other"
             )

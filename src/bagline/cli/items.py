@@ -169,21 +169,13 @@ def _show_notes(found: list[WorkItem]) -> None:
         out.print(rows)
 
 
-def show(
-    item_id: Annotated[int, typer.Argument(metavar="ID", autocompletion=guesses.item_ids)],
-    json: AsJson = False,
-    data_dir: DataDir = None,
-    config: ConfigFile = None,
-) -> None:
-    """One work item: where it is, every problem of its bag, what was preserved."""
-    settings = settings_for(data_dir, config)
-    warn_of_shortage(settings)
-    with open_registry(settings) as registry:
-        item = registry.work_item(item_id)
-        problems = registry.problems(item_id)
-        report = registry.report(item_id)
+def show_item(registry: Registry, item_id: int, *, json: bool) -> None:
+    """One work item: where it is, every problem of its bag, what was preserved. Raises Unknown."""
+    item = registry.work_item(item_id)
     if item is None:
         raise Unknown(f"There is no work item {item_id}; `bagline items` lists them.")
+    problems = registry.problems(item_id)
+    report = registry.report(item_id)
     if json:
         document = {"item": item, "problems": problems, "report": report}
         print(msgspec.json.encode(document).decode())

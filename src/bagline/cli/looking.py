@@ -17,7 +17,7 @@ from rich.table import Table
 from bagline.cli.common import complain, out, safe, settings_for
 from bagline.cli.spreadsheet import write_csv
 from bagline.config import Settings
-from bagline.errors import Misconfigured, Refused
+from bagline.errors import Refused, WrongCall
 from bagline.model.holdings import MOST_AT_ONCE, PAGE
 from bagline.model.registry import STATE_ACTIVE, STATE_DELETED
 from bagline.problems import shown
@@ -139,9 +139,9 @@ class Shape:
 
     def __post_init__(self) -> None:
         if self.as_json and self.as_csv:
-            raise Misconfigured("--json or --csv: one of them")
+            raise WrongCall("--json or --csv: one of them")
         if self.is_all and self.limit:
-            raise Misconfigured("--all or --limit: one of them")
+            raise WrongCall("--all or --limit: one of them")
 
     @property
     def most(self) -> int | None:
@@ -215,10 +215,14 @@ def _print_table(records: Iterator[Any], columns: Sequence[Column]) -> None:
 
 
 def _quoted(text: str) -> str:
-    """As a shell takes it for one word."""
+    """As a shell takes it for one word: what drives a terminal in the form that bash, zsh and fish
+    read back."""
     import shlex
 
-    return shlex.quote(shown(text, NAME_CHARACTERS))
+    if shown(text, len(text)) == text:
+        return shlex.quote(text)
+    within = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{shown(within, len(within))}'"
 
 
 def known_state(state: str) -> str:

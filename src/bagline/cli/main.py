@@ -11,7 +11,7 @@ from typing import Any
 
 from bagline.cli import exits
 from bagline.cli.exits import exit_code_of
-from bagline.errors import BaglineError, Misconfigured
+from bagline.errors import BaglineError, Misconfigured, WrongCall
 
 COMPLETING = "_BAGLINE_COMPLETE"
 """A shell that completes a line sets this variable."""
@@ -106,7 +106,8 @@ def run() -> None:
             completion_init()
         app(prog_name="bagline")
     except BaglineError as fault:
-        _complain(f"Settings: {fault}" if isinstance(fault, Misconfigured) else str(fault))
+        is_setting = isinstance(fault, Misconfigured) and not isinstance(fault, WrongCall)
+        _complain(f"Settings: {fault}" if is_setting else str(fault))
         sys.exit(exit_code_of(fault))
     except KeyboardInterrupt:
         sys.exit(exits.STOPPED)

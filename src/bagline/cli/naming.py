@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from bagline.errors import Gone, Misconfigured
+from bagline.errors import Gone, WrongCall
 from bagline.model.holdings import MOST_AT_ONCE, FilesWanted, ObjectsWanted
 from bagline.model.ingest import bag_name
 from bagline.model.registry import GenericFile, Institution, IntellectualObject
@@ -20,6 +21,7 @@ BEGINNING = 2
 NAMESAKES = 20
 ALL_STATES = ""
 NAME_CHARACTERS = 500
+_ESCAPED = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})")
 
 
 def institution_named(registry: Registry, identifier: str) -> Institution | None:
@@ -44,7 +46,7 @@ def identifier_of(registry: Registry, named: str) -> str:
     institutions = registry.institutions()
     if len(institutions) != 1:
         some = ", ".join(shown(each.identifier) for each in institutions[:OFFERED]) or "none"
-        raise Misconfigured(
+        raise WrongCall(
             f"whose is {shown(named)}? There are {len(institutions)} institutions ({some}): "
             f"name it as institution/{shown(named)}"
         )
@@ -64,8 +66,10 @@ def object_named(registry: Registry, named: str) -> IntellectualObject:
     """Raises Gone, with close matches."""
     identifier = identifier_of(registry, named)
     if identifier.count("/") > 1:
-        raise Misconfigured(f"{shown(identifier)} is a file: name its object, institution/bag")
+        raise WrongCall(f"{shown(identifier)} is a file: name its object, institution/bag")
     found = registry.intellectual_object(identifier)
+    if found is None and unescaped(identifier) != identifier:
+        found = registry.intellectual_object(unescaped(identifier))
     if found is None:
         raise _no_object(registry, identifier)
     return found
@@ -73,9 +77,11 @@ def object_named(registry: Registry, named: str) -> IntellectualObject:
 
 def file_named(registry: Registry, identifier: str) -> GenericFile:
     """`institution/bag/path`. Raises Gone, with close matches."""
-    found = registry.files([identifier], with_events=False).get(identifier)
-    if found is not None:
-        return found
+    spellings = [identifier, unescaped(identifier)]
+    known = registry.files(spellings, with_events=False)
+    for spelling in spellings:
+        if spelling in known:
+            return known[spelling]
     institution, bag, path = identifier.split("/", 2)
     owner = f"{institution}/{bag}"
     if registry.intellectual_object(owner) is None:
@@ -84,6 +90,11 @@ def file_named(registry: Registry, identifier: str) -> GenericFile:
         f"{shown(owner)} has no file {shown(path, NAME_CHARACTERS)}"
         + _meant(_near_files(registry, owner, path))
     )
+
+
+def unescaped(text: str) -> str:
+    """A name as it is, which was typed as it is shown (`problems.shown`)."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
 
 
 def _no_object(registry: Registry, identifier: str) -> Gone:

@@ -12,7 +12,7 @@ import typer
 from bagline.cli.common import AsJson, ConfigFile, DataDir, out, safe, settings_for, size_text
 from bagline.config import Settings
 from bagline.errors import Gone, Misconfigured
-from bagline.registry_wiring import open_database
+from bagline.registry_wiring import open_database, registry_file
 
 Saved = Annotated[Path, typer.Argument(metavar="FILE")]
 TOLD = ("institutions", "intellectual_objects", "generic_files", "premis_events", "work_items")
@@ -40,10 +40,18 @@ def load(
     from bagline.services.registry import database_file
 
     if not file.is_file():
-        raise Misconfigured(f"there is no file {file}")
+        raise Gone(f"there is no file {file}")
     settings = _of_a_database(settings_for(data_dir, config), "loaded")
-    with closing(open_database(settings)) as database:
-        found = database_file.load(file, database)
+    place = registry_file(settings)
+    is_new = place is not None and not place.exists()
+    try:
+        with closing(open_database(settings)) as database:
+            found = database_file.load(file, database)
+    except BaseException:
+        if is_new and place is not None:  # nothing came into it
+            for part in ("", "-wal", "-shm"):
+                place.with_name(place.name + part).unlink(missing_ok=True)
+        raise
     _tell(f"Loaded from {safe(file)}", found, json=json)
 
 

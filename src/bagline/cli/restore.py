@@ -28,7 +28,7 @@ from bagline.cli.ingest import started
 from bagline.cli.items import show_problems
 from bagline.cli.operating_user import Reason, acting_here
 from bagline.cli.watching import watch
-from bagline.errors import BagRejected, Misconfigured
+from bagline.errors import BagRejected, WrongCall
 from bagline.lines.restoration.by_hand import HandRestoration
 from bagline.logs import configure_logs
 from bagline.model.workitem import NOTE_CHARACTERS, STATUS_FAILED, STATUS_SUCCESS, WorkItem
@@ -66,7 +66,7 @@ def restore(
     """
     configure_logs(level="error")
     if output == STREAM and (sys.stdout.isatty() or files):
-        raise Misconfigured("a whole bag goes to standard output, into a pipe or a file")
+        raise WrongCall("a whole bag goes to standard output, into a pipe or a file")
     settings = standing_settings(data_dir, config)
     with ExitStack() as stack:
         if output.startswith("s3://"):
@@ -98,7 +98,7 @@ def _check_bucket(app: App, identifier: str, output: str) -> None:
     depositor = app.services.registry.institution(whose)
     bucket = depositor.restore_bucket if depositor else ""
     if name not in ("", bucket):
-        raise Misconfigured(
+        raise WrongCall(
             f"objects of {whose} are restored into s3://{bucket}: give that, or just s3://"
         )
 

@@ -10,6 +10,7 @@ import typer
 from msgspec import structs
 from rich.table import Table
 
+from bagline.cli import guesses
 from bagline.cli import items as work_items
 from bagline.cli.common import (
     AsJson,
@@ -18,8 +19,10 @@ from bagline.cli.common import (
     local_minute,
     out,
     safe,
+    settings_for,
     size_text,
     styled_status,
+    warn_of_shortage,
 )
 from bagline.cli.looking import (
     Api,
@@ -47,6 +50,7 @@ def show(
         str,
         typer.Argument(
             metavar="OBJECT|FILE|ID",
+            autocompletion=guesses.item_ids,
             help="institution/bag, institution/bag/path, the bag's name where there is one "
             "institution, or the number of a work item.",
         ),
@@ -66,7 +70,10 @@ def show(
     bagline show test.edu/letters · bagline show test.edu/letters/data/1.tif · bagline show 7
     """
     if named.isascii() and named.isdigit():
-        work_items.show(int(named), json, data_dir, config)
+        if not api:
+            warn_of_shortage(settings_for(data_dir, config))
+        with looking(data_dir, config, api, user, key_file) as registry:
+            work_items.show_item(registry, int(named), json=json)
         return
     with looking(data_dir, config, api, user, key_file) as registry:
         identifier = identifier_of(registry, named)

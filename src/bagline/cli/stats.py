@@ -14,7 +14,7 @@ from bagline.cli.common import AsJson, ConfigFile, DataDir, out, safe, size_text
 from bagline.cli.looking import Api, ApiKeyFile, ApiUserName, OfInstitution, looking
 from bagline.cli.naming import institution_named, utf8
 from bagline.cli.spreadsheet import write_csv
-from bagline.errors import Misconfigured
+from bagline.errors import WrongCall
 from bagline.model.holdings import Total, Totals, TotalsWanted
 
 MOST_ROWS = 20
@@ -37,7 +37,7 @@ def stats(
     bagline stats --institution test.edu --csv
     """
     if json and as_csv:
-        raise Misconfigured("--json or --csv: one of them")
+        raise WrongCall("--json or --csv: one of them")
     with looking(data_dir, config, api, user, key_file) as registry:
         of = institution_named(registry, institution)
         wanted = TotalsWanted(institution_id=of.id if of else 0, storage_option=utf8(storage))

@@ -17,7 +17,7 @@ from bagline.cli import guesses
 from bagline.cli.common import ConfigFile, DataDir, settings_for
 from bagline.cli.exits import OUR_FAULT
 from bagline.duty import Duty
-from bagline.errors import Misconfigured
+from bagline.errors import WrongCall
 from bagline.lines.deletion.line import DELETION
 from bagline.lines.ingest.line import INGEST_LINE
 from bagline.lines.restoration.line import FILE_RESTORATION, OBJECT_RESTORATION, THAWING
@@ -92,7 +92,7 @@ def _chosen(lines: Lines, names: list[str]) -> tuple[list[Step], list[str]]:
             roles.append(name)
         else:
             known = ", ".join([*(s.name for s in lines.steps()), *LINE_NAMES, *ROLES, ALL])
-            raise Misconfigured(f"there is no stage {name!r}; there are: {known}")
+            raise WrongCall(f"there is no stage {name!r}; there are: {known}")
     return list(dict.fromkeys(steps)), roles
 
 

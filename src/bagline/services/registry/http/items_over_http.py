@@ -139,18 +139,14 @@ class HttpItems(HttpRows, Registry):
     def begun_deletion(self, institution_id: int, name: str) -> WorkItem | None:
         if not self._is_ours():
             return super().begun_deletion(institution_id, name)
-        begun = [("outcome", OUTCOME_CHANGING)]
-        found = self._spelled(institution_id, name, ACTION_DELETE, also=begun)
-        return deleting(of_bag(found, name))
+        begun = [
+            ("institution_id", str(institution_id)),
+            ("action", ACTION_DELETE),
+            ("outcome", OUTCOME_CHANGING),  # few at a time, of however many bags
+        ]
+        return deleting(of_bag(self._items(begun, OF_ONE_BAG), name))
 
-    def _spelled(
-        self,
-        institution_id: int,
-        name: str,
-        action: str,
-        *,
-        also: Sequence[tuple[str, str]] = (),
-    ) -> Iterator[WorkItem]:
+    def _spelled(self, institution_id: int, name: str, action: str) -> Iterator[WorkItem]:
         bag, institution = (
             bag_name(name),
             self._shown("institutions", str(institution_id), Institution),
@@ -158,11 +154,7 @@ class HttpItems(HttpRows, Registry):
         spellings = [("name", bag), ("name", f"{bag}.tar")]
         if institution is not None:
             spellings.append(("object_identifier", object_identifier(institution.identifier, name)))
-        same = [
-            ("institution_id", str(institution_id)),
-            *([("action", action)] if action else []),
-            *also,
-        ]
+        same = [("institution_id", str(institution_id)), *([("action", action)] if action else [])]
         for spelling in spellings:
             yield from self._items([*same, spelling], OF_ONE_BAG)
 

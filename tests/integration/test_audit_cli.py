@@ -132,7 +132,7 @@ def test_filters_and_pages(desk: Desk) -> None:
     assert ids("--institution", "test.edu", "--act", "item added", "--until", "2026-01-02") == [1]
     desk.does("audit", "--since", "yesterday", code=1)
     desk.does("audit", "--institution", "nowhere.edu", code=4)
-    desk.does("audit", "--json", "--csv", code=1)
+    desk.does("audit", "--json", "--csv", code=2)
     shown = desk.bagline.run("audit", "--limit", 3)
     assert "newest 3 only" in shown.stderr
     assert "No acts." in desk.does("audit", "--act", "nothing")
